@@ -1,0 +1,3 @@
+module github.com/connectcore/connectcore
+
+go 1.26.0

@@ -1,0 +1,156 @@
+// Package abi is the module's interface in numbers: the kinds, flags and
+// columns of the records that cross between host and guest, with the one
+// encoder and decoder that the guest, the Go host and the tests share. The
+// contract in words is ../ABI.md; the tables for other languages are made
+// from this file by ../abigen.
+//
+// Nothing here knows a protocol, and nothing here imports core.
+package abi
+
+// Version of the interface. A host refuses another major; a minor adds
+// records, flags and reasons without changing those that exist.
+const (
+	Major = 1
+	Minor = 0
+)
+
+// Names of what the module exports, beside "memory" and "_initialize".
+const (
+	ExportMarker  = "connectcore_abi_v1"      // () -> i32: zero; its name is the major version
+	ExportVersion = "connectcore_abi_version" // () -> i32: major<<16 | minor
+	ExportReserve = "connectcore_reserve"     // (size i32) -> i32: address of the in arena, at least size bytes
+	ExportStep    = "connectcore_step"        // (size i32) -> i64: out address<<32 | out size
+)
+
+// HeaderSize is the size of what every record starts with:
+// kind u16, flags u16, size u32 (of the whole record), handle u32.
+const HeaderSize = 12
+
+// NoTimeout in a timeout column says that there is none.
+const NoTimeout = ^uint64(0)
+
+// Kind says what a record is. Commands go to the guest, events come from it.
+type Kind uint16
+
+// Commands: what happened, host to guest.
+const (
+	CmdConfigureServer Kind = 1
+	CmdConfigureClient Kind = 2
+	CmdCloseConfig     Kind = 3
+	CmdOpenServer      Kind = 4
+	CmdOpenClient      Kind = 5
+	CmdResponseHead    Kind = 6
+	CmdContent         Kind = 7
+	CmdContentEnd      Kind = 8
+	CmdPeerGone        Kind = 9
+	CmdHeaders         Kind = 10
+	CmdSend            Kind = 11
+	CmdEnd             Kind = 12
+	CmdReject          Kind = 13
+	CmdDeadline        Kind = 14
+	CmdCancel          Kind = 15
+	CmdClose           Kind = 16
+)
+
+// Events: what to do, guest to host.
+const (
+	EvConfigured   Kind = 129
+	EvRequest      Kind = 130
+	EvMessages     Kind = 131
+	EvReceived     Kind = 132
+	EvResponseHead Kind = 133
+	EvRequestHead  Kind = 134
+	EvBody         Kind = 135
+	EvTrailers     Kind = 136
+	EvResponse     Kind = 137
+	EvEnd          Kind = 138
+	EvReset        Kind = 139
+	EvStop         Kind = 140
+	EvMore         Kind = 141
+	EvDone         Kind = 142
+	EvFault        Kind = 143
+)
+
+// Flags, by the record that they stand in.
+const (
+	// ConfigureServer.
+	ServerRequireVersion uint16 = 1 // Connect requests must carry the protocol version
+
+	// OpenServer: what the host's HTTP side can do, and what it already knows.
+	OpenTrailers uint16 = 1 // response trailers can be sent
+	OpenDuplex   uint16 = 2 // the response can start before the request ends
+	OpenEnd      uint16 = 4 // the request has no content
+
+	// OpenClient.
+	OpenGet uint16 = 1 // ask for an HTTP GET, where protocol and procedure allow
+
+	// Content.
+	ContentEnd    uint16 = 1 // the content ends here, without trailers
+	ContentResume uint16 = 2 // these bytes answer a More: they were announced before
+
+	// Send.
+	SendInline uint16 = 1 // the payloads follow in data
+
+	// End (command).
+	EndUnexpected uint16 = 1 // the handler failed in a way that the peer must not see
+
+	// Headers.
+	HeadersFlush uint16 = 1 // send the response head now
+
+	// Request, Response.
+	ContentInline uint16 = 1 // give all further content with its bytes
+	RequestGet    uint16 = 2 // came as an HTTP GET
+
+	// Messages.
+	MessagesInline uint16 = 1 // spans lie in data, not in the host's content
+
+	// ResponseHead, RequestHead, Body.
+	HTTPEnd      uint16 = 1 // nothing follows: the HTTP message ends with this
+	HTTPTrailers uint16 = 2 // ResponseHead: a Trailers event will end the response
+)
+
+// Compressed marks, in the high bit of a length, a payload that is compressed
+// with the coding of the call.
+const Compressed = 1 << 31
+
+// Stream types, the low two bits of a procedure's attributes, and the bit for
+// procedures without side effects.
+const (
+	Unary         = 0
+	ClientStream  = 1
+	ServerStream  = 2
+	BidiStream    = 3
+	NoSideEffects = 4
+)
+
+// Protocols.
+const (
+	Connect = 1
+	GRPC    = 2
+	GRPCWeb = 3
+)
+
+// Reasons of a Reject: what the host found out about a message.
+const (
+	RejectDecode     = 1 // received payload is not a message of the codec
+	RejectDecompress = 2 // received payload does not decompress
+	RejectTooLarge   = 3 // received payload decompresses to more than the limit
+	RejectEncode     = 4 // the application's message cannot be encoded
+)
+
+// Reasons of a PeerGone.
+const (
+	GoneClosed  = 1 // the connection ended or broke
+	GoneRefused = 2 // no connection, or the peer refused the stream before work began
+	GoneReset   = 3 // the peer reset the HTTP/2 or HTTP/3 stream, with a code
+)
+
+// Kinds of a Fault: the host misused the interface, or the guest failed.
+const (
+	FaultRecord = 1 // malformed record, or one of an unknown kind
+	FaultHandle = 2 // stale or unknown handle
+	FaultState  = 3 // not a command for this call's state or role
+	FaultConfig = 4 // a configuration that makes no sense
+	FaultBusy   = 5 // too many calls or configurations open
+	FaultPanic  = 6 // the guest failed: drop the instance
+)
