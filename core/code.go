@@ -1,0 +1,133 @@
+package core
+
+// Code is the outcome of an RPC. The numbers are gRPC's (statuscodes.md), the
+// names Connect's (protocol.md, "Error Codes"); both lists have the same members
+// and there are no others.
+type Code uint32
+
+// The codes.
+const (
+	OK                 Code = 0
+	Canceled           Code = 1
+	Unknown            Code = 2
+	InvalidArgument    Code = 3
+	DeadlineExceeded   Code = 4
+	NotFound           Code = 5
+	AlreadyExists      Code = 6
+	PermissionDenied   Code = 7
+	ResourceExhausted  Code = 8
+	FailedPrecondition Code = 9
+	Aborted            Code = 10
+	OutOfRange         Code = 11
+	Unimplemented      Code = 12
+	Internal           Code = 13
+	Unavailable        Code = 14
+	DataLoss           Code = 15
+	Unauthenticated    Code = 16
+)
+
+// codes is the table of Connect's protocol.md, "Error Codes", by number.
+var codes = [17]struct {
+	name   string
+	status int
+}{
+	OK:                 {"ok", 200},
+	Canceled:           {"canceled", 499},
+	Unknown:            {"unknown", 500},
+	InvalidArgument:    {"invalid_argument", 400},
+	DeadlineExceeded:   {"deadline_exceeded", 504},
+	NotFound:           {"not_found", 404},
+	AlreadyExists:      {"already_exists", 409},
+	PermissionDenied:   {"permission_denied", 403},
+	ResourceExhausted:  {"resource_exhausted", 429},
+	FailedPrecondition: {"failed_precondition", 400},
+	Aborted:            {"aborted", 409},
+	OutOfRange:         {"out_of_range", 400},
+	Unimplemented:      {"unimplemented", 501},
+	Internal:           {"internal", 500},
+	Unavailable:        {"unavailable", 503},
+	DataLoss:           {"data_loss", 500},
+	Unauthenticated:    {"unauthenticated", 401},
+}
+
+// String returns the code's Connect name; "ok" for OK, and "code_17" and the
+// like for a number that is no code.
+func (c Code) String() string {
+	if int64(c) < int64(len(codes)) {
+		return codes[c].name
+	}
+	return "code_" + string(appendDecimal(nil, uint64(c)))
+}
+
+// Valid says whether c is one of the codes, OK included.
+func (c Code) Valid() bool { return int64(c) < int64(len(codes)) }
+
+// CodeByName returns the code of an error. Names are exact (protocol.md, "Error
+// Codes": only these are valid); "ok" is not the name of an error.
+func CodeByName(name []byte) (Code, bool) {
+	for c := Canceled; c <= Unauthenticated; c++ {
+		if string(name) == codes[c].name {
+			return c, true
+		}
+	}
+	return Unknown, false
+}
+
+// HTTPStatus returns the status of a Connect unary response that failed with c
+// (protocol.md, "Error Codes"): 200 for OK, 500 for a number that is no code.
+func (c Code) HTTPStatus() int {
+	if int64(c) < int64(len(codes)) {
+		return codes[c].status
+	}
+	return codes[Unknown].status
+}
+
+// CodeOfHTTPStatus infers a code for a Connect response without a valid error
+// (protocol.md, "HTTP to Error Code"). It never returns OK.
+func CodeOfHTTPStatus(status int) Code {
+	switch status {
+	case 400:
+		return Internal
+	case 401:
+		return Unauthenticated
+	case 403:
+		return PermissionDenied
+	case 404:
+		return Unimplemented
+	case 429, 502, 503, 504:
+		return Unavailable
+	}
+	return Unknown
+}
+
+// CodeOfHTTPStatusGRPC infers a code for a gRPC or gRPC-Web response without a
+// status (http-grpc-status-mapping.md). It never returns OK: 200 without a
+// status is unknown there.
+func CodeOfHTTPStatusGRPC(status int) Code {
+	switch status {
+	case 400, 431:
+		return Internal
+	case 401:
+		return Unauthenticated
+	case 403:
+		return PermissionDenied
+	case 404:
+		return Unimplemented
+	case 429, 502, 503, 504:
+		return Unavailable
+	}
+	return Unknown
+}
+
+// appendDecimal appends n in decimal.
+func appendDecimal(dst []byte, n uint64) []byte {
+	var b [20]byte
+	i := len(b)
+	for {
+		i--
+		b[i] = byte('0' + n%10)
+		if n /= 10; n == 0 {
+			return append(dst, b[i:]...)
+		}
+	}
+}

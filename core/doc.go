@@ -1,0 +1,36 @@
+// Package core holds the rules of three protocols for RPC over HTTP: Connect,
+// gRPC and gRPC-Web. It does no I/O: it is a pure function of a configuration,
+// the bytes that came and what the host says happened.
+//
+//	request head ─┐                                         ┌─> response head
+//	content chunks┼─> core ─> events ─> handler ─> core ────┼─> content
+//	trailers ─────┘                                         └─> trailers
+//
+// The client role is the same machine turned round: what the application sends
+// becomes a request head and content, and what the server answers comes back as
+// events.
+//
+// The package has two layers. The codecs (this page names their files) turn one
+// piece of a protocol into values and back; each takes any bytes, never panics,
+// appends to the caller's buffers and returns views of its input, so that the
+// steady state of a call makes no garbage.
+//
+//	code.go         codes, their names, both ways to and from HTTP statuses
+//	header.go       ordered fields, binary pairs    names.go  reserved names
+//	base64.go       both alphabets, -bin values
+//	timeout.go      connect-timeout-ms, grpc-timeout
+//	mediatype.go    content types
+//	json.go         a strict reader without trees
+//	error.go        the Connect error               endstream.go  its end marker
+//	status.go       google.rpc.Status, grpc-message
+//	get.go          the query of a Connect GET
+//	compression.go  choosing a coding               gzip.go, inflate.go, deflate.go
+//
+// The engine above them turns heads and content into events.
+//
+// In scope: everything that a protocol decides. Out of scope: sockets, clocks,
+// randomness, goroutines, logging, HTTP parsing, message classes. A deadline is
+// a number that the core reads from the wire and the host's clock enforces.
+//
+// Where the protocols' texts are silent the rule is marked "ours".
+package core

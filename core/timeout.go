@@ -1,0 +1,92 @@
+package core
+
+// NoTimeout stands for "no timeout was given".
+const NoTimeout = ^uint64(0)
+
+// Digits that a timeout may have: protocol.md, "Timeout-Milliseconds";
+// PROTOCOL-HTTP2.md, "TimeoutValue".
+const (
+	connectTimeoutDigits = 10
+	grpcTimeoutDigits    = 8
+	connectTimeoutMax    = 9_999_999_999
+	grpcTimeoutMax       = 99_999_999
+)
+
+// ParseConnectTimeout reads a Connect timeout: 1 to 10 digits, milliseconds
+// (protocol.md, "Timeout-Milliseconds"). It returns microseconds. Zero is a
+// deadline that has passed; a sign, a space or an eleventh digit is false (ours).
+func ParseConnectTimeout(v []byte) (us uint64, ok bool) {
+	n, ok := parseDigits(v, connectTimeoutDigits)
+	return n * 1000, ok
+}
+
+// ParseGRPCTimeout reads a gRPC timeout: 1 to 8 digits and a unit
+// (PROTOCOL-HTTP2.md, "Timeout"). It returns microseconds; nanoseconds are
+// rounded up, so that only a zero is zero.
+func ParseGRPCTimeout(v []byte) (us uint64, ok bool) {
+	if len(v) == 0 {
+		return 0, false
+	}
+	n, ok := parseDigits(v[:len(v)-1], grpcTimeoutDigits)
+	if !ok {
+		return 0, false
+	}
+	switch v[len(v)-1] {
+	case 'n':
+		return (n + 999) / 1000, true
+	case 'u':
+		return n, true
+	case 'm':
+		return n * 1000, true
+	case 'S':
+		return n * 1_000_000, true
+	case 'M':
+		return n * 60_000_000, true
+	case 'H':
+		return n * 3_600_000_000, true
+	}
+	return 0, false
+}
+
+// AppendConnectTimeout appends the milliseconds of a timeout in microseconds,
+// rounded up: a timeout that has not passed is never sent as zero. What does not
+// fit 10 digits is sent as the longest that does.
+func AppendConnectTimeout(dst []byte, us uint64) []byte {
+	return appendDecimal(dst, min(divUp(us, 1000), connectTimeoutMax))
+}
+
+// AppendGRPCTimeout appends a timeout in microseconds in the finest unit that
+// takes 8 digits, rounded up. What does not fit is sent as the longest that does.
+func AppendGRPCTimeout(dst []byte, us uint64) []byte {
+	for _, u := range [...]struct {
+		us   uint64
+		name byte
+	}{{1, 'u'}, {1000, 'm'}, {1_000_000, 'S'}, {60_000_000, 'M'}} {
+		if n := divUp(us, u.us); n <= grpcTimeoutMax {
+			return append(appendDecimal(dst, n), u.name)
+		}
+	}
+	return append(appendDecimal(dst, min(divUp(us, 3_600_000_000), grpcTimeoutMax)), 'H')
+}
+
+func divUp(n, by uint64) uint64 {
+	q := n / by
+	if n%by != 0 {
+		q++
+	}
+	return q
+}
+
+// parseDigits reads 1 to most decimal digits and nothing else.
+func parseDigits(v []byte, most int) (n uint64, ok bool) {
+	if len(v) == 0 || len(v) > most {
+		return 0, false
+	}
+	for _, c := range v {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return n, true
+}
