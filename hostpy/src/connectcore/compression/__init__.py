@@ -1,0 +1,35 @@
+"""Compressions that run in Python. The protocol core itself knows gzip, so a server or client needs none of these to serve it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from .gzip import GzipCompression
+
+__all__ = ["Compression", "GzipCompression"]
+
+
+class Compression(Protocol):
+    """A way to compress messages. Any object with these methods is one."""
+
+    def name(self) -> str:
+        """The compression's name on the wire, such as `gzip`."""
+        ...
+
+    def compress(self, data: bytes | bytearray | memoryview) -> bytes:
+        """Compress data."""
+        ...
+
+    def decompress(self, data: bytes | bytearray | memoryview, read_max_bytes: int | None = None) -> bytes:
+        """Decompress data.
+
+        Args:
+            data: what came.
+            read_max_bytes: how many bytes may come out; None for any number. Stop as soon as there are more: what came may
+                be made to fill the memory.
+
+        Raises:
+            ConnectError: `RESOURCE_EXHAUSTED`, more came out than may. Any other exception means that the data is bad.
+
+        """
+        ...

@@ -1,0 +1,20 @@
+"""The protocols that a client can speak. A server speaks all of them."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+__all__ = ["ProtocolType"]
+
+
+class ProtocolType(Enum):
+    """A protocol; its value is its number in the module's interface."""
+
+    CONNECT = 1
+    """The Connect protocol: plain HTTP, of any version, for unary calls; JSON where wanted."""
+
+    GRPC = 2
+    """gRPC over HTTP/2."""
+
+    GRPC_WEB = 3
+    """gRPC-Web: gRPC where the HTTP side has no trailers."""
