@@ -52,7 +52,7 @@ class _ProtoCodec:
         self._decoders: dict[type[Any], Decoder] = {}
 
     def encode(self, message: Any) -> bytes:
-        return self.encoder_for(type(message))(message)
+        return self.encoder_for(message.__class__)(message)
 
     def decode(self, data: bytes | bytearray, message_class: type[Any]) -> Any:
         return self.decoder_for(message_class)(bytes(data) if isinstance(data, bytearray) else data)

@@ -176,9 +176,7 @@ class EndpointUnarySync(EndpointSync[REQ, RES]):
 
     __slots__ = ()
 
-    def __init__(
-        self, *, method: MethodInfo[REQ, RES], function: Callable[[REQ, RequestContext[REQ, RES]], RES]
-    ) -> None:
+    def __init__(self, *, method: MethodInfo[REQ, RES], function: Callable[[REQ, RequestContext[REQ, RES]], RES]) -> None:
         self.method = method
         self.function = function
 

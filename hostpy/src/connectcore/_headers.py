@@ -8,9 +8,10 @@ handler looks at no field pays nothing, and access afterwards costs no check.
 
 from __future__ import annotations
 
-from binascii import Error as Base64Error, a2b_base64, b2a_base64
+from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
 from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Headers", "headers_from_fields", "join_fields", "split_fields"]
 
 D = TypeVar("D")
+
+_REQUIRED = object()
 
 
 class Headers(MutableMapping[str, str]):
@@ -56,7 +59,10 @@ class Headers(MutableMapping[str, str]):
                 if items._extra is not None:
                     self._extra = {name: list(values) for name, values in items._extra.items()}
                 return
-            items = items.items()
+            mapping = cast("Mapping[str, str]", items)  # a checker sees a mapping from pairs in it as well
+            for name, value in mapping.items():
+                self[name] = value
+            return
         for name, value in items:
             self.add(name, value)
 
@@ -143,12 +149,12 @@ class Headers(MutableMapping[str, str]):
             self._extra.pop(name, None)
 
     @overload
-    def getbin(self, name: str, /) -> bytes: ...
+    def getbin(self, name: str) -> bytes: ...
 
     @overload
-    def getbin(self, name: str, /, default: D) -> bytes | D: ...
+    def getbin(self, name: str, default: D) -> bytes | D: ...
 
-    def getbin(self, name: str, /, *default: D) -> bytes | D:
+    def getbin(self, name: str, default: object = _REQUIRED) -> object:
         """The first value of a `-bin` name, as bytes.
 
         Raises:
@@ -158,10 +164,9 @@ class Headers(MutableMapping[str, str]):
         """
         value = self._store.get(_binary_name(name))
         if value is None:
-            if default:
-                return default[0]
-            raise KeyError(name)
-        assert isinstance(value, bytes)
+            if default is _REQUIRED:
+                raise KeyError(name)
+            return default
         return value
 
     def getallbin(self, name: str) -> Sequence[bytes]:

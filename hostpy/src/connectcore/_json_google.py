@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["json_decoder", "json_encoder"]
 
 
-def json_encoder(message_class: type[Any], registry: Any) -> Callable[[Any], bytes]:
+def json_encoder(message_class: type[Any], registry: Any) -> Callable[[Any], bytes]:  # noqa: ARG001
     """The function that writes messages of this class, in one line, as UTF-8."""
     pool = _pool(registry)
 
@@ -22,9 +22,7 @@ def json_encoder(message_class: type[Any], registry: Any) -> Callable[[Any], byt
     return encode
 
 
-def json_decoder(
-    message_class: type[Any], registry: Any, *, ignore_unknown_fields: bool
-) -> Callable[[bytes], Any]:
+def json_decoder(message_class: type[Any], registry: Any, *, ignore_unknown_fields: bool) -> Callable[[bytes], Any]:
     """The function that reads messages of this class."""
     pool = _pool(registry)
 

@@ -50,9 +50,7 @@ def json_encoder(message_class: type[Any], registry: Any) -> Callable[[Any], byt
     return encode
 
 
-def json_decoder(
-    message_class: type[Any], registry: Any, *, ignore_unknown_fields: bool
-) -> Callable[[bytes], Any]:
+def json_decoder(message_class: type[Any], registry: Any, *, ignore_unknown_fields: bool) -> Callable[[bytes], Any]:
     """The function that reads messages of this class."""
     types = _types(registry)
     from_json: Callable[..., Any] = message_class.from_json

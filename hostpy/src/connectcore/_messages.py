@@ -86,7 +86,8 @@ def binary_decoder(message_class: type[Any]) -> Callable[[bytes | bytearray | me
 
 def encode_binary(message: Any) -> bytes:
     """Serialize one message."""
-    return binary_encoder(type(message))(message)
+    message_class: type[Any] = message.__class__
+    return binary_encoder(message_class)(message)
 
 
 def decode_binary(message_class: type[Any], data: bytes | bytearray | memoryview) -> Any:

@@ -36,9 +36,12 @@ class ErrorDetail:
 
     __slots__ = ("_message", "_message_bytes", "_type_name")
 
+    _message: Any
+
     def __init__(self, message: Any) -> None:
-        self._message: Any = message
-        self._type_name = type_name_of(type(message))
+        self._message = message
+        message_class: type[Any] = message.__class__
+        self._type_name = type_name_of(message_class)
         if self._type_name == ANY_TYPE_NAME:
             packed: _AnyMessage = message
             self._message = None
@@ -76,12 +79,12 @@ class ErrorDetail:
     def value(self) -> Any: ...
 
     @overload
-    def value(self, kind: type[M], /) -> M | None: ...
+    def value(self, kind: type[M]) -> M | None: ...
 
     @overload
-    def value(self, kind: object, /) -> Any: ...
+    def value(self, kind: object) -> Any: ...
 
-    def value(self, kind: object = None, /) -> Any:
+    def value(self, kind: object = None) -> Any:
         """The message, or None if it is of another type or does not decode.
 
         Args:
@@ -165,10 +168,9 @@ class ConnectError(Exception):
         return f"ConnectError({self._code}, {self._message!r}{f', details={self._details!r}' if self._details else ''})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._code, self._message, self._details, None if self._metadata is None else list(self._metadata.allitems()))
+        metadata = None if self._metadata is None else list(self._metadata.allitems())
+        return _rebuild, (self._code, self._message, self._details, metadata)
 
 
-def _rebuild(
-    code: Code, message: str, details: list[ErrorDetail], metadata: list[tuple[str, str]] | None
-) -> ConnectError:
+def _rebuild(code: Code, message: str, details: list[ErrorDetail], metadata: list[tuple[str, str]] | None) -> ConnectError:
     return ConnectError(code, message, details, metadata=metadata)

@@ -112,11 +112,7 @@ class MetadataInterceptor(Protocol[T]):
 
 
 Interceptor = (
-    UnaryInterceptor
-    | ClientStreamInterceptor
-    | ServerStreamInterceptor
-    | BidiStreamInterceptor
-    | MetadataInterceptor[Any]
+    UnaryInterceptor | ClientStreamInterceptor | ServerStreamInterceptor | BidiStreamInterceptor | MetadataInterceptor[Any]
 )
 """What an async server or client takes as an interceptor."""
 

@@ -1,4 +1,4 @@
-"""Compressions that run in Python. The protocol core itself knows gzip, so a server or client needs none of these to serve it."""
+"""Compressions that run in Python. The protocol core itself knows gzip: none of these is needed to serve it."""
 
 from __future__ import annotations
 
