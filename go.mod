@@ -2,6 +2,8 @@ module github.com/connectcore/connectcore
 
 go 1.26.0
 
+toolchain go1.26.8
+
 require (
 	connectrpc.com/connect v1.21.1 // indirect
 	github.com/bufbuild/protocompile v0.14.1 // indirect
