@@ -1,0 +1,121 @@
+# Connectcore's tasks. `make help` lists them; .ci/run calls them too.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PY := $(VENV)/bin/python
+# The oldest Python that is served is 3.11; the first one found makes the virtual environment.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+# The module's bytes depend on the compiler's release: the one that go.mod names builds it, here and everywhere.
+GO_RELEASE := $(shell sed -n 's/^toolchain //p' go.mod)
+WASM_BUILD := env -u GOFLAGS -u GOEXPERIMENT -u GOWASM -u GOWORK CGO_ENABLED=0 GOOS=wasip1 GOARCH=wasm \
+	GOTOOLCHAIN=$(GO_RELEASE) go build -buildmode=c-shared -trimpath -buildvcs=false -ldflags='-s -w'
+WASM := hostgo/connectcore.wasm
+WASM_COPY := hostpy/src/connectcore/connectcore.wasm
+EXAMPLE := hostpy/examples/greet/v1/greet_connect.py
+PLUGIN := $(wildcard hostpy/src/connectcore/_plugin/*.py)
+STAMPS := .cache/stamps
+
+.PHONY: help setup wasm wasm-check abi generate demo test test-go test-python test-tapes conformance fuzz bench \
+	lint types clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- set-up -------------------------------------------------------------------------------------------------------
+
+setup: $(STAMPS)/venv $(STAMPS)/go $(EXAMPLE) $(STAMPS)/conformance ## virtual environment, Go modules, generated code, conformance suite
+
+$(STAMPS)/venv: hostpy/pyproject.toml tests/constraints.txt
+	@test -n "$(PYTHON)" || { echo "make: needs Python 3.11 or newer with its venv module" >&2; exit 1; }
+	@echo "setup: Python packages into $(VENV) ($$($(PYTHON) --version)); the first time takes a minute or two"
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install -q --disable-pip-version-check -c tests/constraints.txt -e 'hostpy[dev]'
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/go: go.mod go.sum
+	@command -v go >/dev/null || { echo "make: needs Go 1.26 or newer" >&2; exit 1; }
+	@echo "setup: Go modules"
+	@go mod download
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/conformance: $(STAMPS)/venv $(STAMPS)/go tests/conformance/setup.py
+	@echo "setup: conformance suite"
+	@$(PY) tests/conformance/setup.py
+	@touch $@
+
+$(EXAMPLE): $(STAMPS)/venv hostpy/examples/greet/v1/greet.proto $(PLUGIN)
+	@echo "setup: code of the example service"
+	@cd hostpy/examples && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" ../../$(PY) -m grpc_tools.protoc -I. \
+		--python_out=. --pyi_out=. --connectcore_out=. greet/v1/greet.proto
+	@touch $@
+
+# --- the module ---------------------------------------------------------------------------------------------------
+
+wasm: ## build the module and copy it to where both hosts embed it
+	@echo "wasm: building with $(GO_RELEASE)"
+	@$(WASM_BUILD) -o $(WASM) ./wasm
+	@rm -f hostgo/connectcore.h && cp $(WASM) $(WASM_COPY) && ls -l $(WASM)
+
+wasm-check: ## rebuild the module elsewhere and compare with the committed one (CI: with an empty build cache)
+	@out=$$(mktemp -d) && trap 'chmod -R u+w '$$out' && rm -rf '$$out EXIT && \
+	if test -n "$$CI"; then export GOCACHE=$$out/cache; fi && \
+	mkdir $$out/src && cp -r go.mod go.sum core wasm $$out/src && \
+	echo "wasm-check: rebuilding in $$out with $(GO_RELEASE)" && \
+	(cd $$out/src && $(WASM_BUILD) -o $$out/rebuilt.wasm ./wasm) && \
+	for file in $(WASM) $(WASM_COPY); do \
+		cmp $$out/rebuilt.wasm $$file || { echo "wasm-check: $$file is not what its sources build: run 'make wasm'" >&2; exit 1; }; \
+	done && echo "wasm-check: both copies are what their sources build"
+
+abi: ## write the interface's numbers for Python, tapes and ABI.md
+	@go run ./wasm/abigen
+
+generate: $(STAMPS)/venv $(STAMPS)/go ## write the committed Go code of the example service
+	@$(PY) tests/demo/generate.py
+
+# --- what a person runs -------------------------------------------------------------------------------------------
+
+demo: $(STAMPS)/venv $(STAMPS)/go $(EXAMPLE) ## serve and call the example in every way, and show what went over the wire
+	@$(PY) tests/demo/demo.py
+
+test: setup wasm-check lint types test-go test-python test-tapes ## every test: Go, Python, tapes on all runners, lint, types
+
+test-go: $(STAMPS)/go
+	go vet ./...
+	go test ./...
+
+test-python: setup
+	$(PY) -m pytest -c hostpy/pyproject.toml --rootdir=. hostpy/tests tests/lint tests/demo
+
+test-tapes: setup
+	$(PY) tests/tapes/run.py
+
+conformance: setup ## the official suite: both hosts, both roles
+	@$(PY) tests/conformance/run.py
+
+fuzz: $(STAMPS)/go ## a short run of every fuzz target (FUZZTIME=10s)
+	@$(PY) tests/lint/fuzz.py $(or $(FUZZTIME),10s)
+
+bench: setup ## figures, with the ratio to the peer in the same run (BENCH=quick for a short one)
+	@$(PY) tests/bench/run.py $(BENCH)
+
+lint: $(STAMPS)/venv $(STAMPS)/go $(EXAMPLE) ## gofmt, go vet, ruff, stale generated files
+	@echo "lint: Go"
+	@unformatted=$$(gofmt -l core wasm hostgo tests) && test -z "$$unformatted" || { echo "gofmt: $$unformatted" >&2; exit 1; }
+	@go vet ./...
+	@go run ./wasm/abigen -check
+	@$(PY) tests/demo/generate.py --check
+	@echo "lint: Python"
+	@$(VENV)/bin/ruff check -q hostpy tests
+	@$(VENV)/bin/ruff format -q --check hostpy tests
+
+types: setup ## mypy --strict and pyright strict, on generated code too
+	@echo "types: mypy"
+	@cd hostpy && ../$(VENV)/bin/mypy
+	@$(VENV)/bin/mypy --config-file tests/mypy.ini
+	@echo "types: pyright"
+	@cd hostpy && ../$(VENV)/bin/pyright
+
+clean: ## remove what set-up and runs made
+	rm -rf $(VENV) .cache hostpy/examples/greet/v1/*_pb2.py* hostpy/examples/greet/v1/*_connect.py
