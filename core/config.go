@@ -1,0 +1,215 @@
+package core
+
+// Defaults and limits. Ours: rules 5 and "safe defaults" ask for them, no spec
+// gives numbers.
+const (
+	DefaultReadMax    = 4 << 20  // bytes in one received message
+	DefaultGetMax     = 8 << 10  // bytes in the target of a GET
+	MaxMetadata       = 64 << 10 // bytes of metadata in one section
+	MaxMetadataFields = 256      // fields of metadata in one section
+	MaxHalfDuplex     = 64 << 20 // bytes of content held for a bidi call without duplex
+)
+
+// StreamType says which sides of a procedure stream.
+type StreamType uint8
+
+const (
+	Unary        StreamType = 0
+	ClientStream StreamType = 1
+	ServerStream StreamType = 2
+	BidiStream   StreamType = 3
+)
+
+// manyRequests and manyResponses read the two bits of a stream type.
+func (s StreamType) manyRequests() bool  { return s&ClientStream != 0 }
+func (s StreamType) manyResponses() bool { return s&ServerStream != 0 }
+
+// Coding is a content coding that a side offers. Native codings are done by
+// the host: the core names payloads that are compressed with them and their
+// limit, and never looks inside. Others the core does itself; it knows gzip.
+type Coding struct {
+	Name   string
+	Native bool
+}
+
+// Procedure is one method of a service, called by its path.
+type Procedure struct {
+	Path          string // "/pkg.Service/Method"
+	Stream        StreamType
+	NoSideEffects bool // may be called by GET
+}
+
+// ConfigError says what is wrong with a configuration.
+type ConfigError string
+
+func (e ConfigError) Error() string { return string(e) }
+
+// ServerConfig says what a server offers.
+type ServerConfig struct {
+	ReadMax        uint32 // bytes in one message, before and after decompression; 0: DefaultReadMax
+	SendMax        uint32 // bytes in one message sent; 0: no limit
+	CompressMin    uint32 // smallest payload to compress, in bytes
+	RequireVersion bool   // refuse Connect requests without their protocol version
+	Codecs         []string
+	Codings        []Coding // most preferred first
+	Procedures     []Procedure
+}
+
+// Server is a checked ServerConfig and what follows from it. It is immutable.
+type Server struct {
+	cfg     ServerConfig
+	routes  map[string]uint32
+	codings []string
+	accept  string // codings, for the accept-encoding fields
+	posts   [2]string
+}
+
+// NewServer checks a configuration.
+func NewServer(cfg ServerConfig) (*Server, error) {
+	if len(cfg.Codecs) == 0 {
+		return nil, ConfigError("a server needs at least one codec")
+	}
+	for _, name := range cfg.Codecs {
+		if !ValidFieldName([]byte(name)) {
+			return nil, ConfigError("a codec's name must be a lower-case token: " + name)
+		}
+	}
+	names, err := checkCodings(cfg.Codings)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.ReadMax == 0 {
+		cfg.ReadMax = DefaultReadMax
+	}
+	s := &Server{cfg: cfg, codings: names, accept: join(names), routes: make(map[string]uint32, len(cfg.Procedures))}
+	for i, p := range cfg.Procedures {
+		if len(p.Path) < 2 || p.Path[0] != '/' {
+			return nil, ConfigError("a procedure's path must look like /pkg.Service/Method: " + p.Path)
+		}
+		if _, twice := s.routes[p.Path]; twice {
+			return nil, ConfigError("two procedures have the path " + p.Path)
+		}
+		s.routes[p.Path] = uint32(i)
+	}
+	s.posts = [2]string{s.acceptPost(false), s.acceptPost(true)}
+	return s, nil
+}
+
+// acceptPost lists the content types of a kind of procedure (RFC 9110 has no
+// such field; W3C LDP 7.1 does, and the Connect servers send it with 415).
+func (s *Server) acceptPost(stream bool) string {
+	var b []byte
+	add := func(p Protocol, stream bool) {
+		for _, codec := range s.cfg.Codecs {
+			if len(b) > 0 {
+				b = append(b, ", "...)
+			}
+			b = AppendContentType(b, p, stream, []byte(codec))
+		}
+	}
+	add(ProtocolConnect, stream)
+	if len(b) > 0 {
+		b = append(b, ", "...)
+	}
+	b = append(b, "application/grpc"...)
+	add(ProtocolGRPC, true)
+	return string(b)
+}
+
+// ClientConfig says how a client calls.
+type ClientConfig struct {
+	Protocol    Protocol
+	ReadMax     uint32 // bytes in one message, before and after decompression; 0: DefaultReadMax
+	SendMax     uint32 // bytes in one message sent; 0: no limit
+	CompressMin uint32 // smallest payload to compress, in bytes
+	SendCoding  uint32 // 1-based index of the coding to send with, 0 for none
+	GetMax      uint32 // longest target of a GET, in bytes; 0: DefaultGetMax
+	Codec       string
+	Codings     []Coding // what to accept, most preferred first
+	Prefix      string   // path of the base URL, without a slash at its end
+	UserAgent   string
+}
+
+// Client is a checked ClientConfig and what follows from it. It is immutable.
+type Client struct {
+	cfg     ClientConfig
+	codings []string
+	accept  string
+}
+
+// NewClient checks a configuration.
+func NewClient(cfg ClientConfig) (*Client, error) {
+	switch cfg.Protocol {
+	case ProtocolConnect, ProtocolGRPC, ProtocolGRPCWeb:
+	default:
+		return nil, ConfigError("a client's protocol must be 1 (Connect), 2 (gRPC) or 3 (gRPC-Web)")
+	}
+	if !ValidFieldName([]byte(cfg.Codec)) {
+		return nil, ConfigError("a codec's name must be a lower-case token: " + cfg.Codec)
+	}
+	names, err := checkCodings(cfg.Codings)
+	if err != nil {
+		return nil, err
+	}
+	if int(cfg.SendCoding) > len(names) {
+		return nil, ConfigError("send_coding is not the index of a coding")
+	}
+	if !ValidFieldValue([]byte(cfg.UserAgent)) {
+		return nil, ConfigError("user_agent has bytes that an HTTP field cannot hold")
+	}
+	if n := len(cfg.Prefix); n > 0 && (cfg.Prefix[0] != '/' || cfg.Prefix[n-1] == '/' || !validTarget(cfg.Prefix)) {
+		return nil, ConfigError("prefix must be empty or a path with a slash at its start and none at its end: " + cfg.Prefix)
+	}
+	if cfg.ReadMax == 0 {
+		cfg.ReadMax = DefaultReadMax
+	}
+	if cfg.GetMax == 0 {
+		cfg.GetMax = DefaultGetMax
+	}
+	c := &Client{cfg: cfg, codings: names, accept: join(names)}
+	if c.accept == "" {
+		c.accept = "identity" // keeps HTTP libraries from offering their own
+	}
+	return c, nil
+}
+
+func checkCodings(codings []Coding) ([]string, error) {
+	names := make([]string, len(codings))
+	for i, c := range codings {
+		if !ValidFieldName([]byte(c.Name)) || c.Name == "identity" {
+			return nil, ConfigError("a coding's name must be a lower-case token other than identity: " + c.Name)
+		}
+		if !c.Native && c.Name != "gzip" {
+			return nil, ConfigError("the core does not know the coding " + c.Name + ": it must be native to the host")
+		}
+		for _, n := range names[:i] {
+			if n == c.Name {
+				return nil, ConfigError("two codings have the name " + c.Name)
+			}
+		}
+		names[i] = c.Name
+	}
+	return names, nil
+}
+
+func join(names []string) string {
+	out := ""
+	for i, n := range names {
+		if i > 0 {
+			out += ", "
+		}
+		out += n
+	}
+	return out
+}
+
+// validTarget says whether s can stand in a request target as it is: visible
+// ASCII without '?' and '#' (RFC 9112 section 3.2).
+func validTarget(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] <= ' ' || s[i] >= 0x7f || s[i] == '?' || s[i] == '#' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,79 @@
+package core
+
+// EventKind says what an Event is.
+type EventKind uint8
+
+const (
+	EventRequest      EventKind = iota + 1 // server: a call for a procedure
+	EventMessages                          // payloads that came
+	EventReceived                          // server: no more messages come
+	EventResponseHead                      // server: write the response's head
+	EventRequestHead                       // client: write the request's head
+	EventBody                              // write content
+	EventTrailers                          // server: write the trailer section; the response ends
+	EventResponse                          // client: leading metadata is known
+	EventEnd                               // client: the outcome
+	EventReset                             // abort the HTTP message
+	EventStop                              // server: the answer is decided without the handler
+	EventMore                              // show content again, from an offset on
+	EventDone                              // nothing more comes for this call
+)
+
+// Event is one thing to do or to know, the result of a Call's method. Which of
+// its parts have a meaning depends on Kind; the others are zero. All slices
+// are views that hold until the next method of the same Call.
+type Event struct {
+	Kind EventKind
+
+	// Request: index of the procedure, protocol, index of the codec, coding
+	// for what is sent back and from which payload size on to use it, timeout
+	// in microseconds (NoTimeout: none), whether it came as an HTTP GET.
+	Procedure   uint32
+	Protocol    Protocol
+	Codec       uint32
+	CompressMin uint32
+	Timeout     uint64
+	Get         bool
+
+	// Request, Response: all further content must be given with its bytes.
+	ContentInline bool
+	// Request, Response: a bit per field of the head, set where the field is
+	// not the user's text metadata; and the decoded binary metadata.
+	Hidden []byte
+
+	// Request, Messages: 1-based index of a coding, 0 for identity.
+	Coding uint32
+
+	// Messages: start and length of each payload. Starts count from Base in
+	// the content, or from 0 in Data where Inline. A length with bit 31 set
+	// belongs to a payload that the host decompresses, to at most Limit bytes.
+	Base   uint64
+	Limit  uint32
+	Spans  []uint32
+	Inline bool
+
+	// ResponseHead, RequestHead, Body: the HTTP message ends with this.
+	End bool
+	// ResponseHead: a Trailers event will end the response.
+	HasTrailers bool
+
+	Status  uint32 // ResponseHead
+	Method  []byte // RequestHead
+	Target  []byte // RequestHead
+	Fields  Fields // ResponseHead, RequestHead, Trailers; End: trailing text metadata
+	Binary  Pairs  // Request, Response: leading, End: trailing binary metadata
+	Code    Code   // Received, End, Stop
+	Message []byte // Received, End
+	Details Pairs  // End
+
+	// Body: Count payloads of the Send command, each preceded by Prefix bytes
+	// of Data; what is left of Data follows. Messages: Data of inline spans.
+	Count  uint32
+	Prefix uint32
+	Data   []byte
+
+	ResetCode uint32 // Reset: HTTP/2 error code (RFC 9113 section 7)
+
+	Offset uint64 // More: absolute offset in the content
+	Want   uint32 // More: how many bytes are of use
+}

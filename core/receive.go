@@ -1,0 +1,357 @@
+package core
+
+import "encoding/binary"
+
+// The receiving half. Content is announced by length; only some of its bytes
+// may be given. Positions are absolute offsets.
+//
+//	            pos                announced
+//	content ----+------------------+
+//	             [chunk.....]            the bytes at hand
+//
+// pos is the first byte not yet dealt with. Where its bytes are needed and not
+// at hand, EventMore asks for them, once, and all waits.
+
+type receiveMode uint8
+
+const (
+	receiveNothing   receiveMode = iota // content is ignored
+	receiveWhole                        // the content is one payload
+	receiveEnvelopes                    // the content is envelopes
+)
+
+const (
+	prefixSize = 5 // Connect "Enveloped-Message", gRPC "Length-Prefixed-Message"
+
+	flagCompressed = 0x01
+	lengthBit      = 1 << 31
+
+	moreWant = 4096 // enough for many small envelopes
+)
+
+type receiver struct {
+	mode      receiveMode
+	needBytes bool // payloads are looked into: their bytes must be given
+	hold      bool // payloads are delivered only when the content has ended
+	single    bool // exactly one payload is legal
+	ended     bool // the content has ended
+	asked     bool // an EventMore waits for its answer
+	limit     uint32
+	coding    uint32 // of the content, or of compressed envelopes
+	native    bool   // coding is the host's
+	pos       uint64
+	announced uint64
+	askedAt   uint64
+	chunkAt   uint64
+	chunk     []byte
+	prefix    [prefixSize]byte
+	nprefix   int
+	left      uint64 // bytes of the current payload not yet dealt with
+	inPayload bool
+	length    uint32
+	payload   []byte   // bytes of the current payload, where needBytes
+	base      uint64   // what spans count from
+	spans     []uint32 // start, length
+	taken     int      // numbers in spans that events have shown
+	data      []byte   // payloads of inline spans
+	dataAt    int      // bytes of data that events have shown
+}
+
+func (r *receiver) reset() {
+	spans, data, payload := r.spans[:0], scratch(r.data), scratch(r.payload)
+	*r = receiver{spans: spans, data: data, payload: payload}
+}
+
+// Content tells that length more bytes of content came, data being the first
+// of them: all, some or none. With resume, data answers an EventMore and
+// length counts data only. end: the content ends with these bytes.
+func (c *Call) Content(length uint32, data []byte, end, resume bool) ([]Event, error) {
+	if err := c.begin(cmdContent); err != nil {
+		return nil, err
+	}
+	switch {
+	case resume:
+		if !c.asked || len(data) == 0 || c.askedAt+uint64(len(data)) > c.announced {
+			return nil, ErrContent
+		}
+		c.asked, c.chunkAt = false, c.askedAt
+	case uint64(len(data)) > uint64(length) || c.ended && length > 0:
+		return nil, ErrContent
+	default:
+		c.chunkAt = c.announced
+		c.announced += uint64(length)
+	}
+	c.ended = c.ended || end
+	c.chunk = data
+	c.receive()
+	c.chunk = nil
+	return c.events, nil
+}
+
+// receive deals with as much content as it can.
+func (c *Call) receive() {
+	switch c.mode {
+	case receiveWhole:
+		c.receiveWhole()
+	case receiveEnvelopes:
+		c.receiveEnvelopes()
+	default:
+		c.pos = c.announced
+	}
+}
+
+// at returns the bytes at hand from pos on; where there are none although they
+// were announced, it asks for want of them.
+func (c *Call) at(want uint64) []byte {
+	if c.pos >= c.announced {
+		return nil
+	}
+	if skip := c.pos - c.chunkAt; c.pos >= c.chunkAt && skip < uint64(len(c.chunk)) {
+		return c.chunk[skip:]
+	}
+	if !c.asked {
+		c.asked, c.askedAt = true, c.pos
+		e := c.emit(EventMore)
+		e.Offset = c.pos
+		e.Want = uint32(min(want, c.announced-c.pos, 1<<30))
+	}
+	return nil
+}
+
+func (c *Call) receiveWhole() {
+	if c.announced > uint64(c.limit) {
+		c.receiveTooLarge(c.announced)
+		return
+	}
+	if c.needBytes {
+		if b := c.at(c.announced - c.pos); b != nil {
+			b = b[:min(uint64(len(b)), c.announced-c.pos)]
+			c.payload = append(c.payload, b...)
+			c.pos += uint64(len(b))
+			if c.pos < c.announced {
+				c.at(c.announced - c.pos)
+			}
+		}
+	} else {
+		c.pos = c.announced
+	}
+	if !c.ended || c.pos < c.announced {
+		return
+	}
+	c.mode = receiveNothing
+	if c.client != nil {
+		c.clientContent()
+		return
+	}
+	if !c.takePayload(0, uint32(c.announced), c.coding != 0) {
+		return
+	}
+	c.deliver()
+	c.receivedAll()
+}
+
+// receiveEnvelopes reads prefixes and skips, or collects, payloads.
+func (c *Call) receiveEnvelopes() {
+	for c.mode == receiveEnvelopes && !c.asked {
+		if !c.inPayload {
+			b := c.at(moreWant)
+			if b == nil {
+				break
+			}
+			n := copy(c.prefix[c.nprefix:], b)
+			c.nprefix += n
+			c.pos += uint64(n)
+			if c.nprefix < prefixSize {
+				continue
+			}
+			c.nprefix = 0
+			if !c.openEnvelope(c.prefix[0], binary.BigEndian.Uint32(c.prefix[1:])) {
+				return
+			}
+			continue
+		}
+		if c.left > 0 && c.pos < c.announced {
+			n := min(c.left, c.announced-c.pos)
+			if c.needBytes {
+				b := c.at(c.left)
+				if b == nil {
+					break
+				}
+				n = min(n, uint64(len(b)))
+				c.payload = append(c.payload, b[:n]...)
+			}
+			c.pos += n
+			c.left -= n
+		}
+		if c.left > 0 {
+			if c.pos < c.announced {
+				continue
+			}
+			break
+		}
+		c.inPayload = false
+		if !c.takePayload(c.pos-uint64(c.length), c.length, c.prefix[0]&flagCompressed != 0) {
+			return
+		}
+	}
+	switch {
+	case c.ended && !c.asked:
+		c.receiveEnd()
+	case !c.hold:
+		c.deliver()
+	case !c.single && c.announced > MaxHalfDuplex:
+		c.receiveFailed(ResourceExhausted, "more content than is held for a call that answers only after its end")
+	}
+}
+
+// receiveEnd follows the last envelope.
+func (c *Call) receiveEnd() {
+	c.mode = receiveNothing
+	switch {
+	case c.inPayload || c.nprefix > 0:
+		c.receiveFailed(InvalidArgument, "the content ends within an envelope")
+	case c.single && len(c.spans) == 0:
+		// gRPC statuscodes.md: "Request cardinality violation".
+		c.receiveFailed(Unimplemented, "the request has no message, and this procedure takes exactly one")
+	default:
+		c.deliver()
+		c.receivedAll()
+	}
+}
+
+// openEnvelope checks a prefix before any byte of the payload is waited for.
+func (c *Call) openEnvelope(flags byte, length uint32) bool {
+	switch {
+	case flags&^flagCompressed != 0:
+		c.receiveFailed(InvalidArgument, "an envelope has flags that this protocol does not know")
+	case flags&flagCompressed != 0 && c.coding == 0:
+		// gRPC compression.md: "Compressed-Flag bit … set without grpc-encoding" is internal.
+		c.receiveFailed(Internal, "a message is compressed, but the request names no compression")
+	case c.single && len(c.spans) > 0:
+		c.receiveFailed(Unimplemented, "the request has more than one message, and this procedure takes exactly one")
+	case length > c.limit:
+		c.receiveTooLarge(uint64(length))
+	default:
+		c.inPayload, c.left, c.length = true, uint64(length), length
+		c.payload = c.payload[:0]
+		return true
+	}
+	return false
+}
+
+// takePayload adds a payload to what is to be delivered. An empty payload is
+// never compressed, whatever its flag says: no coding makes nothing of nothing.
+func (c *Call) takePayload(start uint64, length uint32, compressed bool) bool {
+	compressed = compressed && length > 0
+	if !c.needBytes {
+		if start-c.base > 1<<31 {
+			c.deliver() // spans count in 32 bits
+		}
+		if len(c.spans) == c.taken {
+			c.base = start
+		}
+		if compressed {
+			length |= lengthBit
+		}
+		c.spans = append(c.spans, uint32(start-c.base), length)
+		return true
+	}
+	at := len(c.data)
+	if compressed {
+		out, err := c.gz().Decompress(c.data, c.payload, int(c.limit))
+		if err == ErrTooLarge {
+			c.receiveTooLarge(uint64(c.limit) + 1)
+			return false
+		}
+		if err != nil {
+			c.receiveFailed(InvalidArgument, "a message does not decompress")
+			return false
+		}
+		c.data = out
+	} else {
+		c.data = append(c.data, c.payload...)
+	}
+	c.payload = c.payload[:0]
+	c.spans = append(c.spans, uint32(at-c.dataAt), uint32(len(c.data)-at))
+	return true
+}
+
+// deliver shows what was taken.
+func (c *Call) deliver() {
+	if len(c.spans) == c.taken {
+		return
+	}
+	e := c.emit(EventMessages)
+	e.Base, e.Coding, e.Limit = c.base, c.coding, c.limit
+	e.Spans = c.spans[c.taken:]
+	c.taken = len(c.spans)
+	if c.needBytes {
+		e.Inline, e.Data = true, c.data[c.dataAt:]
+		c.dataAt = len(c.data)
+	}
+}
+
+// receivedAll follows the last message.
+func (c *Call) receivedAll() {
+	c.emit(EventReceived)
+	if c.state == stateUnread {
+		c.state = stateHandling
+	}
+}
+
+func (c *Call) receiveTooLarge(size uint64) {
+	t := append(c.text[:0], "a message of "...)
+	if size > uint64(c.limit) && c.coding != 0 {
+		t = append(t, "more than "...)
+		t = appendDecimal(t, uint64(c.limit))
+	} else {
+		t = appendDecimal(t, size)
+	}
+	t = append(t, " bytes is over the limit of "...)
+	t = appendDecimal(t, uint64(c.limit))
+	c.text = append(t, " bytes"...)
+	c.receiveError(ResourceExhausted, c.text)
+}
+
+func (c *Call) receiveFailed(code Code, text string) {
+	c.text = append(c.text[:0], text...)
+	c.receiveError(code, c.text)
+}
+
+// receiveError ends receiving. What came before is delivered first. A handler
+// that waits for messages is told; where none has begun, the call is answered.
+func (c *Call) receiveError(code Code, text []byte) {
+	c.mode = receiveNothing
+	if c.client != nil {
+		if code == InvalidArgument {
+			code = Internal // ours, rule 2: what a client cannot read is not its argument
+		}
+		c.clientFailed(code, text)
+		return
+	}
+	if c.state == stateUnread {
+		c.answer(code, text)
+		return
+	}
+	if c.state == stateOpen {
+		c.deliver()
+		c.emitFault(code, text)
+	}
+}
+
+// emitFault tells a running handler that receiving failed, and remembers it:
+// a call that received malformed data does not end well.
+func (c *Call) emitFault(code Code, text []byte) {
+	c.mode = receiveNothing
+	c.faulted = true
+	c.fault.Code = code
+	c.fault.Message = append(c.fault.Message[:0], text...)
+	e := c.emit(EventReceived)
+	e.Code, e.Message = code, c.fault.Message
+}
+
+// ContentEnd tells that the content ended, with a trailer section. The
+// protocols that this version receives in either role put nothing into it.
+func (c *Call) ContentEnd(fields Fields) ([]Event, error) {
+	return c.Content(0, nil, true, false)
+}

@@ -1,0 +1,200 @@
+package guest
+
+import (
+	"bytes"
+
+	"github.com/connectcore/connectcore/core"
+	"github.com/connectcore/connectcore/wasm/abi"
+)
+
+// fieldsOf reads a fields column; BrokenFields where its count does not fit.
+func fieldsOf(r *abi.Record) core.Fields {
+	f, ok := core.FieldsOf(r.Counted())
+	if !ok {
+		return core.BrokenFields
+	}
+	return f
+}
+
+func pairsOf(r *abi.Record) (core.Pairs, bool) { return core.PairsOf(r.Counted()) }
+
+// names splits a list joined by NUL, empty for no names.
+func names(b []byte) []string {
+	if len(b) == 0 {
+		return nil
+	}
+	var out []string
+	for _, n := range bytes.Split(b, []byte{0}) {
+		out = append(out, string(n))
+	}
+	return out
+}
+
+func codingsOf(list, native []byte) ([]core.Coding, bool) {
+	var out []core.Coding
+	for i, n := range names(list) {
+		if i >= len(native) || native[i] > 1 {
+			return nil, false
+		}
+		out = append(out, core.Coding{Name: n, Native: native[i] == 1})
+	}
+	return out, len(out) == len(native)
+}
+
+func (g *Guest) configureServer(r *abi.Record) bool {
+	var cfg core.ServerConfig
+	cfg.ReadMax, cfg.SendMax, cfg.CompressMin = r.U32(), r.U32(), r.U32()
+	codecs, codings, native := r.Bytes(), r.Bytes(), r.Bytes()
+	procedures, attributes := r.Bytes(), r.Bytes()
+	if !r.Whole() {
+		return false
+	}
+	cfg.RequireVersion = r.Flags&abi.ServerRequireVersion != 0
+	cfg.Codecs = names(codecs)
+	var ok bool
+	if cfg.Codings, ok = codingsOf(codings, native); !ok {
+		g.fault(0, abi.FaultConfig, "native must have one byte, 0 or 1, for each coding")
+		return true
+	}
+	paths := names(procedures)
+	if len(paths) != len(attributes) {
+		g.fault(0, abi.FaultConfig, "attributes must have one byte for each procedure")
+		return true
+	}
+	for i, path := range paths {
+		if attributes[i] > abi.BidiStream|abi.NoSideEffects {
+			g.fault(0, abi.FaultConfig, "a procedure's attributes have bits that do not exist")
+			return true
+		}
+		cfg.Procedures = append(cfg.Procedures, core.Procedure{
+			Path:          path,
+			Stream:        core.StreamType(attributes[i] & 3),
+			NoSideEffects: attributes[i]&abi.NoSideEffects != 0,
+		})
+	}
+	server, err := core.NewServer(cfg)
+	configured(g, &g.servers, server, err)
+	return true
+}
+
+func (g *Guest) configureClient(r *abi.Record) bool {
+	var cfg core.ClientConfig
+	cfg.Protocol = core.Protocol(r.U32())
+	cfg.ReadMax, cfg.SendMax, cfg.CompressMin = r.U32(), r.U32(), r.U32()
+	cfg.SendCoding, cfg.GetMax = r.U32(), r.U32()
+	codec, codings, native := r.Bytes(), r.Bytes(), r.Bytes()
+	prefix, userAgent := r.Bytes(), r.Bytes()
+	if !r.Whole() {
+		return false
+	}
+	cfg.Codec, cfg.Prefix, cfg.UserAgent = string(codec), string(prefix), string(userAgent)
+	var ok bool
+	if cfg.Codings, ok = codingsOf(codings, native); !ok {
+		g.fault(0, abi.FaultConfig, "native must have one byte, 0 or 1, for each coding")
+		return true
+	}
+	client, err := core.NewClient(cfg)
+	configured(g, &g.clients, client, err)
+	return true
+}
+
+func configured[T any](g *Guest, t *table[T], value *T, err error) {
+	if err != nil {
+		g.fault(0, abi.FaultConfig, err.Error())
+		return
+	}
+	handle, s, ok := t.add()
+	if !ok {
+		g.fault(0, abi.FaultBusy, "too many configurations are open")
+		return
+	}
+	s.value = value
+	g.w.Begin(abi.EvConfigured, 0, handle)
+	g.w.End()
+}
+
+// newCall takes a call from the table.
+func (g *Guest) newCall(config uint32) *core.Call {
+	handle, s, ok := g.calls.add()
+	if !ok {
+		g.last = 0
+		g.fault(config, abi.FaultBusy, "too many calls are open")
+		return nil
+	}
+	if s.value == nil {
+		s.value = &core.Call{Gzip: &g.gzip}
+	}
+	g.last = handle
+	return s.value
+}
+
+func (g *Guest) openServer(r *abi.Record) bool {
+	method, path, query := r.Bytes(), r.Bytes(), r.Bytes()
+	fields := fieldsOf(r)
+	if !r.Whole() {
+		return false
+	}
+	server := g.servers.get(r.Handle)
+	if server == nil {
+		g.last = 0
+		g.fault(r.Handle, abi.FaultHandle, "no such server configuration")
+		return true
+	}
+	c := g.newCall(r.Handle)
+	if c == nil {
+		return true
+	}
+	head := core.RequestHead{Method: method, Path: path, Query: query, Fields: fields}
+	can := core.Capabilities{Trailers: r.Flags&abi.OpenTrailers != 0, Duplex: r.Flags&abi.OpenDuplex != 0}
+	g.encode(g.last, server.Open(c, &head, can, r.Flags&abi.OpenEnd != 0))
+	return true
+}
+
+func (g *Guest) openClient(r *abi.Record) bool {
+	stream := r.U32()
+	timeout := r.U64()
+	procedure := r.Bytes()
+	fields := fieldsOf(r)
+	binary, ok := pairsOf(r)
+	if !ok || !r.Whole() {
+		return false
+	}
+	client := g.clients.get(r.Handle)
+	if client == nil {
+		g.last = 0
+		g.fault(r.Handle, abi.FaultHandle, "no such client configuration")
+		return true
+	}
+	if stream > abi.BidiStream {
+		g.last = 0
+		g.fault(r.Handle, abi.FaultState, "no such stream type")
+		return true
+	}
+	c := g.newCall(r.Handle)
+	if c == nil {
+		return true
+	}
+	g.encode(g.last, client.Open(c, procedure, core.StreamType(stream), timeout, fields, binary, r.Flags&abi.OpenGet != 0))
+	return true
+}
+
+// verdict answers what a message that its host cannot use means for a client
+// call that is done.
+func (g *Guest) verdict(r *abi.Record, cl *core.Client) bool {
+	reason := r.U32()
+	text := r.Bytes()
+	if !r.Whole() {
+		return false
+	}
+	code, what, err := cl.Verdict(core.Reason(reason))
+	if err != nil {
+		g.fault(r.Handle, abi.FaultState, err.Error())
+		return true
+	}
+	message := []byte(what)
+	if len(text) > 0 {
+		message = append(append(message, ": "...), text...)
+	}
+	g.encodeEvent(r.Handle, &core.Event{Kind: core.EventEnd, Code: code, Message: message})
+	return true
+}
