@@ -1,0 +1,88 @@
+"""A proxy that records: bytes pass through unchanged, and can be read back in the order in which they came."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Connection:
+    """What went over one TCP connection: runs of bytes, `>` to the server and `<` back."""
+
+    runs: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def add(self, direction: str, data: bytes) -> None:
+        if self.runs and self.runs[-1][0] == direction:
+            data = self.runs.pop()[1] + data
+        self.runs.append((direction, data))
+
+    def side(self, direction: str) -> bytes:
+        return b"".join(data for way, data in self.runs if way == direction)
+
+
+class Tap:
+    """Listens on a free loopback port and forwards to `port`. Close it when done."""
+
+    def __init__(self, port: int) -> None:
+        self._target = ("127.0.0.1", port)
+        self._lock = threading.Lock()
+        self._connections: list[Connection] = []
+        self._sockets: set[socket.socket] = set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def take(self) -> list[Connection]:
+        """The connections since the last call."""
+        with self._lock:
+            taken, self._connections = self._connections, []
+        return taken
+
+    def close(self) -> None:
+        self._listener.close()
+        with self._lock:
+            open_ = list(self._sockets)
+        for sock in open_:
+            self._drop(sock)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
+                far = socket.create_connection(self._target, 10)
+            except OSError:
+                near.close()
+                continue
+            far.settimeout(None)
+            connection = Connection()
+            with self._lock:
+                self._connections.append(connection)
+                self._sockets.update((near, far))
+            for way, source, sink in ((">", near, far), ("<", far, near)):
+                threading.Thread(target=self._pump, args=(connection, way, source, sink), daemon=True).start()
+
+    def _pump(self, connection: Connection, way: str, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                with self._lock:
+                    connection.add(way, data)
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._drop(source)
+            self._drop(sink)
+
+    def _drop(self, sock: socket.socket) -> None:
+        with self._lock:
+            self._sockets.discard(sock)
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        sock.close()
