@@ -20,6 +20,7 @@ type Guest struct {
 	last    uint32 // handle of the call that this batch opened last
 	gzip    core.Gzip
 	words   []uint32
+	outcome core.Outcome
 }
 
 // New makes an instance.
@@ -167,7 +168,8 @@ func (g *Guest) command(r *abi.Record) bool {
 		}
 		events, err = c.Send(g.words, data, r.Flags&abi.SendInline != 0)
 	case abi.CmdEnd:
-		var o core.Outcome
+		o := &g.outcome
+		*o = core.Outcome{}
 		o.Code = core.Code(r.U32())
 		o.Message = r.Bytes()
 		details, ok1 := pairsOf(r)
@@ -178,7 +180,7 @@ func (g *Guest) command(r *abi.Record) bool {
 		}
 		o.Details, o.Binary = details, binary
 		o.Unexpected = r.Flags&abi.EndUnexpected != 0
-		events, err = c.End(&o)
+		events, err = c.End(o)
 	case abi.CmdReject:
 		reason := r.U32()
 		text := r.Bytes()
