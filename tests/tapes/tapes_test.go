@@ -1,0 +1,275 @@
+package tapes
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/connectcore/connectcore/wasm/abi"
+)
+
+var (
+	update = flag.Bool("update", false, "write the events that come out into the tapes")
+	only   = flag.String("tapes", "", "play only tapes whose name contains this")
+)
+
+const goodCall = "presets/good-call"
+
+func names(t *testing.T) []string {
+	t.Helper()
+	all, err := All(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, n := range all {
+		if strings.Contains(n, *only) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func load(t testing.TB, name string) *Tape {
+	t.Helper()
+	tape, err := Load(".", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tape
+}
+
+// playAll plays every tape in every mode and returns the digests.
+func playAll(t *testing.T, fresh func() (Guest, func(), error)) map[string]string {
+	digests := map[string]string{}
+	after := load(t, goodCall)
+	for _, name := range names(t) {
+		t.Run(name, func(t *testing.T) {
+			tape := load(t, name)
+			for i := range Modes {
+				g, drop, err := fresh()
+				if err != nil {
+					t.Fatal(err)
+				}
+				digest, err := Play(g, tape, after, &Modes[i])
+				drop()
+				if err != nil {
+					t.Fatal(err)
+				}
+				digests[name+" "+Modes[i].Name] = digest
+			}
+		})
+	}
+	return digests
+}
+
+func freshNative() (Guest, func(), error) { return newNative(), func() {}, nil }
+
+func TestNative(t *testing.T) {
+	if *update {
+		for _, name := range names(t) {
+			changed, err := Update(".", name, func() (Guest, error) { return newNative(), nil })
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if changed {
+				t.Logf("%s: written", name)
+			}
+		}
+	}
+	playAll(t, freshNative)
+}
+
+// TestModule plays the tapes to the shipped module under wazero, and compares
+// the bytes of all events with those of core, natively.
+func TestModule(t *testing.T) {
+	module, err := openModule(t.Context(), "../../hostgo/connectcore.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer module.close()
+	got := playAll(t, func() (Guest, func(), error) { return module.instance() })
+	if t.Failed() {
+		return
+	}
+	compare(t, got)
+}
+
+func TestPythonAgrees(t *testing.T) {
+	python := "../../.venv/bin/python"
+	if _, err := os.Stat(python); err != nil {
+		missing(t, "no virtual environment: run `make setup`")
+	}
+	compare(t, dumped(t, exec.Command(python, "test_tapes.py")))
+}
+
+func TestNodeAgrees(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		missing(t, "no node on PATH")
+	}
+	compare(t, dumped(t, exec.Command(node, "tapes.mjs")))
+}
+
+// missing skips where a person runs this, and fails where CI does.
+func missing(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
+// dumped runs another runner and reads the digests that it writes.
+func dumped(t *testing.T, cmd *exec.Cmd) map[string]string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "digests.json")
+	cmd.Args = append(cmd.Args, "--dump", file, "--tapes", *only)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", cmd.Path, err, out)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	if err := json.Unmarshal(b, &got); err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// compare compares a runner's digests with those of core, natively.
+func compare(t *testing.T, got map[string]string) {
+	t.Helper()
+	want := map[string]string{}
+	after := load(t, goodCall)
+	for _, name := range names(t) {
+		tape := load(t, name)
+		for i := range Modes {
+			digest, err := Play(newNative(), tape, after, &Modes[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			want[name+" "+Modes[i].Name] = digest
+		}
+	}
+	for key, digest := range want {
+		if got[key] != digest {
+			t.Errorf("%s: the event bytes differ from core's: is the module built from other sources? (`make wasm`)", key)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d replays, and core has %d", len(got), len(want))
+	}
+}
+
+// TestSelf plays the tapes that must fail.
+func TestSelf(t *testing.T) {
+	files, err := filepath.Glob("selftest/*.tape")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("too few tapes in selftest: %v", err)
+	}
+	for _, f := range files {
+		name := strings.TrimSuffix(filepath.ToSlash(f), ".tape")
+		t.Run(name, func(t *testing.T) {
+			tape := load(t, name)
+			_, err := Play(newNative(), tape, nil, &Modes[0])
+			if tape.Fails == "" || err == nil || !strings.Contains(err.Error(), tape.Fails) {
+				t.Errorf("should fail with %q, and gave: %v", tape.Fails, err)
+			}
+		})
+	}
+}
+
+// TestTapes checks what a tape must say about itself, and that together they
+// are what they should be: every record and every word in at least one.
+func TestTapes(t *testing.T) {
+	seen := map[string]bool{}
+	count := map[string]int{}
+	all, err := All(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range all {
+		tape := load(t, name)
+		if tape.Title == "" || len(tape.Specs) == 0 || tape.Fails != "" {
+			t.Errorf("%s: needs a title and a spec, and no more headers", name)
+		}
+		count[strings.Split(name, "/")[0]]++
+		for _, s := range tape.Steps {
+			for _, c := range s.Commands {
+				seen["> "+c.Kind] = true
+				for _, a := range c.Args {
+					seen["> "+c.Kind+" "+a.Key+"="+string(a.Value.Bytes)] = true
+				}
+				for _, f := range c.Flags {
+					seen["> "+c.Kind+" "+f] = true
+				}
+			}
+			for _, e := range s.Events {
+				seen["< "+e.Kind] = true
+				for _, f := range e.Flags {
+					seen["< "+e.Kind+" "+f] = true
+				}
+				for _, a := range e.Args {
+					seen["< "+e.Kind+" "+a.Key+"="+string(a.Value.Bytes)] = true
+				}
+			}
+		}
+	}
+	for _, want := range wantSeen() {
+		if !seen[want] {
+			t.Errorf("no tape has %q", want)
+		}
+	}
+	if n := count["connect-unary-server"] + count["connect-unary-client"]; n < 60 {
+		t.Errorf("%d tapes for Connect unary, 60 wanted", n)
+	}
+	if n := count["connect-stream-server"] + count["grpc-server"]; n < 20 {
+		t.Errorf("%d tapes for streams and gRPC, 20 wanted", n)
+	}
+}
+
+func wantSeen() (out []string) {
+	for _, s := range abi.Schemas {
+		mark := "> "
+		if s.Kind >= abi.EvConfigured {
+			mark = "< "
+		}
+		switch s.Kind {
+		case abi.EvMore: // answered by the player
+			continue
+		case abi.EvMessages:
+			out = append(out, "< message", "< message compressed")
+			continue
+		}
+		out = append(out, mark+s.Name)
+		for _, f := range s.Flags {
+			if s.Kind != abi.CmdContent || f != "resume" { // the player's, too
+				out = append(out, mark+s.Name+" "+f)
+			}
+		}
+	}
+	for i, w := range words["code"] {
+		if i > 0 {
+			out = append(out, "> end code="+w, "< end-of-call code="+w)
+		}
+	}
+	for _, w := range words["peer-gone"][1:] {
+		out = append(out, "> peer-gone reason="+w)
+	}
+	for _, w := range words["reject"][1:] {
+		out = append(out, "> reject reason="+w)
+	}
+	for _, w := range []string{"record", "handle", "state", "config"} {
+		out = append(out, fmt.Sprintf("< fault fault=%s", w))
+	}
+	return out
+}
