@@ -1,0 +1,49 @@
+"""The console script: a request on standard input, a response on standard output."""
+
+from __future__ import annotations
+
+import sys
+
+from connectcore._version import __version__
+
+__all__ = ["main"]
+
+_USAGE = f"""\
+protoc-gen-connectcore {__version__}: a plugin of protoc and buf, which start it themselves.
+
+    protoc --plugin=protoc-gen-connectcore=PATH --connectcore_out=DIR --connectcore_opt=OPTIONS FILE.proto
+
+OPTIONS, separated by commas:
+    messages=google|protobuf-py          whose message classes: protoc's --python_out (the default), or protoc-gen-py's
+    imports=auto|absolute|relative       how message modules are imported
+    package=FILE.proto:PACKAGE           where modules lie that are not in this output; DIRECTORY/:PACKAGE for many
+"""
+
+
+def main() -> int:
+    """Run the plugin; gives the exit status."""
+    if len(sys.argv) > 1:
+        known = sys.argv[1:] in (["--help"], ["-h"], ["--version"])
+        print(__version__ if sys.argv[1:] == ["--version"] else _USAGE, file=sys.stdout if known else sys.stderr, end="\n")
+        return 0 if known else 2
+    if sys.stdin.isatty():
+        print(_USAGE, file=sys.stderr)
+        return 2
+
+    from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest
+    from google.protobuf.message import DecodeError
+
+    from ._run import run
+
+    try:
+        request = CodeGeneratorRequest.FromString(sys.stdin.buffer.read())
+    except DecodeError:
+        print("protoc-gen-connectcore: standard input is not what protoc or buf send to a plugin", file=sys.stderr)
+        return 1
+    sys.stdout.buffer.write(run(request).SerializeToString())
+    sys.stdout.buffer.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""Docstrings from comments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["docstring"]
+
+
+def docstring(comment: str, indent: str) -> Iterator[str]:
+    """The lines of a docstring that says what the comment says; none if it says nothing.
+
+    Args:
+        comment: the text as it is in the `.proto` file, after `//`.
+        indent: what stands before each line.
+
+    """
+    lines = [line.rstrip().removeprefix(" ") for line in comment.strip("\n").splitlines()]
+    while lines and not lines[-1]:
+        lines.pop()
+    while lines and not lines[0]:
+        lines.pop(0)
+    if not lines:
+        return
+    lines = [_escape(line) for line in lines]
+    if len(lines) == 1 and not lines[0].endswith('"'):
+        yield f'{indent}"""{lines[0]}"""'
+        return
+    yield f'{indent}"""{lines[0]}' if not lines[0].startswith('"') else f'{indent}""" {lines[0]}'
+    for line in lines[1:]:
+        yield f"{indent}{line}" if line else ""
+    yield f'{indent}"""'
+
+
+def _escape(line: str) -> str:
+    line = line.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    # A control character in source is invisible at best, and a NUL is a syntax error.
+    return "".join(char if char.isprintable() or char == "\t" else f"\\u{ord(char):04x}" for char in line)
