@@ -1,0 +1,215 @@
+package hostgo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unique"
+
+	"github.com/connectcore/connectcore/wasm/abi"
+)
+
+// Protocol is what a client speaks; a server speaks what it is spoken to.
+type Protocol uint32
+
+// The protocols.
+const (
+	ProtocolConnect Protocol = abi.Connect
+	ProtocolGRPC    Protocol = abi.GRPC
+	ProtocolGRPCWeb Protocol = abi.GRPCWeb
+)
+
+// ClientOptions of [NewClient]. The zero value, and nil, mean the defaults.
+type ClientOptions struct {
+	// HTTPClient makes the requests; nil means one of the package's own. Its
+	// redirect policy is not used: redirects are not followed.
+	HTTPClient *http.Client
+	// Module runs the protocol; nil means [Default].
+	Module *Module
+	// Protocol to speak; 0 means Connect.
+	Protocol Protocol
+	// Codec of the messages; nil means [ProtoCodec].
+	Codec Codec
+	// Codings are the compressions to accept, the preferred ones first; nil
+	// means gzip. An empty list accepts none.
+	Codings []string
+	// SendCoding is the compression of what is sent, one of Codings; empty
+	// means none.
+	SendCoding string
+	// CompressMin is the size, in bytes, of the smallest message that is
+	// compressed.
+	CompressMin int
+	// ReadMax is the most bytes in one message received, before and after
+	// decompression; 0 means 4 MiB.
+	ReadMax int
+	// SendMax is the most bytes in one message sent; 0 means no limit.
+	SendMax int
+	// GetMax is the longest target of an HTTP GET, in bytes; a longer one is
+	// sent by POST. 0 means 8 KiB.
+	GetMax int
+	// UserAgent replaces the package's own.
+	UserAgent string
+}
+
+// Client calls the procedures of one server. It is safe for use by several
+// goroutines.
+type Client struct {
+	module      *Module
+	base        url.URL // scheme and host
+	http        *http.Client
+	config      configuration
+	codec       Codec
+	sendCoding  bool
+	compressMin int
+}
+
+// userAgent is what the package calls itself.
+const userAgent = "connectcore-go/1.0"
+
+// NewClient makes a client for a base URL, "https://host" or with a path before
+// the procedures'. It fails where the module does not load, or where the URL or
+// options make no sense.
+func NewClient(baseURL string, options *ClientOptions) (*Client, error) {
+	o := ClientOptions{}
+	if options != nil {
+		o = *options
+	}
+	base, err := url.Parse(baseURL)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("connectcore: base URL: %w", err)
+	case base.Scheme != "http" && base.Scheme != "https" || base.Host == "":
+		return nil, fmt.Errorf("connectcore: base URL %q: want http:// or https:// and a host", base.Redacted())
+	case base.RawQuery != "" || base.Fragment != "" || base.User != nil:
+		return nil, fmt.Errorf("connectcore: base URL %q: only a scheme, a host and a path", base.Redacted())
+	}
+	if o.Module == nil {
+		if o.Module, err = Default(); err != nil {
+			return nil, err
+		}
+	}
+	if o.Protocol == 0 {
+		o.Protocol = ProtocolConnect
+	}
+	if o.Codec == nil {
+		o.Codec = ProtoCodec()
+	}
+	if o.Codings == nil {
+		o.Codings = []string{defaultCoding}
+	}
+	if o.UserAgent == "" {
+		o.UserAgent = userAgent
+	}
+	if err := checkSizes(o.ReadMax, o.SendMax, o.CompressMin, o.GetMax); err != nil {
+		return nil, err
+	}
+	sendCoding := 0
+	if o.SendCoding != "" {
+		if sendCoding = slices.Index(o.Codings, o.SendCoding) + 1; sendCoding == 0 {
+			return nil, fmt.Errorf("connectcore: SendCoding %q is not among Codings", o.SendCoding)
+		}
+	}
+	c := &Client{module: o.Module, base: url.URL{Scheme: base.Scheme, Host: base.Host}, http: ownClient(o.HTTPClient),
+		codec: o.Codec, sendCoding: sendCoding > 0, compressMin: o.CompressMin}
+	c.config = unique.Make(string(clientRecord(&o, sendCoding, strings.TrimRight(base.EscapedPath(), "/"))))
+	return c, c.module.try(c.config)
+}
+
+func clientRecord(o *ClientOptions, sendCoding int, prefix string) []byte {
+	var w abi.Writer
+	w.Begin(abi.CmdConfigureClient, 0, 0)
+	w.U32(uint32(o.Protocol))
+	w.U32(uint32(o.ReadMax))
+	w.U32(uint32(o.SendMax))
+	w.U32(uint32(o.CompressMin))
+	w.U32(uint32(sendCoding))
+	w.U32(uint32(o.GetMax))
+	w.Bytes([]byte(o.Codec.Name()))
+	w.Bytes(joined(o.Codings))
+	w.Bytes(make([]byte, len(o.Codings)))
+	w.Bytes([]byte(prefix))
+	w.Bytes([]byte(o.UserAgent))
+	w.End()
+	return w.B
+}
+
+// defaultTransport keeps connections of all clients that bring none. It must
+// not decompress on its own: the module does, within the limits.
+var defaultTransport = func() http.RoundTripper {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DisableCompression = true
+	return t
+}()
+
+// ownClient is a client that follows no redirects.
+func ownClient(given *http.Client) *http.Client {
+	var c http.Client
+	if given != nil {
+		c = *given
+	}
+	if c.Transport == nil {
+		c.Transport = defaultTransport
+	}
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &c
+}
+
+// CallOption changes one call of a [Client].
+type CallOption func(*callOptions)
+
+type callOptions struct {
+	metadata        *Metadata
+	get             bool
+	header, trailer *Metadata
+}
+
+// WithMetadata sends leading metadata.
+func WithMetadata(metadata Metadata) CallOption {
+	return func(o *callOptions) { o.metadata = &metadata }
+}
+
+// WithGet sends the call as an HTTP GET where the protocol has that. Use it
+// for procedures without side effects only.
+func WithGet() CallOption { return func(o *callOptions) { o.get = true } }
+
+// ReceiveMetadata stores the leading and the trailing metadata of the response,
+// of a failed call too. Either may be nil.
+func ReceiveMetadata(header, trailer *Metadata) CallOption {
+	return func(o *callOptions) { o.header, o.trailer = header, trailer }
+}
+
+// Unary calls a procedure with one request and one response, which is decoded
+// into an empty message. The context's deadline goes to the server with the
+// call. An error is an [*Error].
+func (c *Client) Unary(ctx context.Context, procedure string, request, response any, options ...CallOption) error {
+	var o callOptions
+	for _, option := range options {
+		option(&o)
+	}
+	if o.metadata == nil {
+		o.metadata = &noMetadata
+	}
+	if err := ctx.Err(); err != nil {
+		return ofContext(err)
+	}
+	payload, err := c.codec.Append(nil, request)
+	if err != nil {
+		return &Error{Code: CodeInternal, Message: "the request does not encode", cause: err}
+	}
+	call := clientCall{client: c, s: scratches.Get().(*scratch)}
+	defer call.close()
+	if err := call.run(ctx, procedure, payload, &o); err != nil {
+		if e, ok := errors.AsType[*Error](err); ok {
+			return e
+		}
+		return &Error{Code: CodeInternal, Message: "the call failed inside", cause: err}
+	}
+	if err := c.codec.Unmarshal(call.message, response); err != nil {
+		return &Error{Code: CodeInternal, Message: "the response does not decode", Metadata: call.trailer, cause: err}
+	}
+	return nil
+}

@@ -1,0 +1,263 @@
+package hostgo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+	"unique"
+
+	"github.com/connectcore/connectcore/wasm/abi"
+)
+
+// StreamType says on which sides a procedure has many messages.
+type StreamType uint8
+
+// The stream types.
+const (
+	StreamTypeUnary  StreamType = abi.Unary
+	StreamTypeClient StreamType = abi.ClientStream
+	StreamTypeServer StreamType = abi.ServerStream
+	StreamTypeBidi   StreamType = abi.BidiStream
+)
+
+// Procedure is one RPC that a [Handler] serves. [Unary], [ClientStream],
+// [ServerStream] and [BidiStream] make one for generated messages.
+type Procedure struct {
+	// Path is "/package.Service/Method".
+	Path string
+	// Type says how many messages there are on each side.
+	Type StreamType
+	// NoSideEffects says that the procedure changes nothing, so that a unary
+	// one may also be called by HTTP GET.
+	NoSideEffects bool
+	// Serve handles a call: it receives what the type has to be received,
+	// sends what is to be sent, and returns how the call ends. The context
+	// ends with the call's deadline, or when the peer goes away. An error that
+	// is no [Error], and a panic, reach the peer as unknown with a fixed text,
+	// and the handler's logger as they are.
+	Serve func(ctx context.Context, call *Call) error
+}
+
+// HandlerOptions of [NewHandler]. The zero value, and nil, mean the defaults.
+type HandlerOptions struct {
+	// Module runs the protocols; nil means [Default].
+	Module *Module
+	// Codecs are the codecs to offer; nil means [ProtoCodec] and [JSONCodec].
+	Codecs []Codec
+	// Codings are the compressions to offer, the preferred ones first; nil
+	// means gzip. An empty list offers none.
+	Codings []string
+	// CompressMin is the size, in bytes, of the smallest message that is
+	// compressed.
+	CompressMin int
+	// ReadMax is the most bytes in one message received, before and after
+	// decompression; 0 means 4 MiB.
+	ReadMax int
+	// SendMax is the most bytes in one message sent; 0 means no limit.
+	SendMax int
+	// RequireVersion refuses Connect requests that do not name the version of
+	// the protocol.
+	RequireVersion bool
+	// Logger is told about handlers that fail unexpectedly; nil means
+	// [slog.Default].
+	Logger *slog.Logger
+}
+
+// Handler serves procedures over net/http. HTTP/1.1 and HTTP/2 work, and for
+// HTTP/2 without TLS [http.Protocols.SetUnencryptedHTTP2]. It is safe for use
+// by several goroutines.
+type Handler struct {
+	module     *Module
+	procedures []Procedure
+	paths      map[string]*Procedure
+	codecs     []Codec
+	config     configuration
+	logger     *slog.Logger
+}
+
+// NewHandler makes a handler. It fails where the module does not load, or
+// where procedures or options make no sense.
+func NewHandler(options *HandlerOptions, procedures ...Procedure) (*Handler, error) {
+	o := HandlerOptions{}
+	if options != nil {
+		o = *options
+	}
+	if o.Module == nil {
+		module, err := Default()
+		if err != nil {
+			return nil, err
+		}
+		o.Module = module
+	}
+	if o.Codecs == nil {
+		o.Codecs = []Codec{ProtoCodec(), JSONCodec(nil)}
+	}
+	if o.Codings == nil {
+		o.Codings = []string{defaultCoding}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	h := &Handler{module: o.Module, codecs: o.Codecs, logger: o.Logger,
+		procedures: append([]Procedure(nil), procedures...), paths: map[string]*Procedure{}}
+	for i := range h.procedures {
+		p := &h.procedures[i]
+		switch {
+		case !strings.HasPrefix(p.Path, "/"):
+			return nil, fmt.Errorf("connectcore: procedure %q: a path starts with a slash", p.Path)
+		case h.paths[p.Path] != nil:
+			return nil, fmt.Errorf("connectcore: procedure %q is given twice", p.Path)
+		case p.Serve == nil:
+			return nil, fmt.Errorf("connectcore: procedure %q has no Serve", p.Path)
+		case p.Type > StreamTypeBidi:
+			return nil, fmt.Errorf("connectcore: procedure %q: unknown stream type %d", p.Path, p.Type)
+		}
+		h.paths[p.Path] = p
+	}
+	if err := checkSizes(o.ReadMax, o.SendMax, o.CompressMin); err != nil {
+		return nil, err
+	}
+	h.config = unique.Make(string(h.record(&o)))
+	return h, h.module.try(h.config)
+}
+
+// defaultCoding is the coding that the module knows by itself.
+const defaultCoding = "gzip"
+
+func checkSizes(sizes ...int) error {
+	for _, size := range sizes {
+		if size < 0 || int64(size) >= 1<<31 {
+			return fmt.Errorf("connectcore: a limit of %d bytes is out of range", size)
+		}
+	}
+	return nil
+}
+
+// record makes the command that configures an instance for this handler.
+func (h *Handler) record(o *HandlerOptions) []byte {
+	var w abi.Writer
+	var flags uint16
+	if o.RequireVersion {
+		flags = abi.ServerRequireVersion
+	}
+	var codecs, paths []string
+	var attributes []byte
+	for _, c := range o.Codecs {
+		codecs = append(codecs, c.Name())
+	}
+	for _, p := range h.procedures {
+		a := byte(p.Type)
+		if p.NoSideEffects {
+			a |= abi.NoSideEffects
+		}
+		paths, attributes = append(paths, p.Path), append(attributes, a)
+	}
+	w.Begin(abi.CmdConfigureServer, flags, 0)
+	w.U32(uint32(o.ReadMax))
+	w.U32(uint32(o.SendMax))
+	w.U32(uint32(o.CompressMin))
+	w.Bytes(joined(codecs))
+	w.Bytes(joined(o.Codings))
+	w.Bytes(make([]byte, len(o.Codings))) // none is native: the module does them
+	w.Bytes(joined(paths))
+	w.Bytes(attributes)
+	w.End()
+	return w.B
+}
+
+func joined(names []string) []byte { return []byte(strings.Join(names, "\x00")) }
+
+// try gives a configuration to an instance, to learn early if it is refused.
+func (m *Module) try(config configuration) error {
+	in, err := m.pool.acquire()
+	if err != nil {
+		return err
+	}
+	_, err = in.config(config)
+	in.mu.Unlock()
+	in.release()
+	if err != nil {
+		return fmt.Errorf("connectcore: %w", err)
+	}
+	return nil
+}
+
+// ServeHTTP implements [http.Handler].
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := &Call{handler: h, w: w, r: r, http: http.NewResponseController(w), s: scratches.Get().(*scratch)}
+	defer c.close()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	c.cancel = cancel
+	c.open()
+	if c.drain() != nil || !c.begun {
+		return
+	}
+	if c.hasTimeout {
+		ctx, cancel = context.WithDeadline(ctx, c.deadline)
+		defer cancel()
+		c.serveUntil(ctx)
+		return
+	}
+	c.serve(ctx)
+}
+
+// serveUntil serves a call that has a deadline. The peer gets its answer when
+// the deadline passes, also where the handler does not listen to its context;
+// then the handler goes on without a peer.
+func (c *Call) serveUntil(ctx context.Context) {
+	served := make(chan any, 1)
+	go func() {
+		defer func() { served <- recover() }()
+		c.serve(ctx)
+	}()
+	select {
+	case abort := <-served:
+		if abort != nil {
+			panic(abort)
+		}
+	case <-ctx.Done():
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			if abort := <-served; abort != nil { // the peer is gone: nobody waits for an answer
+				panic(abort)
+			}
+			return
+		}
+		c.tooLate()
+	}
+}
+
+// tooLate answers a call whose deadline has passed.
+func (c *Call) tooLate() {
+	now := time.Now()
+	c.mu.Lock()
+	if c.over {
+		c.mu.Unlock()
+		c.wmu.Lock() // the handler was faster, and writes its answer
+		defer c.wmu.Unlock()
+		return
+	}
+	c.abandoned = true
+	if !c.received {
+		// net/http reads the rest of the content before it answers.
+		_ = c.http.SetReadDeadline(now) // without it, the peer's silence ends the wait
+	}
+	c.s.cmd.bare(abi.CmdDeadline, c.handle)
+	c.stepped(c.step())
+	c.mu.Unlock()
+	if !c.wmu.TryLock() {
+		// A handler is writing to a peer that may not be reading.
+		_ = c.http.SetWriteDeadline(now.Add(lastWrite)) // without it, the connection's own end ends the wait
+		c.wmu.Lock()
+	}
+	defer c.wmu.Unlock()
+	_ = c.drainLocked() // nobody is left to tell
+}
+
+// lastWrite is how long a write that is under way may take once the deadline
+// has passed.
+const lastWrite = time.Second

@@ -1,0 +1,114 @@
+package hostgo
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+
+	"github.com/connectcore/connectcore/wasm/abi"
+)
+
+// drain writes what the module wants written. Several goroutines may drain;
+// each returns when what it queued is out.
+func (c *Call) drain() error {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	return c.drainLocked()
+}
+
+// drainLocked is drain for who holds wmu.
+func (c *Call) drainLocked() error {
+	flush := false
+	for {
+		c.mu.Lock()
+		if c.s == nil || len(c.s.out.ops) == 0 {
+			flush = flush && (!c.over || c.abandoned)
+			c.mu.Unlock()
+			break
+		}
+		s := c.s
+		s.out, s.writing = s.writing, s.out
+		s.out.reset()
+		c.wrote = true
+		c.mu.Unlock()
+		if !c.closed && !c.failed && !c.write(&s.writing) {
+			c.failed = true
+			c.gone("writing to the peer failed")
+		}
+		flush = true
+	}
+	if c.failed || c.closed {
+		return ofContext(context.Canceled)
+	}
+	if flush && c.http.Flush() != nil {
+		c.failed = true
+		return ofContext(context.Canceled)
+	}
+	return nil
+}
+
+func (c *Call) write(out *output) bool {
+	for i := range out.ops {
+		op := &out.ops[i]
+		data := out.bytes[op.from:op.to]
+		switch op.kind {
+		case abi.EvReset:
+			c.aborted = true
+			return true
+		case abi.EvTrailers:
+			setFields(c.w.Header(), counted{op.fields, data}, http.TrailerPrefix)
+		case abi.EvResponseHead:
+			h := c.w.Header()
+			setFields(h, counted{op.fields, data}, "")
+			if i+1 < len(out.ops) {
+				if next := &out.ops[i+1]; next.kind == abi.EvBody && next.flags&abi.HTTPEnd != 0 {
+					// The whole content is at hand: it needs no chunks.
+					h["Content-Length"] = []string{strconv.Itoa(next.size())}
+				}
+			}
+			if h["Content-Type"] == nil {
+				h["Content-Type"] = nil // net/http would guess one
+			}
+			c.w.WriteHeader(int(op.status))
+		case abi.EvBody:
+			if !c.writeBody(op, data) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (c *Call) writeBody(op *operation, data []byte) bool {
+	for range op.count {
+		if op.prefix > 0 {
+			if _, err := c.w.Write(data[:op.prefix]); err != nil {
+				return false
+			}
+			data = data[op.prefix:]
+		}
+		if _, err := c.w.Write(op.payload); err != nil {
+			return false
+		}
+	}
+	if len(data) > 0 {
+		if _, err := c.w.Write(data); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// setFields adds the fields of a column to a header section.
+func setFields(h http.Header, fields counted, prefix string) {
+	values := make([]string, fields.count)
+	eachField(fields, func(i int, name, value string) {
+		name = prefix + http.CanonicalHeaderKey(name)
+		if old := h[name]; old != nil {
+			h[name] = append(old, value)
+			return
+		}
+		values[i] = value
+		h[name] = values[i : i+1 : i+1]
+	})
+}
