@@ -13,6 +13,8 @@ type form interface {
 	stream() bool
 	// trailers says whether a trailer section ends the response.
 	trailers() bool
+	// leading says which names leading metadata cannot have.
+	leading() section
 }
 
 // emitHead emits the head of a response with messages.
@@ -55,8 +57,9 @@ func (c *Call) addContentType(p Protocol, stream bool) {
 // connectUnary is the form of the Connect protocol's "Unary-Response".
 type connectUnary struct{}
 
-func (connectUnary) stream() bool   { return false }
-func (connectUnary) trailers() bool { return false }
+func (connectUnary) stream() bool     { return false }
+func (connectUnary) trailers() bool   { return false }
+func (connectUnary) leading() section { return unaryResponseField }
 
 func (connectUnary) open(c *Call) {
 	c.addContentType(ProtocolConnect, false)
@@ -101,8 +104,9 @@ func (connectUnary) end(c *Call, e *Error, fields Fields, binary Pairs) {
 // connectStream is the form of the Connect protocol's "Streaming-Response".
 type connectStream struct{}
 
-func (connectStream) stream() bool   { return true }
-func (connectStream) trailers() bool { return false }
+func (connectStream) stream() bool     { return true }
+func (connectStream) trailers() bool   { return false }
+func (connectStream) leading() section { return ReservedResponse }
 
 func (connectStream) open(c *Call) {
 	c.addContentType(ProtocolConnect, true)
@@ -138,8 +142,9 @@ func (connectStream) end(c *Call, e *Error, fields Fields, binary Pairs) {
 // grpc is the form of gRPC over HTTP/2: "Response" of PROTOCOL-HTTP2.md.
 type grpc struct{}
 
-func (grpc) stream() bool   { return true }
-func (grpc) trailers() bool { return true }
+func (grpc) stream() bool     { return true }
+func (grpc) trailers() bool   { return true }
+func (grpc) leading() section { return ReservedResponse }
 
 func (grpc) open(c *Call) {
 	c.addContentType(ProtocolGRPC, true)

@@ -22,7 +22,7 @@ func (c *Call) Headers(fields Fields, binary Pairs, flush bool) ([]Event, error)
 	if c.headSent {
 		return nil, ErrState
 	}
-	if c.wrong = checkMetadata(fields, binary, ReservedResponse); c.wrong != "" {
+	if c.wrong = checkMetadata(fields, binary, c.form.leading()); c.wrong != "" {
 		return c.events, nil
 	}
 	c.scratch = addMetadata(&c.lead, "", fields, binary, c.scratch)
