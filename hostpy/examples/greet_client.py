@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from connectcore.errors import ConnectError
 from greet.v1.greet_connect import GreetServiceClient
 from greet.v1.greet_pb2 import GreetRequest
+
+from connectcore.errors import ConnectError
 
 
 async def main(url: str, name: str) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from connectcore.errors import ConnectError
 from greet.v1.greet_connect import GreetServiceClientSync
 from greet.v1.greet_pb2 import GreetRequest
+
+from connectcore.errors import ConnectError
 
 
 def main(url: str, name: str) -> None:

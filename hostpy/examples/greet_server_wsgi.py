@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from greet.v1.greet_connect import GreetServiceSync, GreetServiceWSGIApplication
+from greet.v1.greet_pb2 import GreetRequest, GreetResponse
+
 from connectcore.code import Code
 from connectcore.errors import ConnectError
 from connectcore.request import RequestContext
-from greet.v1.greet_connect import GreetServiceSync, GreetServiceWSGIApplication
-from greet.v1.greet_pb2 import GreetRequest, GreetResponse
 
 
 class Greeter(GreetServiceSync):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 SMALL = 52
 LARGE = 64 * 1024
 STREAM = 10_000
+PROSE = "the first of many small ships came back over the grey sea with letters from friends and salt for all"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def _varint(value: int) -> bytes:
 
 def text_of(size: int) -> str:
     """Prose, as far as a compressor can tell, so that the encoded message has exactly `size` bytes."""
-    words = "the first of many small ships came back over the grey sea with letters from friends and salt for all".split()
+    words = PROSE.split()
     phrases = [" ".join(words[i : i + 3]) for i in range(len(words) - 3)]
     text, number = "", 12345
     parts = []
@@ -74,9 +75,7 @@ _grpc = (("te", "trailers"),)
 
 CASES: dict[str, Case] = {
     "unary52": Case("ASGI unary, 52 B", "asgi", "Unary", "application/proto", content=_small, target=0.6, reply=_small),
-    "unary64k": Case(
-        "ASGI unary, 64 KiB", "asgi", "Unary", "application/proto", content=_large, target=0.9, reply=_large
-    ),
+    "unary64k": Case("ASGI unary, 64 KiB", "asgi", "Unary", "application/proto", content=_large, target=0.9, reply=_large),
     "timeout52": Case(
         "ASGI unary, 52 B, timeout",
         "asgi",
@@ -87,9 +86,7 @@ CASES: dict[str, Case] = {
         reply=_small,
     ),
     "json52": Case("ASGI unary, json", "asgi", "Unary", "application/json", content=_json, reply=_json),
-    "gzip52": Case(
-        "ASGI unary, 52 B, gzip", "asgi", "Unary", "application/proto", _gzip, gzip.compress(_small), reply=_small
-    ),
+    "gzip52": Case("ASGI unary, 52 B, gzip", "asgi", "Unary", "application/proto", _gzip, gzip.compress(_small), reply=_small),
     "gzip64k": Case(
         "ASGI unary, 64 KiB, gzip", "asgi", "Unary", "application/proto", _gzip, gzip.compress(_large), reply=_large
     ),
@@ -124,7 +121,5 @@ CASES: dict[str, Case] = {
         reply=envelope(_small) + envelope(b"{}", 2),
     ),
     "wsgi52": Case("WSGI unary, 52 B", "wsgi", "Unary", "application/proto", content=_small, target=0.8, reply=_small),
-    "wsgi64k": Case(
-        "WSGI unary, 64 KiB", "wsgi", "Unary", "application/proto", content=_large, target=0.9, reply=_large
-    ),
+    "wsgi64k": Case("WSGI unary, 64 KiB", "wsgi", "Unary", "application/proto", content=_large, target=0.9, reply=_large),
 }

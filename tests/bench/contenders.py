@@ -110,4 +110,3 @@ def application(contender: str, case: Case) -> Any:
     if case.interface == "asgi":
         return generated.EchoServiceASGIApplication(Echo())
     return generated.EchoServiceWSGIApplication(EchoSync())
-

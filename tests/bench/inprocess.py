@@ -9,10 +9,11 @@ of ours/peer, each pair measured one after the other. It reports; it never fails
 from __future__ import annotations
 
 import argparse
-import statistics
 
 from cases import CASES
-from workers import compare
+from workers import Worker, compare, heading, report
+
+SLICE_NS = 60_000_000
 
 
 def main() -> None:
@@ -23,16 +24,15 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5, help="slices of 60 ms in each process (default 5)")
     options = parser.parse_args()
     contenders = options.contender or ["ours", "peer", "bare"]
-    print(f"{'us per call':32}{'':8}{'min':>9} {'median':>9} {'max':>9}   ratio to peer (wanted)")
+    heading("CPU us per call")
     for name in options.case or CASES:
         case = CASES[name]
-        samples, ratios = compare(contenders, name, case.messages, options.rounds, options.turns)
-        for contender in contenders:
-            line = f"{case.title if contender == contenders[0] else '':32}{contender:8}{samples[contender].row()}"
-            if contender == "ours" and ratios:
-                wanted = f" ({case.target:.1f})" if case.target else ""
-                line += f"   {statistics.median(ratios):.2f}{wanted}"
-            print(line, flush=True)
+
+        def workers(name: str = name) -> dict[str, Worker]:
+            return {contender: Worker(contender, "worker.py", contender, name) for contender in contenders}
+
+        samples, ratios = compare(workers, name, case.messages, options.rounds, options.turns, SLICE_NS)
+        report(case.title, samples, ratios, case.target)
 
 
 main()

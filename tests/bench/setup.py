@@ -12,6 +12,7 @@ from pathlib import Path
 
 from workers import CACHE, GENERATED, HERE, PYTHON, ROOT
 
+EXAMPLES = ROOT / "hostpy/examples"
 CONSTRAINTS = HERE / "peer-constraints.txt"
 
 
@@ -29,27 +30,23 @@ def peer() -> None:
     stamp.touch()
 
 
-def generate(contender: str, plugin: str) -> None:
+def generate(contender: str, plugin: str, runtime: str = "") -> None:
     """protoc with the message runtime's own plugin and the contender's, from its environment."""
-    out = GENERATED[contender] / "echo_gen"
-    made = out / "echo_connect.py"
-    proto = HERE / "echo.proto"
-    if made.exists() and contender == "peer" and made.stat().st_mtime > proto.stat().st_mtime:
+    root = GENERATED[contender]
+    if (root / ".made").exists() and contender == "peer":
         return
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "__init__.py").touch()
-    bin_ = PYTHON[contender].parent
-    protoc = [PYTHON["peer"], "-m", "grpc_tools.protoc", f"-I{HERE}"]
-    path = os.pathsep.join([str(bin_), str(PYTHON["peer"].parent), os.environ["PATH"]])
-    run(*protoc, f"--py_out={out}", proto, PATH=path)
-    run(*protoc, plugin.format(out), proto, PATH=path)
+    path = os.pathsep.join([str(PYTHON[contender].parent), str(PYTHON["peer"].parent), os.environ["PATH"]])
+    (root / "echo_gen").mkdir(parents=True, exist_ok=True)
+    for source, proto, out in ((HERE, "echo.proto", root / "echo_gen"), (EXAMPLES, "greet/v1/greet.proto", root)):
+        protoc: list[str | Path] = [PYTHON["peer"], "-m", "grpc_tools.protoc", f"-I{source}"]
+        run(*protoc, f"--py_out={out}", f"--{plugin}_out={out}", *([runtime] if runtime else []), proto, PATH=path)
+    (root / ".made").touch()
 
 
 def main() -> None:
     peer()
-    generate("peer", "--connectrpc_out={}")
-    if (ROOT / ".venv/bin/protoc-gen-connectcore").exists():
-        generate("ours", "--connectcore_out=messages=protobuf-py:{}")
+    generate("peer", "connectrpc")
+    generate("ours", "connectcore", "--connectcore_opt=messages=protobuf-py")
 
 
 if __name__ == "__main__":

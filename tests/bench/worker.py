@@ -13,7 +13,6 @@ from cases import CASES
 from contenders import application
 from drivers import driver
 
-
 WARM_UP_NS = 100_000_000
 
 

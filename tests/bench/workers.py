@@ -10,6 +10,7 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,12 +23,11 @@ PYTHON = {
     "bare": ROOT / ".venv/bin/python",
 }
 GENERATED = {"ours": CACHE / "bench/ours", "peer": CACHE / "bench/peer", "bare": CACHE / "bench/peer"}
-SLICE_NS = 60_000_000
 
 
 @dataclass
 class Samples:
-    """Microseconds per message of one contender in one case, and why there are none."""
+    """Figures of one contender, or why there are none."""
 
     values: list[float] = field(default_factory=list)
     problem: str = ""
@@ -50,11 +50,11 @@ def environment(contender: str) -> dict[str, str]:
 
 
 class Worker:
-    """A contender's process that has one case loaded."""
+    """A contender's process: a script of this folder with its arguments loaded, waiting for its turn."""
 
-    def __init__(self, contender: str, case: str) -> None:
+    def __init__(self, contender: str, script: str, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [PYTHON[contender], HERE / "worker.py", contender, case],
+            [PYTHON[contender], HERE / script, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -82,29 +82,28 @@ class Worker:
         self.process.wait(10)
 
 
-def calibrate(worker: Worker) -> int:
+def calibrate(worker: Worker, slice_ns: int) -> int:
     """How many calls fill a slice."""
     calls = 1
-    while (spent := worker.run(calls)) < SLICE_NS // 8:
+    while (spent := worker.run(calls)) < slice_ns // 8:
         calls *= 2
-    return max(1, calls * SLICE_NS // spent)
+    return max(1, calls * slice_ns // spent)
 
 
 def compare(
-    contenders: list[str], case: str, messages: int, rounds: int, turns: int
+    workers: Callable[[], dict[str, Worker]], title: str, messages: int, rounds: int, turns: int, slice_ns: int
 ) -> tuple[dict[str, Samples], list[float]]:
-    """Samples of each contender, and ratios ours/peer, one a turn where both answered."""
-    samples = {contender: Samples() for contender in contenders}
+    """Samples of each contender that `workers` starts, and the ratios ours/peer, one a turn where both answered."""
+    samples: dict[str, Samples] = {}
     ratios: list[float] = []
     for number in range(rounds):
-        progress(f"  {case}: round {number + 1} of {rounds}")
-        workers = {contender: Worker(contender, case) for contender in contenders}
+        progress(f"  {title}: round {number + 1} of {rounds}")
+        started = workers()
         try:
-            for contender, worker in workers.items():
-                if not worker.ready:
-                    samples[contender].problem = worker.greeting
-            running = {contender: worker for contender, worker in workers.items() if worker.ready}
-            calls = {contender: calibrate(worker) for contender, worker in running.items()}
+            for contender, worker in started.items():
+                samples.setdefault(contender, Samples()).problem = "" if worker.ready else worker.greeting
+            running = {contender: worker for contender, worker in started.items() if worker.ready}
+            calls = {contender: calibrate(worker, slice_ns) for contender, worker in running.items()}
             for _ in range(turns):
                 turn = {}
                 for contender, worker in running.items():
@@ -113,7 +112,21 @@ def compare(
                 if "ours" in turn and "peer" in turn:
                     ratios.append(turn["ours"] / turn["peer"])
         finally:
-            for worker in workers.values():
+            for worker in started.values():
                 worker.close()
     progress("")
     return samples, ratios
+
+
+def report(title: str, samples: dict[str, Samples], ratios: list[float], target: float | None = None) -> None:
+    """A row for each contender; ours says the ratio to the peer and the one that is wanted."""
+    for contender, sample in samples.items():
+        line = f"{title:36}{contender:8}{sample.row()}"
+        if contender == "ours" and ratios:
+            line += f"   {statistics.median(ratios):.2f}" + (f" ({target:.1f})" if target else "")
+        print(line, flush=True)
+        title = ""
+
+
+def heading(unit: str) -> None:
+    print(f"{unit:36}{'':8}{'min':>9} {'median':>9} {'max':>9}   ratio to peer (wanted)", flush=True)

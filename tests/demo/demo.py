@@ -91,9 +91,7 @@ def post_json(body: dict[str, str]) -> Callable[[str], str]:
     def call(url: str) -> str:
         connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=CALL_SECONDS)
         with contextlib.closing(connection):
-            connection.request(
-                "POST", "/greet.v1.GreetService/Greet", json.dumps(body), {"content-type": "application/json"}
-            )
+            connection.request("POST", "/greet.v1.GreetService/Greet", json.dumps(body), {"content-type": "application/json"})
             response = connection.getresponse()
             answer = json.loads(response.read())
         return f"{response.status} {json.dumps(answer)}"
@@ -108,7 +106,9 @@ UNARY = [
     Step("our async client", python_client("World", "greet_client.py"), HELLO),
     Step("our sync client", python_client("World", "greet_client_sync.py"), HELLO),
     Step("connect-go's client, protobuf by POST", go_client("greet", "World"), HELLO),
-    Step("connect-go's client, by GET (the procedure has no side effects)", go_client("greet", "World", flags=("-get",)), HELLO),
+    Step(
+        "connect-go's client, by GET (the procedure has no side effects)", go_client("greet", "World", flags=("-get",)), HELLO
+    ),
     Step("plain HTTP: a POST of JSON", post_json({"name": "World"}), '200 {"greeting": "Hello, World!"}'),
     Step("an error, seen by our async client", python_client("", "greet_client.py"), NAMELESS),
     Step("the same error, seen by connect-go's client", go_client("greet", ""), NAMELESS),

@@ -1,13 +1,15 @@
 // Command goserver serves the example service with connect-go's own server on
 // a free loopback port, HTTP/1.1 and HTTP/2 without TLS. It prints its URL and
-// serves until its standard input ends.
+// serves until its standard input ends. With -plain it compresses nothing.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -33,13 +35,19 @@ func (greeter) Greet(
 }
 
 func main() {
+	plain := flag.Bool("plain", false, "never compress")
+	flag.Parse()
+	var options []connect.HandlerOption
+	if *plain {
+		options = append(options, connect.WithCompressMinBytes(math.MaxInt))
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "goserver:", err)
 		os.Exit(1)
 	}
 	mux := http.NewServeMux()
-	mux.Handle(greetv1connect.NewGreetServiceHandler(greeter{}))
+	mux.Handle(greetv1connect.NewGreetServiceHandler(greeter{}, options...))
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)

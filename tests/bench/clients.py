@@ -1,0 +1,49 @@
+"""Client cost per unary call, one call at a time, ours against the peer, both calling one connect-go server.
+
+    tests/bench/clients.py [--mode async|sync]... [--rounds N] [--turns N]
+
+Figures are microseconds of wall clock per call. Compression is off. It never fails because of a figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+
+from workers import CACHE, ROOT, Worker, compare, heading, report
+
+SLICE_NS = 300_000_000
+SIZES = {"small": "64", "64 KiB": "65536"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mode", action="append", choices=["async", "sync"])
+    parser.add_argument("--rounds", type=int, default=3, help="fresh processes (default 3)")
+    parser.add_argument("--turns", type=int, default=4, help="slices of 300 ms in each process (default 4)")
+    options = parser.parse_args()
+    server_binary = CACHE / "demo/goserver"
+    server_binary.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["go", "build", "-o", server_binary, "./tests/demo/goserver"], cwd=ROOT, check=True)
+    server = subprocess.Popen([server_binary, "-plain"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert server.stdin
+    assert server.stdout
+    try:
+        url = server.stdout.readline().strip()
+        heading("wall us per call, one at a time")
+        for mode in options.mode or ["async", "sync"]:
+            for name, size in SIZES.items():
+
+                def workers(mode: str = mode, size: str = size) -> dict[str, Worker]:
+                    return {who: Worker(who, "client_worker.py", mode, size, url) for who in ("ours", "peer")}
+
+                title = f"{mode} client, {name}"
+                samples, ratios = compare(workers, title, 1, options.rounds, options.turns, SLICE_NS)
+                report(title, samples, ratios)
+    finally:
+        server.stdin.close()
+        server.wait(10)
+        server.stdout.close()
+
+
+main()

@@ -1,0 +1,39 @@
+"""The whole benchmark: `run.py [quick]`. Sets up what it compares, then prints every table.
+
+`quick` plays each case once and briefly: it proves that the benchmark works, its figures are rough.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+import time
+
+import setup
+from workers import HERE, ROOT
+
+PACKAGES = ("./core/...", "./wasm/...", "./hostgo/...")
+
+
+def part(title: str, *command: str) -> None:
+    print(f"\n{title}", flush=True)
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+def main() -> None:
+    quick = sys.argv[1:] == ["quick"]
+    start = time.monotonic()
+    setup.main()
+    print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}; small, median, large")
+    few = ["--rounds", "1", "--turns", "2"] if quick else []
+    part("Servers, in process", sys.executable, str(HERE / "inprocess.py"), *few)
+    part("Clients, over loopback", sys.executable, str(HERE / "clients.py"), *few)
+    part("Start-up", sys.executable, str(HERE / "startup.py"), *(["--rounds", "2"] if quick else []))
+    period = "100x" if quick else "1s"
+    part("Core and module in Go", "go", "test", "-run=^$", "-bench=.", f"-benchtime={period}", "-benchmem", *PACKAGES)
+    print(f"\nbench: {time.monotonic() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""What a new process costs: import plus first call, with a warm cache and with none, ours against the peer.
+
+    tests/bench/startup.py [--rounds N]
+
+Warm figures are CPU milliseconds; the cold one is the wall clock of the whole process, with no compiled module cached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import tempfile
+import time
+
+from workers import HERE, PYTHON, Samples, environment, heading, progress, report
+
+WANTED_WARM_MS = 150
+WANTED_COLD_MS = 2000
+
+
+def first_call(contender: str, interface: str, cache: str = "") -> tuple[list[float], float]:
+    """What the process printed, and its wall clock in milliseconds."""
+    settings = environment(contender)
+    if cache:
+        settings["CONNECTCORE_CACHE"] = cache
+    start = time.perf_counter()
+    done = subprocess.run(
+        [PYTHON[contender], HERE / "firstcall.py", contender, interface], env=settings, capture_output=True, text=True
+    )
+    wall = (time.perf_counter() - start) * 1e3
+    if done.returncode:
+        raise RuntimeError((done.stderr.strip() or "no reason given").splitlines()[-1])
+    return [float(value) for value in done.stdout.split()], wall
+
+
+def warm(interface: str, rounds: int) -> None:
+    parts = [f"import, {interface.upper()}", f"first call, {interface.upper()}", f"both, {interface.upper()}", "MiB"]
+    table = {part: {"ours": Samples(), "peer": Samples()} for part in parts}
+    for number in range(rounds + 1):
+        progress(f"  start-up, {interface}: round {number} of {rounds}")
+        for contender in ("ours", "peer"):
+            try:
+                (imported, called, resident), _ = first_call(contender, interface)
+            except RuntimeError as error:
+                for part in parts:
+                    table[part][contender].problem = f"cannot: {error}"
+                continue
+            if number == 0:  # fills the caches
+                continue
+            for part, value in zip(parts, (imported, called, imported + called, resident), strict=True):
+                table[part][contender].values.append(value)
+    progress("")
+    for part, samples in table.items():
+        ours, peer = samples["ours"].values, samples["peer"].values
+        ratios = [ours_ / peer_ for ours_, peer_ in zip(ours, peer, strict=False)]
+        report(part, samples, ratios, 1.0 if part.startswith("both") else None)
+        if part.startswith("both") and ours:
+            print(f"{'':44}median {statistics.median(ours):.0f} ms of {WANTED_WARM_MS} ms wanted", flush=True)
+
+
+def cold(rounds: int) -> None:
+    samples = {"ours": Samples()}
+    for number in range(rounds):
+        progress(f"  cold start: round {number + 1} of {rounds}")
+        with tempfile.TemporaryDirectory() as cache:
+            try:
+                samples["ours"].values.append(first_call("ours", "asgi", f"{cache}/connectcore")[1])
+            except RuntimeError as error:
+                samples["ours"].problem = f"cannot: {error}"
+    progress("")
+    report("cold, whole process, wall ms", samples, [])
+    if samples["ours"].values:
+        middle = statistics.median(samples["ours"].values)
+        print(f"{'':44}median {middle:.0f} ms of {WANTED_COLD_MS} ms wanted", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    rounds = parser.parse_args().rounds
+    heading("CPU ms of a new process")
+    warm("asgi", rounds)
+    warm("wsgi", rounds)
+    cold(min(rounds, 3))
+
+
+main()
