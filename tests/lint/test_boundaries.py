@@ -1,0 +1,226 @@
+"""Who may know what: the hosts no protocol, the core no outside world, the module nothing but WASI."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TOP = {"core", "wasm", "hostpy", "hostgo", "tests", "go.mod", "go.sum", "Makefile", "README.md"}
+PROTOCOL = re.compile(
+    r"\b(grpc|connect|trailer|proxy)-|\bapplication/|\b(content|accept|transfer)-encoding|\bcontent-type"
+    r"|\+(proto|json)\b|\bx-(grpc|user-agent)|connectrpc\.com|google\.rpc|type\.googleapis",
+    re.IGNORECASE,
+)
+IMPURE = {"net", "os", "time", "log", "math/rand", "math/rand/v2", "crypto/rand", "sync", "context", "syscall", "runtime"}
+# Each costs the module hundreds of kilobytes.
+HEAVY = {"fmt", "encoding/json", "net/http", "text/template"}
+# What an HTTP library must be told so that it leaves the core's fields alone.
+LIBRARY_FIELDS = {
+    ("hostgo/client_call.go", "Accept-Encoding"),  # net/http decompresses by itself unless this is set
+    ("hostgo/write.go", "Content-Type"),  # net/http guesses one unless the key is there
+}
+WASM_FILES = ("hostgo/connectcore.wasm", "hostpy/src/connectcore/connectcore.wasm")
+
+
+def tracked(pattern: str = "") -> list[str]:
+    command = ["git", "-c", "core.quotepath=off", "ls-files", *([pattern] if pattern else [])]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+def go_list(*arguments: str, **environment: str) -> list[str]:
+    command = ["go", "list", *arguments]
+    settings = {**os.environ, **environment}
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, env=settings).stdout.split()
+
+
+# --- no protocol outside the core ---------------------------------------------------------------------------------
+
+
+def python_strings(source: str) -> list[tuple[int, str]]:
+    """The string constants that a program runs with: docstrings may explain a protocol, code may not speak it."""
+    tree = ast.parse(source)
+    documentation = set()
+    for node in ast.walk(tree):
+        for body in (getattr(node, "body", None),):
+            if isinstance(body, list):
+                documentation |= {id(s.value) for s in body if isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant)}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and id(node) not in documentation:
+            value = node.value.decode("latin-1") if isinstance(node.value, bytes) else node.value
+            if isinstance(value, str):
+                found.append((node.lineno, value))
+    return found
+
+
+GO_TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|`[^`]*`', re.DOTALL)
+
+
+IMPORTS = re.compile(r"^import \(.*?^\)|^import [^\n]*", re.MULTILINE | re.DOTALL)
+
+
+def go_strings(source: str) -> list[tuple[int, str]]:
+    """The string constants of a Go file, import paths left out."""
+    blank = IMPORTS.sub(lambda found: "\n" * found[0].count("\n"), source, count=1)
+    return [
+        (blank.count("\n", 0, match.start()) + 1, match[0][1:-1]) for match in GO_TOKEN.finditer(blank) if match[0][0] in '"`'
+    ]
+
+
+def spoken(path: str) -> list[str]:
+    source = (ROOT / path).read_text()
+    strings = python_strings(source) if path.endswith(".py") else go_strings(source)
+    return [
+        f"{path}:{line}: {text!r}" for line, text in strings if PROTOCOL.search(text) and (path, text) not in LIBRARY_FIELDS
+    ]
+
+
+def test_hosts_speak_no_protocol() -> None:
+    files = [path for path in tracked("hostpy/src/*.py") + tracked("hostgo/*.go") if not path.endswith("_test.go")]
+    assert len(files) > 20, "the hosts' files were not found"
+    said = [line for path in files for line in spoken(path)]
+    assert not said, "protocol constants belong into core:\n" + "\n".join(said)
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ('"""grpc-status in a docstring"""\n', 0),
+        ('x = "grpc-status"\n', 1),
+        ('x = f"{y}connect-timeout-ms"\n', 1),
+        ('x = b"application/json"\n', 1),
+        ('x = "protoc-gen-connectcore"  # grpc-status\n', 0),
+    ],
+)
+def test_python_strings_are_found(source: str, count: int) -> None:
+    assert sum(bool(PROTOCOL.search(text)) for _, text in python_strings(source)) == count
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ('import (\n\t"connectrpc.com/connect"\n)\n// grpc-status\n', 0),
+        ('x := "grpc-status"\n', 1),
+        ("x := `a\nContent-Encoding`\n", 1),
+        ('/* "grpc-status" */ x := "a"\n', 0),
+    ],
+)
+def test_go_strings_are_found(source: str, count: int) -> None:
+    assert sum(bool(PROTOCOL.search(text)) for _, text in go_strings(source)) == count
+
+
+# --- one direction ------------------------------------------------------------------------------------------------
+
+
+def test_core_is_pure() -> None:
+    imports = set(go_list("-f", '{{join .Imports "\\n"}}', "./core"))
+    assert imports, "core has no imports at all?"
+    roots = {path for path in imports if path in IMPURE or path.split("/")[0] == "net"}
+    assert not roots, f"core must know no outside world: {sorted(roots)}"
+    assert not imports & HEAVY, f"these make the module heavy: {sorted(imports & HEAVY)}"
+
+
+def test_the_module_is_light() -> None:
+    linked = set(go_list("-deps", "./wasm", GOOS="wasip1", GOARCH="wasm"))
+    assert "github.com/connectcore/connectcore/core" in linked
+    assert not linked & HEAVY, f"the module links {sorted(linked & HEAVY)}"
+
+
+def test_hostgo_uses_the_module_alone() -> None:
+    ours = [path for path in go_list("-deps", "./hostgo/...") if "/connectcore/" in path]
+    wrong = [path for path in ours if not path.endswith("/wasm/abi") and "/connectcore/hostgo" not in path]
+    assert not wrong, f"hostgo drives the module and imports only its numbers: {wrong}"
+
+
+# --- the module ---------------------------------------------------------------------------------------------------
+
+
+def sections(module: bytes) -> dict[int, bytes]:
+    """The sections of a wasm file by their id, custom ones left out."""
+    found, at = {}, 8
+    while at < len(module):
+        kind = module[at]
+        size, at = leb128(module, at + 1)
+        if kind:
+            found[kind] = module[at : at + size]
+        at += size
+    return found
+
+
+def leb128(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at += 1
+        shift += 7
+        if byte < 0x80:
+            return value, at
+
+
+def import_modules(section: bytes) -> set[str]:
+    """Where functions are imported from; any other kind of import is named as it is."""
+    count, at = leb128(section, 0)
+    modules = set()
+    for _ in range(count):
+        names = []
+        for _ in range(2):
+            size, at = leb128(section, at)
+            names.append(section[at : at + size].decode())
+            at += size
+        modules.add(names[0] if section[at] == 0 else f"{names} is no function")
+        _, at = leb128(section, at + 1)
+    return modules
+
+
+@pytest.mark.parametrize("path", WASM_FILES)
+def test_module_file(path: str) -> None:
+    module = (ROOT / path).read_bytes()
+    assert module[:8] == b"\0asm\1\0\0\0"
+    assert import_modules(sections(module)[2]) == {"wasi_snapshot_preview1"}
+    for place in (b"/root/", b"/home/", str(ROOT).encode()):
+        assert place not in module, f"a path of the machine that built it: {place!r}"
+
+
+def test_both_hosts_have_one_module() -> None:
+    first, second = ((ROOT / path).read_bytes() for path in WASM_FILES)
+    assert first == second
+
+
+# --- the tree -----------------------------------------------------------------------------------------------------
+
+
+def test_top_level_is_fixed() -> None:
+    names = {path.split("/")[0] for path in tracked()}
+    wrong = {name for name in names - TOP if not name.startswith(".")}
+    assert not wrong, f"the top level is fixed: {sorted(wrong)}"
+
+
+def test_no_machine_paths() -> None:
+    """Files must make sense on every machine."""
+    pattern = re.compile("|".join([r"/wo" + r"rk/", r"/ro" + r"ot/", r"/ho" + r"me/\w+/"]))
+    wrong = []
+    for name in tracked():
+        path = ROOT / name
+        if path.suffix in {".wasm", ".sum"} or not path.is_file():
+            continue
+        text = path.read_bytes().decode("utf-8", "replace")
+        wrong += [f"{name}: {match[0]}" for match in pattern.finditer(text)]
+    assert not wrong, wrong
+
+
+def test_numbers_for_tapes_name_every_record() -> None:
+    """The tape runners' table is the generated one, so it must at least be what Python's module says."""
+    table = json.dumps(json.loads((ROOT / "tests/tapes/abi.json").read_text()))
+    module = (ROOT / "hostpy/src/connectcore/_abi.py").read_text()
+    names = re.findall(r"^(?:CMD|EV)_(\w+): Final", module, re.MULTILINE)
+    assert len(names) >= 30
+    missing = [name for name in names if f'"{name.lower().replace("_", "-")}"' not in table]
+    assert not missing
