@@ -13,7 +13,7 @@ WASM_BUILD := env -u GOFLAGS -u GOEXPERIMENT -u GOWASM -u GOWORK CGO_ENABLED=0 G
 	GOTOOLCHAIN=$(GO_RELEASE) go build -buildmode=c-shared -trimpath -buildvcs=false -ldflags='-s -w'
 WASM := hostgo/connectcore.wasm
 WASM_COPY := hostpy/src/connectcore/connectcore.wasm
-EXAMPLE := hostpy/examples/greet/v1/greet_connect.py
+EXAMPLE := hostpy/examples/greet/v1/greet_connectcore.py
 PLUGIN := $(wildcard hostpy/src/connectcore/_plugin/*.py)
 STAMPS := .cache/stamps
 
@@ -118,4 +118,4 @@ types: setup ## mypy --strict and pyright strict, on generated code too
 	@cd hostpy && ../$(VENV)/bin/pyright
 
 clean: ## remove what set-up and runs made
-	rm -rf $(VENV) .cache hostpy/examples/greet/v1/*_pb2.py* hostpy/examples/greet/v1/*_connect.py
+	rm -rf $(VENV) .cache hostpy/examples/greet/v1/*_pb2.py* hostpy/examples/greet/v1/*_connectcore.py

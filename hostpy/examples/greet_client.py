@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from greet.v1.greet_connect import GreetServiceClient
+from greet.v1.greet_connectcore import GreetServiceClient
 from greet.v1.greet_pb2 import GreetRequest
 
 from connectcore.errors import ConnectError

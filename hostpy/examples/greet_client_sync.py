@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from greet.v1.greet_connect import GreetServiceClientSync
+from greet.v1.greet_connectcore import GreetServiceClientSync
 from greet.v1.greet_pb2 import GreetRequest
 
 from connectcore.errors import ConnectError

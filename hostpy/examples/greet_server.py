@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from greet.v1.greet_connect import GreetService, GreetServiceASGIApplication
+from greet.v1.greet_connectcore import GreetService, GreetServiceASGIApplication
 from greet.v1.greet_pb2 import (
     ChatRequest,
     ChatResponse,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from greet.v1.greet_connect import GreetServiceSync, GreetServiceWSGIApplication
+from greet.v1.greet_connectcore import GreetServiceSync, GreetServiceWSGIApplication
 from greet.v1.greet_pb2 import GreetRequest, GreetResponse
 
 from connectcore.code import Code

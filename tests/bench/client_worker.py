@@ -1,4 +1,4 @@
-"""One client in a process of its own: `client_worker.py MODE SIZE URL`, MODE is async or sync.
+"""One client in a process of its own: `client_worker.py CONTENDER MODE SIZE URL`, MODE is async or sync.
 
 Like worker.py, but the time is wall clock, since a client waits for its server.
 """
@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from cases import text_of
+from contenders import GENERATED_SUFFIX
 
 ROOM = 64  # the server's greeting adds to the name
 
@@ -55,10 +56,11 @@ class Sync:
 
 
 def main() -> None:
-    mode, size, url = sys.argv[1:]
+    contender, mode, size, url = sys.argv[1:]
     name = text_of(max(16, int(size) - ROOM))
     try:
-        generated, messages = (importlib.import_module(f"greet.v1.greet_{part}") for part in ("connect", "pb"))
+        generated = importlib.import_module(f"greet.v1.greet_{GENERATED_SUFFIX[contender]}")
+        messages = importlib.import_module("greet.v1.greet_pb")
         player = (Async if mode == "async" else Sync)(generated, url, messages.GreetRequest(name=name))
         answer = player.once().greeting
         if name not in answer:

@@ -35,7 +35,7 @@ def main() -> None:
             for name, size in SIZES.items():
 
                 def workers(mode: str = mode, size: str = size) -> dict[str, Worker]:
-                    return {who: Worker(who, "client_worker.py", mode, size, url) for who in ("ours", "peer")}
+                    return {who: Worker(who, "client_worker.py", who, mode, size, url) for who in ("ours", "peer")}
 
                 title = f"{mode} client, {name}"
                 samples, ratios = compare(workers, title, 1, options.rounds, options.turns, SLICE_NS)

@@ -14,6 +14,7 @@ from cases import STREAM, Case
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+GENERATED_SUFFIX = {"ours": "connectcore", "peer": "connect"}
 STREAM_END = b"\x02\x00\x00\x00\x02{}"
 PREFIX = 5
 
@@ -106,7 +107,7 @@ def application(contender: str, case: Case) -> Any:
     """The application of `contender` that answers `case`."""
     if contender == "bare":
         return bare_asgi(case) if case.interface == "asgi" else bare_wsgi(case)
-    generated = importlib.import_module("echo_gen.echo_connect")
+    generated = importlib.import_module(f"echo_gen.echo_{GENERATED_SUFFIX[contender]}")
     if case.interface == "asgi":
         return generated.EchoServiceASGIApplication(Echo())
     return generated.EchoServiceWSGIApplication(EchoSync())
