@@ -156,59 +156,59 @@ func (r *jsonReader) metadata(into *EndStream) bool {
 	more, ok := r.open('{')
 	for more && ok {
 		var key []byte
-		if key, ok = r.key(); !ok {
-			return false
+		if key, ok = r.key(); ok {
+			ok = r.values(key, into)
 		}
-		// The name is put where its first value's field begins, in lower case, and
-		// copied from there for each further value.
-		if ok = r.values(key, into); ok {
+		if ok {
 			more, ok = r.next('}')
 		}
 	}
 	return ok
 }
 
-// values consumes the array of one name. key is valid until the next key.
+// values consumes the array of one name. Each value is put where a field of that
+// name would have it, and taken back from there if it belongs elsewhere.
 func (r *jsonReader) values(key []byte, into *EndStream) bool {
-	size, count := len(into.Trailers.b), into.Trailers.n
-	into.Trailers.BeginBytes(key)
-	start := len(into.Trailers.b) - 1 - len(key)
-	name := into.Trailers.b[start : start+len(key)]
-	for i, c := range name {
-		name[i] = lower(c)
-	}
-	if !ValidFieldName(name) {
+	f := &into.Trailers
+	count, size := f.n, len(f.b)
+	name := f.beginLower(key)
+	valid, drop, binary := ValidFieldName(name), ReservedTrailer(name), IsBinaryName(name)
+	f.Truncate(count, size)
+	if !valid {
 		return false
 	}
-	reserved, binary := ReservedTrailer(name), IsBinaryName(name)
-	into.Trailers.Truncate(count, size)
-
 	more, ok := r.open('[')
 	for more && ok {
-		size, count = len(into.Trailers.b), into.Trailers.n
-		into.Trailers.BeginBytes(key)
-		at := len(into.Trailers.b) - 1 - len(key)
-		name = into.Trailers.b[at : at+len(key)]
-		for i, c := range name {
-			name[i] = lower(c)
-		}
-		valueAt := len(into.Trailers.b)
-		if into.Trailers.b, ok = r.text(into.Trailers.b); !ok {
+		count, size = f.n, len(f.b)
+		name = f.beginLower(key)
+		at := len(f.b)
+		if f.b, ok = r.text(f.b); !ok {
 			return false
 		}
-		value := into.Trailers.b[valueAt:]
-		if !ValidFieldValue(value) {
+		value := f.b[at:]
+		switch {
+		case !ValidFieldValue(value):
 			return false
-		}
-		if binary && !reserved {
-			if _, ok = AppendBinaryValues(&into.Binary, nil, into.Trailers.b[at:at+len(key)], value); !ok {
+		case drop:
+			f.Truncate(count, size)
+		case binary:
+			if _, ok = AppendBinaryValues(&into.Binary, nil, name, value); !ok {
 				return false
 			}
-		}
-		if binary || reserved {
-			into.Trailers.Truncate(count, size)
+			f.Truncate(count, size)
 		}
 		more, ok = r.next(']')
 	}
 	return ok
+}
+
+// beginLower begins a field with the name in lower case, and returns that name.
+func (f *Fields) beginLower(name []byte) []byte {
+	f.BeginBytes(name)
+	at := len(f.b) - 1 - len(name)
+	own := f.b[at : at+len(name)]
+	for i, c := range own {
+		own[i] = lower(c)
+	}
+	return own
 }
