@@ -16,6 +16,7 @@ type Call struct {
 	state  state
 
 	events []Event
+	in     head
 	receiver
 	sender
 
@@ -58,8 +59,16 @@ func (c *Call) begin(cmd command) error {
 }
 
 func (c *Call) emit(kind EventKind) *Event {
-	c.events = append(c.events, Event{Kind: kind})
-	return &c.events[len(c.events)-1]
+	n := len(c.events)
+	if n < cap(c.events) {
+		c.events = c.events[:n+1]
+		c.events[n] = Event{}
+	} else {
+		c.events = append(c.events, Event{})
+	}
+	e := &c.events[n]
+	e.Kind = kind
+	return e
 }
 
 func (c *Call) done() {

@@ -12,6 +12,8 @@ type clientCall struct {
 	parsed      Error
 	trailing    Fields // "trailer-" fields, without the prefix
 	trailingBin Pairs
+	trailerBad  bool // a binary value of it is not base64
+	takeTrailer func(name, value []byte) bool
 }
 
 // Open begins a call in the client role. timeout is in microseconds. The
@@ -136,34 +138,15 @@ func (c *Call) ResponseHead(status uint32, fields Fields, end bool) ([]Event, er
 	}
 	c.state = stateReading
 	c.ended = end
-	if fields.n < 0 {
+	h := &c.in
+	c.trailerBad = false
+	if !h.read(fields, ReservedResponse, c.trailer()) {
 		c.clientFailedText(Internal, "the response's head is not HTTP")
 		return c.events, nil
 	}
 	cfg := &c.client.cfg
-
-	var contentType, contentEncoding, contentLength []byte
-	malformed := false
-	pos := 0
-	for range fields.Len() {
-		var name, value []byte
-		name, value, pos = fields.Next(pos)
-		switch string(name) {
-		case "content-type":
-			contentType = value
-		case "content-encoding":
-			contentEncoding = value
-		case "content-length":
-			contentLength = value
-		default:
-			if hasTrailerPrefix(name) {
-				malformed = !c.takeTrailer(name[len(trailerPrefix):], value) || malformed
-			}
-		}
-	}
-	tooMuch, bad := c.metadata(fields, unaryResponseField)
-	in := CodingIndex(contentEncoding, c.client.codings)
-	t, known := ParseContentType(contentType)
+	in := CodingIndex(h.values[fieldContentEncoding], c.client.codings)
+	t, known := ParseContentType(h.values[fieldContentType])
 	known = known && t.Protocol == ProtocolConnect && !t.Stream
 	c.limit = cfg.ReadMax
 	if in > 0 {
@@ -172,13 +155,13 @@ func (c *Call) ResponseHead(status uint32, fields Fields, end bool) ([]Event, er
 	c.needBytes = status != 200 || in > 0 && !c.native
 
 	e := c.emit(EventResponse)
-	e.Hidden, e.Binary, e.ContentInline = c.hidden, c.binary, c.needBytes
+	e.Hidden, e.Binary, e.ContentInline = h.hidden, h.binary, c.needBytes
 
 	switch {
-	case tooMuch || c.trailing.Len()+c.trailingBin.Len() > MaxMetadataFields ||
+	case h.tooMuch || c.trailing.Len()+c.trailingBin.Len() > MaxMetadataFields ||
 		len(c.trailing.Bytes())+len(c.trailingBin.Bytes()) > MaxMetadata:
 		c.clientFailedText(ResourceExhausted, "the response has more metadata than this client accepts")
-	case malformed || bad:
+	case c.trailerBad || h.malformed:
 		c.clientFailedText(Internal, "a binary metadata value of the response is not base64")
 	case status != 200:
 		// Connect "Error codes": where the content is no error, the status says.
@@ -198,7 +181,7 @@ func (c *Call) ResponseHead(status uint32, fields Fields, end bool) ([]Event, er
 		c.clientFailedText(Internal, "the response has a compression that was not offered")
 	default:
 		c.mode = receiveWhole
-		if n, ok := parseUint(contentLength); ok && n > uint64(c.limit) {
+		if n, ok := parseUint(h.values[fieldContentLength]); ok && n > uint64(c.limit) {
 			c.receiveTooLarge(n)
 			break
 		}
@@ -207,18 +190,28 @@ func (c *Call) ResponseHead(status uint32, fields Fields, end bool) ([]Event, er
 	return c.events, nil
 }
 
-// takeTrailer collects one field of trailing metadata (Connect
-// "Unary-Response", Trailing-Metadata). It is false where a value is not base64.
-func (c *Call) takeTrailer(name, value []byte) (ok bool) {
-	if ReservedTrailer(name) {
-		return true
+// trailer returns what collects trailing metadata out of the head (Connect
+// "Unary-Response", Trailing-Metadata).
+func (c *Call) trailer() func(name, value []byte) bool {
+	if c.takeTrailer == nil {
+		c.takeTrailer = func(name, value []byte) bool {
+			if !hasTrailerPrefix(name) {
+				return false
+			}
+			name = name[len(trailerPrefix):]
+			switch {
+			case ReservedTrailer(name):
+			case IsBinaryName(name):
+				if _, ok := AppendBinaryValues(&c.trailingBin, nil, name, value); !ok {
+					c.trailerBad = true
+				}
+			default:
+				c.trailing.Add(name, value)
+			}
+			return true
+		}
 	}
-	if IsBinaryName(name) {
-		c.scratch, ok = AppendBinaryValues(&c.trailingBin, c.scratch[:0], name, value)
-		return ok
-	}
-	c.trailing.Add(name, value)
-	return true
+	return c.takeTrailer
 }
 
 // clientContent follows the last byte of the response.

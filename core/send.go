@@ -12,8 +12,6 @@ type sender struct {
 	tail        Fields
 	body        []byte
 	text        []byte
-	hidden      []byte
-	binary      Pairs
 	scratch     []byte
 	out         uint32 // coding to send with, 0 for none
 	outNative   bool
@@ -40,7 +38,6 @@ func (s *sender) reset() {
 	s.lead.Reset()
 	s.head.Reset()
 	s.tail.Reset()
-	s.binary.Reset()
 	s.body, s.replyData, s.scratch = scratch(s.body), scratch(s.replyData), scratch(s.scratch)
 	s.out, s.outNative, s.compressMin, s.sendMax = 0, false, 0, 0
 	s.headSent, s.replied, s.wrong = false, false, ""
@@ -129,6 +126,10 @@ func (c *Call) emitPayload(p payloadOut) {
 // them holds a NUL. What is done about it depends on where they stand.
 var BrokenFields = Fields{n: -1}
 
+// RawFields takes fields without checking their count. It is for heads, whose
+// readers check it on the way.
+func RawFields(count int, b []byte) Fields { return Fields{b: b, n: count} }
+
 // section says which fields a section's metadata may not be.
 type section func(name []byte) bool
 
@@ -190,36 +191,4 @@ func addMetadata(dst *Fields, prefix string, fields Fields, binary Pairs, scratc
 		dst.Add(scratch[:n], scratch[n:])
 	}
 	return scratch
-}
-
-// metadata reads the user's part of a section: which fields are hidden, the
-// decoded binary values, whether there is too much of it, whether a binary
-// value is not base64.
-func (c *Call) metadata(fields Fields, reserved section) (tooMuch, malformed bool) {
-	n := (fields.Len() + 7) / 8
-	c.hidden = c.hidden[:0]
-	for range n {
-		c.hidden = append(c.hidden, 0)
-	}
-	c.binary.Reset()
-	pos, count, size := 0, 0, 0
-	for i := range fields.Len() {
-		var name, value []byte
-		name, value, pos = fields.Next(pos)
-		hide := reserved(name)
-		if !hide {
-			count++
-			size += len(name) + len(value)
-			if IsBinaryName(name) {
-				hide = true
-				var ok bool
-				c.scratch, ok = AppendBinaryValues(&c.binary, c.scratch[:0], name, value)
-				malformed = malformed || !ok
-			}
-		}
-		if hide {
-			c.hidden[i/8] |= 1 << (i % 8)
-		}
-	}
-	return count > MaxMetadataFields || size > MaxMetadata, malformed
 }

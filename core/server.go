@@ -14,57 +14,13 @@ type Capabilities struct {
 	Duplex   bool // start the response before the request has ended
 }
 
-// requestFields are the fields of a request that a protocol reads.
-type requestFields struct {
-	contentType, contentLength        []byte
-	contentEncoding, acceptEncoding   []byte // Connect unary, RFC 9110
-	streamEncoding, streamAccept      []byte // Connect streams
-	grpcEncoding, grpcAccept          []byte
-	connectTimeout, grpcTimeout       []byte
-	version                           []byte
-	hasContentLength, hasVersion      bool
-	hasConnectTimeout, hasGRPCTimeout bool
-}
-
-func (f *requestFields) read(fields Fields) {
-	*f = requestFields{}
-	pos := 0
-	for range fields.Len() {
-		var name, value []byte
-		name, value, pos = fields.Next(pos)
-		switch string(name) {
-		case "content-type":
-			f.contentType = value
-		case "content-length":
-			f.contentLength, f.hasContentLength = value, true
-		case "content-encoding":
-			f.contentEncoding = value
-		case "accept-encoding":
-			f.acceptEncoding = value
-		case "connect-content-encoding":
-			f.streamEncoding = value
-		case "connect-accept-encoding":
-			f.streamAccept = value
-		case "grpc-encoding":
-			f.grpcEncoding = value
-		case "grpc-accept-encoding":
-			f.grpcAccept = value
-		case "connect-timeout-ms":
-			f.connectTimeout, f.hasConnectTimeout = value, true
-		case "grpc-timeout":
-			f.grpcTimeout, f.hasGRPCTimeout = value, true
-		case "connect-protocol-version":
-			f.version, f.hasVersion = value, true
-		}
-	}
-}
-
 // Open begins a call with a request's head. end says that no content follows.
 func (s *Server) Open(c *Call, h *RequestHead, can Capabilities, end bool) []Event {
 	c.opened(stateUnread)
 	c.server = s
 	c.ended = end
-	if h.Fields.n < 0 {
+	f := &c.in
+	if !f.read(h.Fields, ReservedRequest, nil) {
 		return c.refuse(400, "", "") // RFC 9110 section 5.5: a NUL is invalid
 	}
 
@@ -85,8 +41,6 @@ func (s *Server) Open(c *Call, h *RequestHead, can Capabilities, end bool) []Eve
 		return c.refuse(405, "allow", "POST")
 	}
 
-	var f requestFields
-	f.read(h.Fields)
 	protocol := ProtocolConnect
 	var codec []byte
 	var getFault GetFault
@@ -95,7 +49,7 @@ func (s *Server) Open(c *Call, h *RequestHead, can Capabilities, end bool) []Eve
 		getFault = ParseGet(h.Query, &c.get)
 		codec = c.get.Codec
 	} else {
-		t, ok := ParseContentType(f.contentType)
+		t, ok := ParseContentType(f.values[fieldContentType])
 		stream := c.proc.Stream != Unary
 		switch {
 		case !ok:
@@ -129,7 +83,7 @@ func (s *Server) Open(c *Call, h *RequestHead, can Capabilities, end bool) []Eve
 			return c.refuse(415, "accept-post", s.acceptedTypes(false))
 		}
 	}
-	if !c.openProtocol(&f, protocol, can) {
+	if !c.openProtocol(f, protocol, can) {
 		return c.events
 	}
 
@@ -138,12 +92,11 @@ func (s *Server) Open(c *Call, h *RequestHead, can Capabilities, end bool) []Eve
 		c.answerText(InvalidArgument, "the timeout is not a number that the protocol allows")
 		return c.events
 	}
-	tooMuch, malformed := c.metadata(h.Fields, ReservedRequest)
 	switch {
-	case tooMuch:
+	case f.tooMuch:
 		c.answerText(ResourceExhausted, "the request has more metadata than this server accepts")
 		return c.events
-	case malformed:
+	case f.malformed:
 		c.answerText(InvalidArgument, "a binary metadata value is not base64")
 		return c.events
 	case timeout == 0:
@@ -156,7 +109,7 @@ func (s *Server) Open(c *Call, h *RequestHead, can Capabilities, end bool) []Eve
 	e.Coding, e.CompressMin = c.out, c.compressMin
 	e.Timeout, e.Get = timeout, c.isGet
 	e.ContentInline = c.needBytes
-	e.Hidden, e.Binary = c.hidden, c.binary
+	e.Hidden, e.Binary = f.hidden, f.binary
 	if !c.single {
 		c.state = stateOpen
 	}
@@ -201,14 +154,14 @@ func (s *Server) codecIndex(name []byte) (uint32, bool) {
 
 // openProtocol reads the protocol's own fields and readies both halves. Where
 // it answers the call it returns false.
-func (c *Call) openProtocol(f *requestFields, protocol Protocol, can Capabilities) bool {
+func (c *Call) openProtocol(f *head, protocol Protocol, can Capabilities) bool {
 	s := c.server
-	coding, accept := f.contentEncoding, f.acceptEncoding
+	coding, accept := f.values[fieldContentEncoding], f.values[fieldAcceptEncoding]
 	switch {
 	case protocol == ProtocolGRPC:
-		coding, accept = f.grpcEncoding, f.grpcAccept
+		coding, accept = f.values[fieldGRPCEncoding], f.values[fieldGRPCAccept]
 	case c.form.stream():
-		coding, accept = f.streamEncoding, f.streamAccept
+		coding, accept = f.values[fieldStreamEncoding], f.values[fieldStreamAccept]
 	case c.isGet:
 		coding = c.get.Compression
 	}
@@ -220,11 +173,11 @@ func (c *Call) openProtocol(f *requestFields, protocol Protocol, can Capabilitie
 	}
 	if protocol == ProtocolConnect && !c.isGet {
 		// Connect "Unary-Request": Connect-Protocol-Version is "1".
-		if f.hasVersion && string(f.version) != "1" {
+		if f.has(fieldVersion) && string(f.values[fieldVersion]) != "1" {
 			c.answerText(InvalidArgument, "the protocol version must be 1")
 			return false
 		}
-		if !f.hasVersion && s.cfg.RequireVersion {
+		if !f.has(fieldVersion) && s.cfg.RequireVersion {
 			c.answerText(InvalidArgument, "the request has no protocol version, and this server requires it")
 			return false
 		}
@@ -262,8 +215,8 @@ func (c *Call) openProtocol(f *requestFields, protocol Protocol, can Capabilitie
 		return true
 	}
 	c.mode, c.single, c.hold = receiveWhole, true, true
-	if f.hasContentLength && !c.isGet {
-		if n, ok := parseUint(f.contentLength); ok && n > uint64(c.limit) {
+	if f.has(fieldContentLength) && !c.isGet {
+		if n, ok := parseUint(f.values[fieldContentLength]); ok && n > uint64(c.limit) {
 			c.receiveTooLarge(n)
 			return false
 		}
@@ -272,12 +225,12 @@ func (c *Call) openProtocol(f *requestFields, protocol Protocol, can Capabilitie
 }
 
 // timeout reads the protocol's timeout, in microseconds.
-func (f *requestFields) timeout(p Protocol) (us uint64, ok bool) {
+func (f *head) timeout(p Protocol) (us uint64, ok bool) {
 	switch {
-	case p == ProtocolConnect && f.hasConnectTimeout:
-		return ParseConnectTimeout(f.connectTimeout)
-	case p == ProtocolGRPC && f.hasGRPCTimeout:
-		return ParseGRPCTimeout(f.grpcTimeout)
+	case p == ProtocolConnect && f.has(fieldConnectTimeout):
+		return ParseConnectTimeout(f.values[fieldConnectTimeout])
+	case p == ProtocolGRPC && f.has(fieldGRPCTimeout):
+		return ParseGRPCTimeout(f.values[fieldGRPCTimeout])
 	}
 	return NoTimeout, true
 }

@@ -130,7 +130,7 @@ func (g *Guest) command(r *abi.Record) bool {
 	switch r.Kind {
 	case abi.CmdResponseHead:
 		status := r.U32()
-		fields := fieldsOf(r)
+		fields := core.RawFields(r.Counted())
 		if !r.Whole() {
 			return false
 		}

@@ -130,7 +130,7 @@ func (g *Guest) newCall(config uint32) *core.Call {
 
 func (g *Guest) openServer(r *abi.Record) bool {
 	method, path, query := r.Bytes(), r.Bytes(), r.Bytes()
-	fields := fieldsOf(r)
+	fields := core.RawFields(r.Counted())
 	if !r.Whole() {
 		return false
 	}
