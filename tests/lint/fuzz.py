@@ -19,12 +19,8 @@ def packages() -> list[str]:
 
 
 def targets(package: str) -> list[str]:
-    names = []
-    for path in sorted((ROOT / package).glob("*_test.go")):
-        for line in path.read_text().splitlines():
-            if line.startswith("func Fuzz"):
-                names.append(line.removeprefix("func ").partition("(")[0])
-    return names
+    lines = [line for path in sorted((ROOT / package).glob("*_test.go")) for line in path.read_text().splitlines()]
+    return [line.removeprefix("func ").partition("(")[0] for line in lines if line.startswith("func Fuzz")]
 
 
 def main() -> int:

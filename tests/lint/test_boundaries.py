@@ -205,11 +205,11 @@ def test_top_level_is_fixed() -> None:
 
 def test_no_machine_paths() -> None:
     """Files must make sense on every machine."""
-    pattern = re.compile("|".join([r"/wo" + r"rk/", r"/ro" + r"ot/", r"/ho" + r"me/\w+/"]))
+    pattern = re.compile(r"/(work|root)/|/home/\w+/")
     wrong = []
     for name in tracked():
         path = ROOT / name
-        if path.suffix in {".wasm", ".sum"} or not path.is_file():
+        if path.suffix in {".wasm", ".sum"} or not path.is_file() or path == Path(__file__).resolve():
             continue
         text = path.read_bytes().decode("utf-8", "replace")
         wrong += [f"{name}: {match[0]}" for match in pattern.finditer(text)]
