@@ -85,6 +85,11 @@ func (c *Call) clientEnd() ([]Event, error) {
 		c.head.Begin("content-type")
 		c.head.AppendValue(c.body)
 		c.head.AddString("connect-protocol-version", "1")
+		if coding == "" && c.out != 0 && c.reply.length == 0 && c.compressMin == 0 {
+			// Connect "Unary-Request": content of no bytes is not decompressed,
+			// whatever the field says; it tells what the client compresses with.
+			coding = c.client.codings[c.out-1]
+		}
 		if coding != "" {
 			c.head.AddString("content-encoding", coding)
 		}
