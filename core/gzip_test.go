@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
 	"io"
 	"math/rand/v2"
@@ -248,4 +249,86 @@ func BenchmarkStandardCompress64K(b *testing.B) {
 		_ = w.Close()
 	}
 	b.ReportMetric(float64(out.Len()), "size")
+}
+
+// checkInflate compares inflate with the standard library on any bytes.
+func checkInflate(t *testing.T, b []byte, limit int) {
+	t.Helper()
+	var z inflater
+	out, used, err := z.inflate([]byte("before"), b, limit)
+	if string(out[:6]) != "before" {
+		t.Fatal("what was there is gone")
+	}
+	in := bytes.NewReader(b)
+	std, stdErr := io.ReadAll(io.LimitReader(flate.NewReader(in), int64(limit)+1))
+	switch {
+	case len(std) > limit:
+		if err != ErrTooLarge {
+			t.Fatalf("over the limit, but %v", err)
+		}
+	case stdErr != nil:
+		// At a fault both must stop; which of the two faults was first is open.
+		if err == nil {
+			t.Fatalf("%q, the standard library says %v", out, stdErr)
+		}
+	case err != nil:
+		t.Fatalf("%v, the standard library takes it", err)
+	case !bytes.Equal(out[6:], std) || used != len(b)-in.Len():
+		t.Fatalf("%d bytes of %d used: %q, want %q", used, len(b)-in.Len(), out[6:], std)
+	}
+}
+
+func TestCodesOfManyFrequencies(t *testing.T) {
+	fibonacci := make([]uint32, 30)
+	for i, a, b := 0, uint32(1), uint32(1); i < 30; i, a, b = i+1, b, a+b {
+		fibonacci[i] = a
+	}
+	flat := make([]uint32, 286)
+	for i := range flat {
+		flat[i] = 7
+	}
+	rnd := rand.New(rand.NewPCG(3, 4))
+	random := make([]uint32, 286)
+	for i := range random {
+		random[i] = uint32(rnd.ExpFloat64()*rnd.ExpFloat64()*500) * uint32(rnd.IntN(2))
+	}
+	for _, c := range []struct {
+		what  string
+		freq  []uint32
+		limit uint
+	}{
+		{"one symbol", []uint32{0, 5, 0}, 15},
+		{"two symbols", []uint32{1, 16384}, 15},
+		{"Fibonacci, cut at 15", fibonacci, 15},
+		{"Fibonacci, cut at 7", fibonacci[:19], 7},
+		{"Fibonacci, cut as far as can be", fibonacci[:19], 5},
+		{"all equal", flat, 15},
+		{"random", random, 15},
+	} {
+		var w blockWriter
+		codes := make([]code, len(c.freq))
+		w.build(c.freq, codes, c.limit)
+		room, used := 0.0, 0
+		for sym, k := range codes {
+			if (k.size > 0) != (c.freq[sym] > 0) || uint(k.size) > c.limit {
+				t.Errorf("%s: symbol %d has %d bits", c.what, sym, k.size)
+			}
+			if k.size == 0 {
+				continue
+			}
+			used++
+			room += 1 / float64(uint(1)<<k.size)
+			for other, o := range codes {
+				if other != sym && o.size >= k.size && o.bits&(1<<k.size-1) == k.bits {
+					t.Errorf("%s: the code of %d begins with that of %d", c.what, other, sym)
+				}
+				if c.freq[other] > c.freq[sym] && o.size > k.size {
+					t.Errorf("%s: %d comes more often than %d and has a longer code", c.what, other, sym)
+				}
+			}
+		}
+		if used > 1 && room != 1 {
+			t.Errorf("%s: the code fills %v", c.what, room)
+		}
+	}
 }

@@ -1,0 +1,376 @@
+package core
+
+// Invariants of the codecs, for any bytes:
+//
+//   - nothing panics, and what is refused leaves its result empty (or dst as it was);
+//   - parse(append(x)) = x for every x that a parser can return;
+//   - text that comes out is UTF-8, fields that come out are legal fields;
+//   - an error never has code OK or a number that is no code;
+//   - where the standard library has a reader as strict, the two agree.
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"testing"
+	"unicode/utf8"
+)
+
+func FuzzJSON(f *testing.F) {
+	for _, s := range []string{`{}`, `[1,-2.5e+3,"a\u00e9\ud83d\ude00",null,true,{"a":[]}]`, "\"\xff\"", `[[[`, `{"a":1,"a":2}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r := jsonReader{b: b}
+		ok := r.skip() && r.end()
+		if std := json.Valid(b) && utf8.Valid(b); ok && !std || std && !ok && maxDepth(b) <= jsonDepth {
+			t.Fatalf("%q: %v, the standard library says %v", b, ok, std)
+		}
+		r = jsonReader{b: b}
+		if text, ok := r.text(nil); ok {
+			var std string
+			if !utf8.Valid(text) || json.Unmarshal(b[:r.i], &std) != nil || std != string(text) {
+				t.Fatalf("%q becomes %q, the standard library says %q", b[:r.i], text, std)
+			}
+		}
+		r = jsonReader{b: AppendJSONString(nil, b)}
+		if text, ok := r.text(nil); !ok || !r.end() || !bytes.Equal(text, appendText(nil, b)) {
+			t.Fatalf("%q written and read is %q", b, text)
+		}
+	})
+}
+
+// maxDepth is how deep the brackets of a JSON text nest.
+func maxDepth(b []byte) (deepest int) {
+	depth, inside := 0, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case inside && c == '\\':
+			i++
+		case c == '"':
+			inside = !inside
+		case !inside && (c == '[' || c == '{'):
+			depth++
+			deepest = max(deepest, depth)
+		case !inside && (c == ']' || c == '}'):
+			depth--
+		}
+	}
+	return deepest
+}
+
+func checkError(t *testing.T, e *Error) {
+	t.Helper()
+	if e.Code == OK || !e.Code.Valid() || !utf8.Valid(e.Message) {
+		t.Fatalf("%d %q", e.Code, e.Message)
+	}
+	if _, ok := PairsOf(e.Details.Len(), e.Details.Bytes()); !ok {
+		t.Fatalf("details %q", e.Details.Bytes())
+	}
+	for i, pos := 0, 0; i < e.Details.Len(); i++ {
+		var name []byte
+		if name, _, pos = e.Details.Next(pos); len(name) == 0 || !utf8.Valid(name) || bytes.IndexByte(name, '/') >= 0 {
+			t.Fatalf("detail of type %q", name)
+		}
+	}
+}
+
+func FuzzConnectError(f *testing.F) {
+	for _, s := range []string{
+		`{"code":"unavailable","message":"m","details":[{"type":"a.B","value":"Zg=="},{"value":"\/\/4","type":"x\/y"}]}`,
+		`{"code":null,"message":"\ud800"}`, `{}`, `null`, `{"code":"ok"}`, `{"details":[{}],"message":"m"}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, again := dirty(), dirty()
+		if !ParseError(b, Internal, e) {
+			if !sameError(e, new(Error)) {
+				t.Fatalf("refused, but %v %q", e.Code, e.Message)
+			}
+			return
+		}
+		checkError(t, e)
+		if !json.Valid(b) {
+			t.Fatal("not JSON, but taken")
+		}
+		text := AppendError(nil, e)
+		if !ParseError(text, Unknown, again) || !sameError(e, again) {
+			t.Fatalf("written as %s", text)
+		}
+	})
+}
+
+func FuzzEndStream(f *testing.F) {
+	for _, s := range []string{
+		`{}`, `{"error":{"code":"aborted","message":"m"},"metadata":{"A":["1","2"],"x-bin":["Zg,Zm8"],"a":[""]}}`,
+		`{"error":null}`, `{"error":{}}`, `{"metadata":{"connect-x":["1"],"b":["\u0000"]}}`, `{"metadata":{"-bin":[""]}}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, again := dirtyEndStream(), dirtyEndStream()
+		if !ParseEndStream(b, e) {
+			if !sameEndStream(e, new(EndStream)) {
+				t.Fatal("refused, but not empty")
+			}
+			return
+		}
+		if e.Failed {
+			checkError(t, &e.Error)
+		} else if !sameError(&e.Error, new(Error)) {
+			t.Fatal("a success with an error")
+		}
+		if e.Trailers.Len() > 0 {
+			if _, ok := FieldsOf(e.Trailers.Len(), e.Trailers.Bytes()); !ok {
+				t.Fatalf("trailers %q", e.Trailers.Bytes())
+			}
+		}
+		for i, pos := 0, 0; i < e.Trailers.Len(); i++ {
+			var name, value []byte
+			name, value, pos = e.Trailers.Next(pos)
+			if !ValidFieldName(name) || !ValidFieldValue(value) || ReservedTrailer(name) || IsBinaryName(name) {
+				t.Fatalf("trailer %q: %q", name, value)
+			}
+		}
+		for i, pos := 0, 0; i < e.Binary.Len(); i++ {
+			var name []byte
+			if name, _, pos = e.Binary.Next(pos); !ValidFieldName(name) || ReservedTrailer(name) || !IsBinaryName(name) {
+				t.Fatalf("binary trailer %q", name)
+			}
+		}
+		// Writing groups equal names, so only the second round is sure to be the same.
+		text := AppendEndStream(nil, &e.Error, e.Trailers, e.Binary)
+		if !ParseEndStream(text, again) || again.Failed != e.Failed || !sameError(&again.Error, &e.Error) ||
+			again.Trailers.Len() != e.Trailers.Len() || again.Binary.Len() != e.Binary.Len() {
+			t.Fatalf("written as %s", text)
+		}
+		if third := AppendEndStream(nil, &again.Error, again.Trailers, again.Binary); !bytes.Equal(third, text) {
+			t.Fatalf("written as %s, then as %s", text, third)
+		}
+	})
+}
+
+func FuzzStatus(f *testing.F) {
+	for _, s := range []string{
+		"\x08\x05\x12\x03abc\x1a\x1d\x0a\x17type.googleapis.com/a.B\x12\x02\xff\x00", "\x08\x11", "\x23\x08\x01\x24", "\x12\x02\xc3\x28",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, again := dirty(), dirty()
+		if ParseStatus(b, e) {
+			if e.Code != OK {
+				checkError(t, e)
+			}
+			wire := AppendStatus(nil, e)
+			if !ParseStatus(wire, again) || !sameError(e, again) {
+				t.Fatalf("written as %q", wire)
+			}
+		} else if !sameError(e, new(Error)) {
+			t.Fatal("refused, but not empty")
+		}
+		text := appendText(nil, b)
+		wire := AppendGRPCMessage(nil, text)
+		for _, c := range wire {
+			if c < ' ' || c > '~' {
+				t.Fatalf("%q on the wire", wire)
+			}
+		}
+		if got := AppendDecodeGRPCMessage(nil, wire); !bytes.Equal(got, text) {
+			t.Fatalf("%q becomes %q and then %q", text, wire, got)
+		}
+		if got := AppendDecodeGRPCMessage([]byte("x"), b); got[0] != 'x' || !utf8.Valid(got) {
+			t.Fatalf("%q becomes %q", b, got)
+		}
+	})
+}
+
+func FuzzContentType(f *testing.F) {
+	for _, s := range []string{
+		"application/json; charset=\"utf-8\"", "application/connect+proto", "Application/GRPC", "application/grpc-web-text+json;a=b", "a/b",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		ct, ok := ParseContentType(b)
+		if !ok {
+			if ct.Codec != nil || ct.Protocol != 0 {
+				t.Fatal("refused, but not empty")
+			}
+			return
+		}
+		ct.Text = false // not ours to send
+		again, ok := ParseContentType(AppendContentType(nil, ct.Protocol, ct.Stream, ct.Codec))
+		if !ok || again.Protocol != ct.Protocol || again.Stream != ct.Stream || !bytes.Equal(again.Codec, ct.Codec) {
+			t.Fatalf("%q: %+v, then %+v", b, ct, again)
+		}
+	})
+}
+
+func FuzzTimeouts(f *testing.F) {
+	f.Add([]byte("5000"), uint64(1))
+	f.Add([]byte("99999999H"), uint64(1)<<63)
+	f.Add([]byte("-1"), uint64(99_999_999_001))
+	f.Fuzz(func(t *testing.T, b []byte, us uint64) {
+		if got, ok := ParseConnectTimeout(b); ok {
+			if again, ok := ParseConnectTimeout(AppendConnectTimeout(nil, got)); !ok || again != got {
+				t.Fatalf("%q is %d us, then %d", b, got, again)
+			}
+		}
+		if got, ok := ParseGRPCTimeout(b); ok {
+			again, ok := ParseGRPCTimeout(AppendGRPCTimeout(nil, got))
+			if !ok || again < got || again > got+got/1000+3_600_000_000 && got > 99_999_999 || got <= 99_999_999 && again != got {
+				t.Fatalf("%q is %d us, then %d", b, got, again)
+			}
+		}
+		// What is sent is never shorter than what is left, unless it is too long to say.
+		if got, ok := ParseConnectTimeout(AppendConnectTimeout(nil, us)); !ok || got < min(us, connectTimeoutMax*1000) {
+			t.Fatalf("Connect: %d us are sent as %d", us, got)
+		}
+		if got, ok := ParseGRPCTimeout(AppendGRPCTimeout(nil, us)); !ok || got < min(us, grpcTimeoutMax*3_600_000_000) {
+			t.Fatalf("gRPC: %d us are sent as %d", us, got)
+		}
+	})
+}
+
+func FuzzGet(f *testing.F) {
+	for _, s := range []string{
+		"connect=v1&base64=1&compression=gzip&encoding=proto&message=__4", "message=%7B%22a%22%3A+1%7D&encoding=json", "message=%&encoding=", "base64=1&message=Zg%3D%3D&encoding=x",
+	} {
+		f.Add([]byte(s))
+	}
+	var q GetQuery // one for all: nothing may be left over in it
+	f.Fuzz(func(t *testing.T, b []byte) {
+		whole := bytes.Clone(b)
+		fault := ParseGet(b, &q)
+		if !bytes.Equal(b, whole) {
+			t.Fatal("the query was changed")
+		}
+		var fresh GetQuery
+		if again := ParseGet(b, &fresh); again != fault || !bytes.Equal(fresh.Message, q.Message) || !bytes.Equal(fresh.Codec, q.Codec) ||
+			!bytes.Equal(fresh.Compression, q.Compression) || fresh.Base64 != q.Base64 {
+			t.Fatalf("%v with memory of %v", again, fault)
+		}
+		if fault != GetOK {
+			if fault.String() == "" {
+				t.Fatal("a fault without a text")
+			}
+			return
+		}
+		query := AppendGet(nil, string(q.Codec), string(q.Compression), q.Message)
+		if again := ParseGet(query, &fresh); again != GetOK || !bytes.Equal(fresh.Message, q.Message) ||
+			!bytes.Equal(fresh.Codec, q.Codec) || !bytes.Equal(fresh.Compression, q.Compression) {
+			t.Fatalf("written as %s: %v", query, again)
+		}
+	})
+}
+
+func FuzzBase64(f *testing.F) {
+	for _, s := range []string{"Zm9vYg==", "Zm9vYg", "_-8", "+/8=", "Zh", "Zg,Zm8 , ,Zm9v"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, c := range []struct {
+			append  func(dst, src []byte) []byte
+			parse   func(dst, src []byte) ([]byte, bool)
+			encoder *base64.Encoding
+		}{{AppendBase64, AppendDecodeBase64, base64.StdEncoding}, {AppendBase64URL, AppendDecodeBase64URL, base64.URLEncoding}} {
+			raw := c.encoder.WithPadding(base64.NoPadding)
+			if text := c.append(nil, b); string(text) != raw.EncodeToString(b) {
+				t.Fatalf("%q becomes %q", b, text)
+			} else if back, ok := c.parse(nil, text); !ok || !bytes.Equal(back, b) {
+				t.Fatalf("%q becomes %q and then %q", b, text, back)
+			}
+			want, err := raw.Strict().DecodeString(string(b))
+			if err != nil {
+				want, err = c.encoder.Strict().DecodeString(string(b))
+			}
+			legal := err == nil && bytes.IndexAny(b, "\r\n") < 0
+			got, ok := c.parse([]byte("x"), b)
+			if ok != legal || ok && string(got) != "x"+string(want) || !ok && string(got) != "x" {
+				t.Fatalf("%q: %q, %v, the standard library says %q, %v", b, got, ok, want, err)
+			}
+		}
+		p := newPairs("before", "1")
+		if _, ok := AppendBinaryValues(&p, nil, []byte("a-bin"), b); !ok && p.Len() != 1 {
+			t.Fatal("refused, but something was added")
+		}
+		if _, ok := PairsOf(p.Len(), p.Bytes()); !ok {
+			t.Fatalf("%q", p.Bytes())
+		}
+	})
+}
+
+func FuzzFieldsAndPairs(f *testing.F) {
+	f.Add(2, []byte("a\x001\x00b\x002"))
+	f.Add(1, []byte("\x01\x00\x00\x00\x01\x00\x00\x00ab"))
+	f.Fuzz(func(t *testing.T, n int, b []byte) {
+		if fields, ok := FieldsOf(n, b); ok {
+			var again Fields
+			for i, pos := 0, 0; i < n; i++ {
+				var name, value []byte
+				name, value, pos = fields.Next(pos)
+				again.Add(name, value)
+			}
+			if !bytes.Equal(again.Bytes(), b) || again.Len() != n {
+				t.Fatalf("%q becomes %q", b, again.Bytes())
+			}
+		}
+		if pairs, ok := PairsOf(n, b); ok {
+			var again Pairs
+			for i, pos := 0, 0; i < n; i++ {
+				var x, y []byte
+				x, y, pos = pairs.Next(pos)
+				again.Add(x, y)
+			}
+			if !bytes.Equal(again.Bytes(), b) || again.Len() != n {
+				t.Fatalf("%q becomes %q", b, again.Bytes())
+			}
+		}
+	})
+}
+
+func FuzzNegotiateCoding(f *testing.F) {
+	f.Add([]byte("gzip;q=0.5, br, *;q=0, identity;q=1"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		codings := []string{"gzip", "br"}
+		if i := NegotiateCoding(b, codings); i < 0 || i > 2 {
+			t.Fatal(i)
+		} else if i > 0 && bytes.IndexByte(b, '*') < 0 && !bytes.Contains(bytes.ToLower(b), []byte(codings[i-1])) {
+			t.Fatalf("%s was not asked for", codings[i-1])
+		}
+		if i := CodingIndex(b, codings); i < -1 || i > 2 {
+			t.Fatal(i)
+		}
+	})
+}
+
+func FuzzGunzip(f *testing.F) {
+	for name, src := range samples() {
+		if len(src) < 5000 || name == "deep" {
+			f.Add(stdGzip(src, 6)[gzipHeadSize:], uint16(5000))
+		}
+	}
+	f.Add([]byte("\x03\x02\x00"), uint16(9))
+	var z Gzip
+	f.Fuzz(func(t *testing.T, b []byte, limit uint16) {
+		// Raw DEFLATE against the standard library, which knows no sums here: most
+		// changed bytes would otherwise end at the sum.
+		checkInflate(t, b, int(limit))
+		out, err := z.Decompress([]byte("x"), append([]byte(gzipHead), b...), int(limit))
+		if err != nil && (err != ErrMalformed && err != ErrTooLarge || string(out) != "x") {
+			t.Fatalf("%v, %q", err, out)
+		}
+		if len(out)-1 > int(limit) {
+			t.Fatal("over the limit")
+		}
+		packed := z.Compress(nil, b)
+		if back, err := z.Decompress(nil, packed, len(b)); err != nil || !bytes.Equal(back, b) {
+			t.Fatal(err)
+		}
+		if back, err := stdGunzip(packed); err != nil || !bytes.Equal(back, b) {
+			t.Fatal(err)
+		}
+	})
+}
