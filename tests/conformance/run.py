@@ -1,0 +1,99 @@
+"""The official suite against every entry point: `run.py [NAME]...`, all of them without a name.
+
+A run passes when every case passed and their number is the one that the suite's version has for the configuration, so
+that a case which is silently left out is seen.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+BIN = ROOT / ".cache/bin"
+RUNNER = BIN / "connectconformance"
+RUNNER_PACKAGE = "connectrpc.com/conformance/cmd/connectconformance@v1.0.7"
+PYTHON = str(ROOT / ".venv/bin/python")
+MINUTES = 10
+
+
+@dataclass(frozen=True)
+class Run:
+    mode: str  # the role of what is tested
+    command: tuple[str, ...]
+    cases: int
+    config: str = "config-unary.yaml"
+
+
+SERVER_CASES, CLIENT_CASES = 344, 368
+RUNS = {
+    "server-async-uvicorn": Run(
+        "server", (PYTHON, str(HERE / "server.py"), "--mode", "async", "--server", "uvicorn"), SERVER_CASES
+    ),
+    "server-sync-gunicorn": Run(
+        "server", (PYTHON, str(HERE / "server.py"), "--mode", "sync", "--server", "gunicorn"), SERVER_CASES
+    ),
+    "client-async": Run("client", (PYTHON, str(HERE / "client.py"), "--mode", "async"), CLIENT_CASES),
+    "client-sync": Run("client", (PYTHON, str(HERE / "client.py"), "--mode", "sync"), CLIENT_CASES),
+    "goserver": Run("server", (str(BIN / "goserver"),), SERVER_CASES),
+    "goclient": Run("client", (str(BIN / "goclient"),), CLIENT_CASES),
+}
+
+
+def build() -> None:
+    """The runner, and the Go programs: `go run` would compile within the suite's patience."""
+    BIN.mkdir(parents=True, exist_ok=True)
+    if not RUNNER.exists():
+        print("conformance: building the suite's runner", flush=True)
+        subprocess.run(["env", f"GOBIN={BIN}", "go", "install", RUNNER_PACKAGE], cwd=ROOT, check=True)
+    for name in ("goserver", "goclient"):
+        subprocess.run(["go", "build", "-o", BIN / name, f"./tests/conformance/{name}"], cwd=ROOT, check=True)
+
+
+def play(name: str, run: Run) -> str:
+    """What is wrong, or nothing."""
+    print(f"\nconformance: {name}", flush=True)
+    start = time.monotonic()
+    command = [RUNNER, "--conf", HERE / run.config, "--mode", run.mode, "--", *run.command]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=MINUTES * 60,
+        )
+    except subprocess.TimeoutExpired:
+        return f"did not end in {MINUTES} minutes"
+    found = re.search(r"^(\d+) passed, (\d+) failed", done.stdout, re.MULTILINE)
+    if done.returncode or not found or int(found[2]) or int(found[1]) != run.cases:
+        print(done.stdout[-6000:])
+        counts = f"{found[0]}, {run.cases} cases wanted" if found else "no summary"
+        return f"exit code {done.returncode}, {counts}"
+    print(f"{found[1]} passed, {found[2]} failed\n({time.monotonic() - start:.0f} s)", flush=True)
+    return ""
+
+
+def main() -> int:
+    names = sys.argv[1:] or [*RUNS]
+    unknown = [name for name in names if name not in RUNS]
+    if unknown:
+        print(f"conformance: {', '.join(unknown)}: choose from {', '.join(RUNS)}", file=sys.stderr)
+        return 2
+    build()
+    problems = {name: problem for name in names if (problem := play(name, RUNS[name]))}
+    for name, problem in problems.items():
+        print(f"conformance: {name}: {problem}")
+    print(f"\nconformance: {len(names) - len(problems)} of {len(names)} entry points pass")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
