@@ -1,5 +1,6 @@
 # Connectcore's tasks. `make help` lists them; .ci/run calls them too.
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -81,15 +82,18 @@ demo: $(STAMPS)/venv $(STAMPS)/go $(EXAMPLE) ## serve and call the example in ev
 
 test: setup wasm-check lint types test-go test-python test-tapes ## every test: Go, Python, tapes on all runners, lint, types
 
-test-go: $(STAMPS)/go
-	go vet ./...
-	go test ./...
+test-go: setup
+	@echo "test: Go"
+	@go test $$(go list ./... | grep -v /tests/tapes)
 
 test-python: setup
-	$(PY) -m pytest -c hostpy/pyproject.toml --rootdir=. hostpy/tests tests/lint tests/demo
+	@echo "test: Python"
+	@$(PY) -m pytest -c hostpy/pyproject.toml --rootdir=. hostpy/tests tests/lint tests/demo tests/tapes
 
+# Verbose, so that a runner that is skipped is seen.
 test-tapes: setup
-	$(PY) tests/tapes/run.py
+	@echo "test: tapes natively, under wazero, wasmtime and Node"
+	@go test -count=1 -v ./tests/tapes | grep -vE '^(=== |    --- PASS)'
 
 conformance: setup ## the official suite: both hosts, both roles
 	@$(PY) tests/conformance/run.py
@@ -113,7 +117,9 @@ lint: $(STAMPS)/venv $(STAMPS)/go $(EXAMPLE) ## gofmt, go vet, ruff, stale gener
 types: setup ## mypy --strict and pyright strict, on generated code too
 	@echo "types: mypy"
 	@cd hostpy && ../$(VENV)/bin/mypy
-	@$(VENV)/bin/mypy --config-file tests/mypy.ini
+	@for folder in bench conformance demo lint tapes; do \
+		(cd tests/$$folder && $(CURDIR)/$(VENV)/bin/mypy --config-file ../mypy.ini *.py) || exit 1; done
+	@cd hostpy/examples && ../../$(VENV)/bin/mypy --strict *.py greet/v1/greet_connectcore.py
 	@echo "types: pyright"
 	@cd hostpy && ../$(VENV)/bin/pyright
 
