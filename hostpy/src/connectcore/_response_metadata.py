@@ -1,0 +1,80 @@
+"""What came with a response beside its message."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Self
+
+from ._headers import Headers
+
+if TYPE_CHECKING:
+    from contextvars import Token
+    from types import TracebackType
+
+__all__ = ["ResponseMetadata", "current_response"]
+
+_current: ContextVar[ResponseMetadata | None] = ContextVar("connectcore_response_metadata", default=None)
+
+
+class ResponseMetadata:
+    """Collects the metadata of the calls that are made inside its `with` block, in this task or thread; the last one stays.
+
+        with ResponseMetadata() as response:
+            reply = await client.greet(request)
+        response.trailers["cost"]
+
+    A failed call's metadata is here, too, and on its `ConnectError`.
+    """
+
+    __slots__ = ("_headers", "_http_status", "_token", "_trailers")
+
+    def __init__(self) -> None:
+        self._http_status: int | None = None
+        self._headers: Headers | None = None
+        self._trailers: Headers | None = None
+        self._token: Token[ResponseMetadata | None] | None = None
+
+    def __enter__(self) -> Self:
+        self._token = _current.set(self)
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _value: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        token, self._token = self._token, None
+        if token is not None:
+            try:
+                _current.reset(token)
+            except ValueError:  # left in another context than it was entered in: nothing there to put back
+                pass
+
+    @property
+    def http_status(self) -> int | None:
+        """The response's HTTP status; None where no response came."""
+        return self._http_status
+
+    @property
+    def headers(self) -> Headers:
+        """The leading metadata; empty where no response came."""
+        if self._headers is None:
+            self._headers = Headers()
+        return self._headers
+
+    @property
+    def trailers(self) -> Headers:
+        """The trailing metadata; empty where there was none."""
+        if self._trailers is None:
+            self._trailers = Headers()
+        return self._trailers
+
+
+def current_response() -> ResponseMetadata | None:
+    """What the code around this call wants filled, if anything."""
+    return _current.get()
+
+
+def fill(response: ResponseMetadata, http_status: int | None, headers: Headers | None, trailers: Headers | None) -> None:
+    """Put a call's metadata in the place of an earlier call's."""
+    response._http_status = http_status
+    response._headers = headers
+    response._trailers = trailers

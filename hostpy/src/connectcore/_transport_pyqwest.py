@@ -1,0 +1,328 @@
+"""The HTTP side by `pyqwest`: HTTP/1.1, HTTP/2 and HTTP/3, TLS, proxies.
+
+Its default is to inflate responses and to follow redirects. Both are off in what is made here: content must reach the core as
+it came, so that limits hold while it is decompressed, and an RPC is not to be sent to another place (rule 10 of the core).
+A `pyqwest` client that a user brings keeps its own settings; its content is read in pieces all the same, so a limit stops an
+inflated response early.
+
+`pyqwest` runs on threads of its own, which do not survive a fork: in a child, nothing that was made before the fork answers
+any more. So the shared transports are made on first use, and a child that inherits a started `pyqwest` gets an error instead
+of a call that never returns.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from ._transport import Gone, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    import pyqwest
+
+    from ._transport import Fields, Request
+
+__all__ = ["PyqwestTransport", "PyqwestTransportSync", "default_transport", "default_transport_sync"]
+
+_IDLE_PER_HOST: Final = 64
+"""Connections kept for reuse. The library's own default of 2 makes most of 16 calls in flight connect anew."""
+
+# How the library words the end of a connection in the middle of a response, which it reports as a breach of HTTP.
+_ENDED: Final = (
+    "end of file before",
+    "connection closed before",
+    "unexpected EOF",
+    "unexpected end of file",
+    "without sending",
+)
+
+_started = False
+_unusable = False
+
+
+class _Base:
+    """What both forms share: the options of a transport of our own."""
+
+    def __init__(self) -> None:
+        global _started
+        _started = True
+
+
+def _options(
+    http_version: pyqwest.HTTPVersion | None,
+    tls_ca_cert: bytes | None,
+    tls_cert: bytes | None,
+    tls_key: bytes | None,
+) -> dict[str, Any]:
+    if (tls_cert is None) != (tls_key is None):
+        raise ValueError("tls_cert and tls_key go together: a client certificate is of no use without its key")
+    return {
+        "http_version": http_version,
+        "tls_ca_cert": tls_ca_cert,
+        "tls_include_system_certs": tls_ca_cert is None,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
+        "pool_max_idle_per_host": _IDLE_PER_HOST,
+        "enable_gzip": False,
+        "enable_brotli": False,
+        "enable_zstd": False,
+        "follow_redirects": False,
+    }
+
+
+class PyqwestTransport(_Base):
+    """The async transport. Usable from any number of event loops.
+
+    Args:
+        http_version: the only HTTP version to speak. None: HTTP/1.1 over cleartext, what ALPN finds over TLS.
+        tls_ca_cert: certificate authorities to trust, PEM, instead of the system's.
+        tls_cert: a certificate to show to servers that ask for one, PEM.
+        tls_key: its private key, PEM.
+        client: a `pyqwest.Client` to send by; its own settings hold, and the arguments above are not to be given.
+
+    Raises:
+        ValueError: `tls_cert` without `tls_key` or the other way round, or options together with `client`.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        http_version: pyqwest.HTTPVersion | None = None,
+        tls_ca_cert: bytes | None = None,
+        tls_cert: bytes | None = None,
+        tls_key: bytes | None = None,
+        client: pyqwest.Client | None = None,
+    ) -> None:
+        super().__init__()
+        import pyqwest
+
+        self._make: Any = pyqwest.Request
+        self._headers = pyqwest.Headers
+        self._client = client
+        self._http1 = pyqwest.HTTPVersion.HTTP1
+        self._execute: Any = None
+        if client is None:
+            options = _options(http_version, tls_ca_cert, tls_cert, tls_key)
+            self._execute = pyqwest.HTTPTransport(**options).execute
+        elif not (http_version is tls_ca_cert is tls_cert is tls_key is None):
+            raise ValueError("a pyqwest client brings its own options: give them to it")
+
+    async def open(self, request: Request) -> _Response:
+        """Send a request and wait for the head of its response. Raises TransportError."""
+        _check_process()
+        try:
+            headers = self._headers(request.text_fields)
+            url = request.origin + request.target
+            if self._execute is not None:
+                response = await self._execute(self._make(request.method, url, headers, request.content or None))
+                return _Response(response, response, self._http1)
+            assert self._client is not None
+            content: Any = request.content or None
+            manager = self._client.stream(request.method, url, headers=headers, content=content)
+            return _Response(await manager.__aenter__(), manager, self._http1)
+        except Exception as error:
+            raise _failure(error) from error
+
+
+class _Response:
+    """A response and what closes it."""
+
+    __slots__ = ("_manager", "_pieces", "_response", "fields", "length", "status")
+
+    def __init__(self, response: pyqwest.Response, manager: Any, http1: pyqwest.HTTPVersion) -> None:
+        self._response = response
+        self._manager = manager
+        self._pieces: AsyncIterator[Any] | None = None
+        self.status = response.status
+        headers = response.headers
+        self.fields: Fields = list(headers.items())
+        self.length = _length(headers) if response.http_version == http1 else None
+
+    @property
+    def trailers(self) -> Fields:
+        return list(self._response.trailers.items())
+
+    async def read(self) -> bytes:
+        pieces = self._pieces
+        if pieces is None:
+            pieces = self._pieces = aiter(self._response.content)
+        try:
+            return bytes(await anext(pieces))
+        except StopAsyncIteration:
+            return b""
+        except Exception as error:
+            raise _failure(error) from error
+
+    async def close(self) -> None:
+        await self._manager.__aexit__(None, None, None)
+
+
+class PyqwestTransportSync(_Base):
+    """The sync transport. Usable from any number of threads.
+
+    Args:
+        http_version: the only HTTP version to speak. None: HTTP/1.1 over cleartext, what ALPN finds over TLS.
+        tls_ca_cert: certificate authorities to trust, PEM, instead of the system's.
+        tls_cert: a certificate to show to servers that ask for one, PEM.
+        tls_key: its private key, PEM.
+        client: a `pyqwest.SyncClient` to send by; its own settings hold, and the arguments above are not to be given.
+
+    Raises:
+        ValueError: `tls_cert` without `tls_key` or the other way round, or options together with `client`.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        http_version: pyqwest.HTTPVersion | None = None,
+        tls_ca_cert: bytes | None = None,
+        tls_cert: bytes | None = None,
+        tls_key: bytes | None = None,
+        client: pyqwest.SyncClient | None = None,
+    ) -> None:
+        super().__init__()
+        import pyqwest
+
+        self._headers = pyqwest.Headers
+        self._http1 = pyqwest.HTTPVersion.HTTP1
+        if client is None:
+            options = _options(http_version, tls_ca_cert, tls_cert, tls_key)
+            client = pyqwest.SyncClient(pyqwest.SyncHTTPTransport(**options))
+        elif not (http_version is tls_ca_cert is tls_cert is tls_key is None):
+            raise ValueError("a pyqwest client brings its own options: give them to it")
+        self._stream: Any = client.stream
+
+    def open_sync(self, request: Request) -> _ResponseSync:
+        """Send a request and wait for the head of its response. Raises TransportError."""
+        _check_process()
+        timeout = None
+        if request.deadline is not None:
+            timeout = request.deadline - monotonic()
+            if timeout <= 0:
+                raise TransportError(Gone.TIMEOUT)
+        try:
+            headers = self._headers(request.text_fields)
+            url = request.origin + request.target
+            # The timeout covers the response's content, too.
+            manager = self._stream(request.method, url, headers=headers, content=request.content or None, timeout=timeout)
+            return _ResponseSync(manager.__enter__(), manager, self._http1)
+        except Exception as error:
+            raise _failure(error) from error
+
+
+class _ResponseSync:
+    """A response and what closes it."""
+
+    __slots__ = ("_manager", "_pieces", "_response", "fields", "length", "status")
+
+    def __init__(self, response: pyqwest.SyncResponse, manager: Any, http1: pyqwest.HTTPVersion) -> None:
+        self._response = response
+        self._manager = manager
+        self._pieces: Iterator[Any] | None = None
+        self.status = response.status
+        headers = response.headers
+        self.fields: Fields = list(headers.items())
+        self.length = _length(headers) if response.http_version == http1 else None
+
+    @property
+    def trailers(self) -> Fields:
+        return list(self._response.trailers.items())
+
+    def read(self) -> bytes:
+        pieces = self._pieces
+        if pieces is None:
+            pieces = self._pieces = iter(self._response.content)
+        try:
+            return bytes(next(pieces, b""))
+        except Exception as error:
+            raise _failure(error) from error
+
+    def close(self) -> None:
+        self._manager.__exit__(None, None, None)
+
+
+def _length(headers: pyqwest.Headers) -> int | None:
+    """In HTTP/1.1 nothing follows content of a declared length; the library has checked the field."""
+    text = headers.get("content-length", "")
+    return int(text) if text.isdecimal() and "transfer-encoding" not in headers else None
+
+
+def _failure(error: Exception) -> Exception:
+    """What the library raised, as one of ours; anything that is not about the exchange stays as it is."""
+    import pyqwest
+
+    text = _text(error)
+    match error:
+        case pyqwest.StreamError():
+            return TransportError(Gone.RESET, text, int(error.code))
+        case pyqwest.RemoteProtocolError():
+            ended = any(words in text for words in _ENDED)
+            return TransportError(Gone.CLOSED if ended else Gone.MALFORMED, text)
+        case pyqwest.ConnectTimeout() | ConnectionError():
+            return TransportError(Gone.REFUSED, text)
+        case TimeoutError():
+            return TransportError(Gone.TIMEOUT, text)
+        case pyqwest.ReadError() | pyqwest.WriteError():
+            return TransportError(Gone.CLOSED, text)
+        case UnicodeDecodeError():
+            return ValueError("metadata that is not UTF-8 cannot be sent by pyqwest")
+        case _:
+            return error
+
+
+def _text(error: Exception) -> str:
+    """What went wrong, without the URL, which holds the message of a GET."""
+    before, mark, after = str(error).partition(" for url (")
+    return f"{before}: {after.partition('): ')[2]}" if mark else before
+
+
+def _check_process() -> None:
+    if _unusable:
+        raise RuntimeError(
+            "pyqwest was in use before this process was forked, and its threads did not survive that: "
+            "make the first call, or the HTTP client, after the fork"
+        )
+
+
+_lock = threading.Lock()
+_default: PyqwestTransport | None = None
+_default_sync: PyqwestTransportSync | None = None
+
+
+def default_transport() -> PyqwestTransport:
+    """The transport of async clients that bring none: one for the process, made on first use."""
+    global _default
+    if _default is None:
+        _check_process()
+        with _lock:
+            if _default is None:
+                _default = PyqwestTransport()
+    return _default
+
+
+def default_transport_sync() -> PyqwestTransportSync:
+    """The transport of sync clients that bring none: one for the process, made on first use."""
+    global _default_sync
+    if _default_sync is None:
+        _check_process()
+        with _lock:
+            if _default_sync is None:
+                _default_sync = PyqwestTransportSync()
+    return _default_sync
+
+
+def _after_fork_in_child() -> None:
+    global _default, _default_sync, _lock, _unusable
+    _lock = threading.Lock()
+    _default = _default_sync = None
+    _unusable = _started
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,17 @@
+"""Clients: asynchronous and synchronous. Generated code derives a class with a method per procedure from each.
+
+An example, with code that `protoc-gen-connectcore` generated from `greet.proto`:
+
+    async with GreetServiceClient("http://localhost:8080", timeout=5) as client:
+        reply = await client.greet(GreetRequest(name="Ada"))
+
+What sends the requests is in `connectcore.transport`.
+"""
+
+from __future__ import annotations
+
+from ._client_async import ConnectClient
+from ._client_sync import ConnectClientSync
+from ._response_metadata import ResponseMetadata
+
+__all__ = ["ConnectClient", "ConnectClientSync", "ResponseMetadata"]
