@@ -21,56 +21,64 @@ func sameCoding(name []byte, coding string) bool {
 	return EqualFold(name, coding) || coding == "gzip" && EqualFold(name, "x-gzip")
 }
 
-// NegotiateCoding chooses from codings (the server's order of preference) one that
-// the peer accepts: the highest weight, then the first of codings. It returns a
-// 1-based index, or 0 for identity, which every peer accepts as the last resort
-// (protocol.md, "Unary-Request") unless it gives it a higher weight than any
-// other. accept is the value of an accept-encoding field in full HTTP syntax (RFC
-// 9110, section 12.5.3; protocol.md allows it to servers) or the plain list of
+// NegotiateCoding chooses what to send with from codings (the server's order of
+// preference): the coding of the highest weight, and among equals the one that
+// accept names first, since the list is ordered by the client's preference
+// (protocol.md, "Unary-Request"); "*" speaks for codings that are not named, in
+// the server's order. Identity yields to an equal weight: gRPC clients name it
+// first without meaning to. It returns a 1-based index, or 0 for identity, which
+// every peer accepts as the last resort. accept is the value of an accept-encoding
+// field in full HTTP syntax (RFC 9110, section 12.5.3) or the plain list of
 // gRPC; a member whose weight is malformed counts as not there.
 func NegotiateCoding(accept []byte, codings []string) int {
-	best, bestQ := 0, 1 // weights in thousandths; what has weight 0 is refused
-	if q, ok := weight(accept, "identity", false); ok {
-		bestQ = max(q, 1)
+	best, bestQ, star := 0, 0, 0
+	for rest := accept; len(rest) > 0; {
+		var name []byte
+		var q int
+		name, q, rest = nextMember(rest)
+		if string(name) == "*" {
+			star = max(star, q)
+		} else if i := CodingIndex(name, codings); i >= 0 && len(name) > 0 && (q > bestQ || q == bestQ && q > 0 && best == 0) {
+			best, bestQ = i, q
+		}
 	}
-	for i, c := range codings {
-		// Identity, the least preferred, yields to an equal weight.
-		if q, ok := weight(accept, c, true); ok && (q > bestQ || q == bestQ && best == 0 && q > 0) {
-			best, bestQ = i+1, q
+	if star > bestQ || star > 0 && star == bestQ && best == 0 {
+		for i, c := range codings {
+			if !names(accept, c) {
+				return i + 1
+			}
 		}
 	}
 	return best
 }
 
-// weight returns the weight of coding in accept, in thousandths. star says whether
-// "*" speaks for what is not named.
-func weight(accept []byte, coding string, star bool) (q int, ok bool) {
+// names says whether accept has a member for coding, whatever its weight.
+func names(accept []byte, coding string) bool {
 	for len(accept) > 0 {
-		var member []byte
-		if i := bytes.IndexByte(accept, ','); i >= 0 {
-			member, accept = accept[:i], accept[i+1:]
-		} else {
-			member, accept = accept, nil
-		}
-		var params []byte
-		if i := bytes.IndexByte(member, ';'); i >= 0 {
-			member, params = member[:i], trimSpace(member[i+1:])
-		}
-		member = trimSpace(member)
-		named := sameCoding(member, coding)
-		if !named && !(star && string(member) == "*") {
-			continue
-		}
-		v, good := parseWeight(params)
-		switch {
-		case !good:
-		case named:
-			return v, true
-		default:
-			q, ok = v, true
+		var name []byte
+		if name, _, accept = nextMember(accept); sameCoding(name, coding) {
+			return true
 		}
 	}
-	return q, ok
+	return false
+}
+
+// nextMember takes the first member off an accept-encoding list: its name, and
+// its weight in thousandths, -1 where that is malformed.
+func nextMember(list []byte) (name []byte, q int, rest []byte) {
+	name = list
+	if i := bytes.IndexByte(list, ','); i >= 0 {
+		name, rest = list[:i], list[i+1:]
+	}
+	q = 1000
+	if i := bytes.IndexByte(name, ';'); i >= 0 {
+		var ok bool
+		if q, ok = parseWeight(trimSpace(name[i+1:])); !ok {
+			q = -1
+		}
+		name = name[:i]
+	}
+	return trimSpace(name), q, rest
 }
 
 // parseWeight reads "q=" and a qvalue (RFC 9110, section 12.4.2); nothing is 1.

@@ -27,7 +27,7 @@ func TestNegotiateCoding(t *testing.T) {
 		{"", both, 0},
 		{"gzip", both, 1},
 		{"br", both, 2},
-		{"br, gzip", both, 1}, // equal weights: the server's order
+		{"br, gzip", both, 2}, // equal weights: the client's order
 		{"br,gzip", []string{"br", "gzip"}, 1},
 		{"GZip", both, 1},
 		{"x-gzip", both, 1},

@@ -54,10 +54,12 @@ func knownField(name []byte) field {
 
 // head is what a section of fields says.
 type head struct {
-	values  [fieldCount][]byte // views; of a field that came twice, the last
+	values  [fieldCount][]byte // views
 	present uint32             // bit per field
 	hidden  []byte             // bit per position: not the user's text metadata
 	binary  Pairs              // the user's binary metadata, decoded
+
+	joined []byte // values of fields that came twice
 
 	tooMuch   bool // more metadata than MaxMetadata or MaxMetadataFields
 	malformed bool // a binary value is not base64
@@ -76,6 +78,7 @@ func (h *head) read(fields Fields, reserved section, trailer func(name, value []
 	}
 	h.hidden = h.hidden[:0]
 	h.binary.Reset()
+	h.joined = scratch(h.joined)
 	h.tooMuch, h.malformed = false, false
 	if n <= 0 || n > len(b)/2+1 {
 		return n == 0 && len(b) == 0
@@ -105,6 +108,9 @@ func (h *head) read(fields Fields, reserved section, trailer func(name, value []
 		f := knownField(name)
 		switch {
 		case f != fieldUser:
+			if h.has(f) {
+				value = h.join(h.values[f], value)
+			}
 			h.values[f] = value
 			h.present |= 1 << f
 		case reserved(name) || trailer != nil && trailer(name, value):
@@ -123,4 +129,12 @@ func (h *head) read(fields Fields, reserved section, trailer func(name, value []
 	}
 	h.tooMuch = count > MaxMetadataFields || size > MaxMetadata
 	return true
+}
+
+// join makes one value of two (RFC 9110 section 5.3). Where the field is no
+// list, the result is not a value that it can have, which is as it should be.
+func (h *head) join(a, b []byte) []byte {
+	at := len(h.joined)
+	h.joined = append(append(append(h.joined, a...), ", "...), b...)
+	return h.joined[at:]
 }

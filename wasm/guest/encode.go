@@ -84,6 +84,7 @@ func (g *Guest) encodeEvent(handle uint32, e *core.Event) {
 		w.U32(e.Want)
 	case core.EventDone:
 		g.calls.free(handle)
+		g.over = append(g.over, handle)
 		w.Begin(abi.EvDone, 0, handle)
 	}
 	w.End()

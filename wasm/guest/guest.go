@@ -3,6 +3,8 @@
 package guest
 
 import (
+	"slices"
+
 	"github.com/connectcore/connectcore/core"
 	"github.com/connectcore/connectcore/wasm/abi"
 )
@@ -21,6 +23,7 @@ type Guest struct {
 	gzip    core.Gzip
 	words   []uint32
 	outcome core.Outcome
+	over    []uint32 // calls that this batch has ended
 }
 
 // New makes an instance.
@@ -57,7 +60,7 @@ func (g *Guest) Step(size int) (events []byte) {
 			events = g.w.B
 		}
 	}()
-	g.last = 0
+	g.last, g.over = 0, g.over[:0]
 	if size < 0 || size > len(g.in) {
 		g.fault(0, abi.FaultRecord, "the batch is larger than the in arena")
 		return g.w.B
@@ -116,8 +119,8 @@ func (g *Guest) command(r *abi.Record) bool {
 	}
 	c := g.calls.get(handle)
 	if c == nil {
-		if r.Handle == 0 && g.last != 0 {
-			return true // the host cannot know that opening ended the call
+		if slices.Contains(g.over, handle) {
+			return true // the host cannot know that this batch has ended the call
 		}
 		if cl := g.clients.get(handle); cl != nil && r.Kind == abi.CmdReject {
 			return g.verdict(r, cl)
