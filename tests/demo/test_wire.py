@@ -60,13 +60,15 @@ def test_chunks_are_joined_and_envelopes_told_apart() -> None:
 @pytest.mark.parametrize("cut", [1, 9, 30, 57])
 def test_http2_frames_in_the_order_in_which_they_came(cut: int) -> None:
     fields = hpack.Encoder().encode([(":method", "POST")])
-    sent = PREFACE + frame(4, 0, 0, b"") + frame(1, 4, 1, fields) + frame(0, 1, 1, envelope(b"\x08\x01"))
+    sent = PREFACE + frame(4, 0, 0, b"") + frame(1, 4, 1, fields) + frame(0, 0, 1, envelope(b"\x08\x01")[:4])
+    sent += frame(0, 1, 1, envelope(b"\x08\x01")[4:])
     back = frame(1, 4, 1, hpack.Encoder().encode([(":status", "200")])) + frame(3, 0, 1, b"\0\0\0\x08")
     got = shown((">", sent[:cut]), (">", sent[cut:]), ("<", back))
     assert got == [
         "> HEADERS, stream 1",
         ">   :method: POST",
-        "> DATA, stream 1, 7 bytes, end",
+        "> DATA, stream 1, 4 bytes",
+        "> DATA, stream 1, 3 bytes, end",
         ">   [flags 00, 2 bytes]",
         ">   08 01" + " " * 44 + "..",
         "< HEADERS, stream 1",

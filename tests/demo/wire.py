@@ -67,12 +67,23 @@ def _content(content: bytes, fields: dict[str, str]) -> Iterator[str]:
 
 
 def _envelopes(content: bytes) -> Iterator[str]:
+    whole, rest = _split(content)
+    for flags, data in whole:
+        yield f"[flags {flags:02x}, {len(data)} bytes]"
+        yield from _bytes(data, bool(flags & 1))
+    yield from _bytes(rest)
+
+
+def _split(content: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
+    """The whole envelopes at the start, as flags and data, and what is left."""
+    whole = []
     while len(content) >= ENVELOPE_PREFIX:
         end = ENVELOPE_PREFIX + int.from_bytes(content[1:ENVELOPE_PREFIX], "big")
-        yield f"[flags {content[0]:02x}, {end - ENVELOPE_PREFIX} bytes]"
-        yield from _bytes(content[ENVELOPE_PREFIX:end], bool(content[0] & 1))
+        if end > len(content):
+            break
+        whole.append((content[0], content[ENVELOPE_PREFIX:end]))
         content = content[end:]
-    yield from _bytes(content)
+    return whole, content
 
 
 def _bytes(data: bytes, compressed: bool = False) -> Iterator[str]:
@@ -96,6 +107,7 @@ class _Frames:
         self._start = start
         self._data = b""
         self._fields = hpack.Decoder()
+        self._content: dict[int, bytes] = {}
 
     def feed(self, data: bytes) -> Iterator[str]:
         self._data += data
@@ -126,7 +138,12 @@ class _Frames:
                 yield f"  {_text(name)}: {_text(value)}"
         elif kind == 0:
             yield f"DATA, stream {stream}, {len(payload)} bytes{ending}"
-            yield from (f"  {line}" for line in _envelopes(payload))
+            # An envelope may come in several frames: it is shown with the one that completes it.
+            whole, rest = _split(self._content.pop(stream, b"") + payload)
+            self._content[stream] = rest
+            for flags, data in whole:
+                yield f"  [flags {flags:02x}, {len(data)} bytes]"
+                yield from (f"  {line}" for line in _bytes(data, bool(flags & 1)))
         elif kind != 8:
             yield f"{FRAMES.get(kind, kind)}, stream {stream}"
 
