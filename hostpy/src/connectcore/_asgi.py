@@ -1,0 +1,291 @@
+"""The ASGI application."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from itertools import chain
+from time import monotonic
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from . import _abi
+from ._asgi_call import Exchange
+from ._interceptors import check, split_leading, wrap
+from ._records import split_fields
+from ._server_call import ServerCall
+from ._service import DEFAULT_READ_MAX_BYTES, Service, log
+from .request import ServerContext, response_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+
+    from ._codec import Codec
+    from ._endpoint import Endpoint
+    from ._service import Procedure
+    from .compression import Compression
+    from .interceptor import Interceptor
+
+__all__ = ["ConnectASGIApplication"]
+
+SVC = TypeVar("SVC")
+
+_TRAILERS: Final = "http.response.trailers"
+_HALF_DUPLEX: Final = ("1.1", "1.0")
+_NONE: Final[tuple[tuple[bytes, bytes], ...]] = ()
+
+
+class ConnectASGIApplication(ABC, Generic[SVC]):
+    """An ASGI application that serves one service by the Connect protocol, gRPC and gRPC-Web.
+
+    Generated code derives from it. It can be mounted under a prefix, beside other applications.
+    """
+
+    @property
+    @abstractmethod
+    def path(self) -> str:
+        """The path under which the service's procedures lie: `/` and the service's full name."""
+
+    def __init__(
+        self,
+        *,
+        service: SVC | AsyncGenerator[SVC],
+        endpoints: Callable[[SVC], Mapping[str, Endpoint[Any, Any]]],
+        interceptors: Iterable[Interceptor] = (),
+        read_max_bytes: int | None = DEFAULT_READ_MAX_BYTES,
+        compressions: Iterable[Compression] | None = None,
+        codecs: Iterable[Codec] | None = None,
+    ) -> None:
+        """Make the application.
+
+        Args:
+            service: the object with the handlers; or an async generator that yields it once, run up to there when the server
+                starts and to its end when it stops (the server must support ASGI's lifespan).
+            endpoints: gives the endpoints of a service by path. Generated code passes it.
+            interceptors: around every call, the first outermost.
+            read_max_bytes: bytes in one received message, before and after decompression; None for no limit.
+            compressions: compressions to offer, most preferred first; gzip if not given, none if empty.
+            codecs: codecs to speak; protobuf's binary and JSON forms if not given.
+
+        Raises:
+            TypeError: an interceptor is none.
+            ValueError: `read_max_bytes` is not a positive number.
+
+        """
+        self._source = service
+        self._endpoints = endpoints
+        self._leading, self._interceptors = split_leading(check(interceptors))
+        self._options: dict[str, Any] = {
+            "codecs": None if codecs is None else list(codecs),
+            "compressions": None if compressions is None else list(compressions),
+            "read_max_bytes": read_max_bytes,
+            "fields_of": split_fields,
+        }
+        self._service: Service | None = None
+        if not inspect.isasyncgen(service):
+            self._service = self._resolve(service)  # type: ignore[arg-type]
+
+    async def __call__(
+        self,
+        scope: Any,
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Any], Awaitable[None]],
+    ) -> None:
+        """Serve one request, or the server's lifespan."""
+        if scope["type"] != "http":
+            await self._other(scope, receive, send)
+            return
+        service = self._service
+        if service is None:
+            raise RuntimeError("the service is an async generator, and the server did not start it: turn its lifespan on")
+        procedure = service.routes.get(scope["path"])
+        raw_path = scope.get("raw_path")
+        if procedure is None or (raw_path is not None and b"%" in raw_path):
+            procedure, path = _mounted(service, scope, raw_path)
+        else:
+            path = procedure.path
+        fields: list[Any] = scope["headers"]
+        if type(fields) is not list:
+            fields = list(fields)
+        extensions = scope.get("extensions")
+        flags = _abi.OPEN_TRAILERS if extensions and _TRAILERS in extensions else 0
+        if scope["http_version"] not in _HALF_DUPLEX:
+            flags |= _abi.OPEN_DUPLEX
+        method = scope["method"]
+        head = (
+            flags,
+            b"POST" if method == "POST" else method.encode("latin-1"),
+            path,
+            scope.get("query_string", b""),
+            len(fields),
+            b"\0".join(chain.from_iterable(fields)),
+        )
+        if procedure is None or procedure.many_requests or self._leading:
+            # The head alone decides what is to be read, or whether anything is.
+            call = ServerCall(service, head)
+            call.open()
+            await self._general(service, call, scope, fields, receive, send)
+            return
+        event = await receive()
+        if event["type"] != "http.request":
+            return  # gone before it asked for anything
+        content = event.get("body", b"")
+        if event.get("more_body", False):
+            call = ServerCall(service, head)
+            call.open(content)
+            await self._general(service, call, scope, fields, receive, send)
+            return
+        opened = service.open_unary(head, procedure, content)
+        _, handle, _, codec, _, _, timeout, hidden, payload = opened
+        if not handle:
+            call = ServerCall(service, head)
+            call.resume(opened[0], content, payload)
+            await self._general(service, call, scope, fields, receive, send)
+            return
+        ends = None if timeout == _abi.NO_TIMEOUT else monotonic() + timeout / 1e6
+        ctx: ServerContext[Any, Any] = ServerContext(procedure.method, method, fields, hidden, _NONE, ends, _addresses, scope)
+        try:
+            request = procedure.decoders[codec](payload)
+        except Exception:  # noqa: BLE001 - whatever a codec raises: the peer's data is bad
+            call = ServerCall(service, head)
+            call.adopt(opened)
+            call.reject_request()
+            await Exchange(service, call, receive, send, ctx).flush()
+            return
+        if procedure.many_responses:
+            call = ServerCall(service, head)
+            call.adopt(opened)
+            exchange = Exchange(service, call, receive, send, ctx)
+            await exchange.run(exchange.handle_stream(request))
+            return
+        failure: Exception | None = None
+        response: Any = None
+        try:
+            work = procedure.function(request, ctx)
+            if work.__class__ is not CoroutineType:
+                work = _awaited(work)
+            pending = work.send(None)
+        except StopIteration as stop:
+            response = stop.value
+        except Exception as error:  # noqa: BLE001 - it is answered
+            failure = error
+        else:
+            call = ServerCall(service, head)
+            call.adopt(opened)
+            exchange = Exchange(service, call, receive, send, ctx)
+            await exchange.run(exchange.handle_started(work, pending))
+            return
+        leading, trailing = response_metadata(ctx)
+        if failure is None and leading is None and trailing is None and ends is None:
+            try:
+                status, reply_fields, reply, events = service.finish_unary(opened, response)
+            except Exception as error:  # noqa: BLE001 - whatever a codec raises
+                call = ServerCall(service, head)
+                call.adopt(opened)
+                call.reject_reply(error)
+            else:
+                if status:
+                    await send({"type": "http.response.start", "status": status, "headers": reply_fields})
+                    await send({"type": "http.response.body", "body": reply})
+                    return
+                call = ServerCall(service, head)
+                call.adopt(opened)
+                call.go_on(events, [reply])
+            await Exchange(service, call, receive, send, ctx).flush()
+            return
+        call = ServerCall(service, head)
+        call.adopt(opened)
+        exchange = Exchange(service, call, receive, send, ctx)
+        exchange.finish(failure, response)
+        await exchange.flush()
+
+    async def _general(
+        self, service: Service, call: ServerCall, scope: Any, fields: list[Any], receive: Any, send: Any
+    ) -> None:
+        """Serve a request that is not a plain unary one, from its opening on."""
+        if call.procedure is None:
+            await Exchange(service, call, receive, send).flush()
+            return
+        timeout = call.timeout_us
+        ends = None if timeout == _abi.NO_TIMEOUT else monotonic() + timeout / 1e6
+        ctx: ServerContext[Any, Any] = ServerContext(
+            call.procedure.method, scope["method"], fields, call.hidden, call.binary, ends, _addresses, scope
+        )
+        exchange = Exchange(service, call, receive, send, ctx, self._leading)
+        await exchange.run(exchange.handle())
+
+    async def _other(self, scope: Any, receive: Any, send: Any) -> None:
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self._lifespan(receive, send)
+        elif kind == "websocket":
+            await receive()
+            await send({"type": "websocket.close"})  # before it was accepted: refused
+        else:
+            raise ValueError(f"an ASGI scope of type {kind!r} is not served")
+
+    async def _lifespan(self, receive: Any, send: Any) -> None:
+        """Run the service's generator from the server's start to its stop."""
+        generator: Any = self._source if inspect.isasyncgen(self._source) else None
+        await receive()
+        if generator is not None:
+            try:
+                self._service = self._resolve(await anext(generator))
+            except StopAsyncIteration:
+                await send({"type": "lifespan.startup.failed", "message": "the service generator yielded nothing"})
+                return
+            except Exception as error:  # noqa: BLE001 - the server reports it
+                log.exception("The service did not start")
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        if generator is not None:
+            try:
+                await anext(generator, None)
+                await generator.aclose()
+            except Exception as error:  # noqa: BLE001 - the server reports it
+                log.exception("The service did not stop well")
+                await send({"type": "lifespan.shutdown.failed", "message": str(error)})
+                return
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _resolve(self, service: SVC) -> Service:
+        endpoints = {
+            path: (
+                endpoint.method,
+                wrap(endpoint.method.stream_type, endpoint.function, self._interceptors),
+            )
+            for path, endpoint in self._endpoints(service).items()
+        }
+        return Service(endpoints, **self._options)
+
+
+async def _awaited(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+def _mounted(service: Service, scope: Any, raw_path: bytes | None) -> tuple[Procedure | None, bytes]:
+    """The procedure, if any, and the path as the guest should see it, where the path alone names none.
+
+    Servers and frameworks disagree on whether `path` includes `root_path`; either way is understood.
+    """
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    for candidate in (path, path[len(root) :] if path.startswith(root) else root + path, root + path):
+        procedure = service.routes.get(candidate)
+        # A path with escapes is another path, whatever it decodes to.
+        if procedure is not None and (raw_path is None or raw_path.endswith(path.encode("latin-1", "replace"))):
+            return procedure, procedure.path
+    return None, raw_path or path.encode("utf-8", "surrogateescape")
+
+
+def _addresses(scope: Any) -> tuple[str | None, str | None]:
+    """The server's and the client's address, as far as the HTTP side tells them."""
+    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), None)
+    if host is not None and ":" not in host.rpartition("]")[2]:
+        host = f"{host}:{443 if scope.get('scheme') == 'https' else 80}"
+    if host is None and scope.get("server"):
+        host = "{}:{}".format(*scope["server"])
+    client = scope.get("client")
+    return host, f"{client[0]}:{client[1]}" if client else None

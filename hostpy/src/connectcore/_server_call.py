@@ -1,0 +1,460 @@
+"""A server's call without I/O: what ASGI and WSGI share.
+
+    head, content  ->  ServerCall  ->  messages for the handler
+    replies, end   ->  ServerCall  ->  `output`: what to write, in order
+
+A `ServerCall` tells the guest what happened and keeps what the guest answered. It never waits and never holds an instance
+longer than a step.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+from . import _abi, _guest, _pool, _records
+from ._content import Content
+from ._headers import join_fields, split_fields
+from ._service import CARRY_FIRST, CARRY_WHOLE, log
+from .code import Code
+from .errors import ConnectError
+from .request import response_metadata
+
+if TYPE_CHECKING:
+    from ._service import Head, Opened, Procedure, Service
+    from .request import RequestContext
+
+__all__ = ["AbortAction", "Action", "BodyAction", "HeadAction", "ServerCall", "TrailersAction"]
+
+_CARRY_STREAM: Final = 64 << 10
+"""Of a stream, in which a message begins every few bytes, content up to this size is given to the guest whole."""
+
+_CODES: Final = (None, *Code)
+_NUMBERS: Final = {code: number for number, code in enumerate(Code, 1)}
+
+
+class HeadAction(NamedTuple):
+    """Write the response's head: status, fields as a column, whether nothing follows, whether trailers end it."""
+
+    status: int
+    fields: bytes
+    end: bool
+    trailers: bool
+
+
+class BodyAction(NamedTuple):
+    """Write content, and whether it is the last."""
+
+    data: bytes
+    end: bool
+
+
+class TrailersAction(NamedTuple):
+    """End the response with these fields."""
+
+    fields: bytes
+
+
+class AbortAction(NamedTuple):
+    """Break the response off, so that the peer does not take it for whole."""
+
+    reset_code: int
+
+
+Action: TypeAlias = HeadAction | BodyAction | TrailersAction | AbortAction
+
+
+class ServerCall:
+    """One call. Tell it what happened; then write what `output` holds, in order, and empty it.
+
+    `messages` holds payloads for the handler, `received` says that no more come, `failure` what receiving ended with.
+    `stopped` is set when the answer was decided without the handler, `done` when nothing more is to be told. None of the
+    methods waits or raises for what a peer does.
+    """
+
+    __slots__ = (
+        "_config",
+        "_content",
+        "_head",
+        "_head_written",
+        "_instance",
+        "_sending",
+        "_service",
+        "binary",
+        "codec",
+        "coding",
+        "compress_min",
+        "done",
+        "failure",
+        "flags",
+        "handle",
+        "hidden",
+        "messages",
+        "opened",
+        "output",
+        "procedure",
+        "received",
+        "stopped",
+        "timeout_us",
+    )
+
+    def __init__(self, service: Service, head: Head) -> None:
+        self._service = service
+        self._head = head
+        self._content = Content()
+        self._sending: list[bytes] = []
+        self._head_written = False
+        self.output: list[Action] = []
+        self.messages: deque[bytes | _Compressed] = deque()
+        self.received = False
+        self.failure: ConnectError | None = None
+        self.stopped = 0
+        self.done = False
+        self.opened = False
+        self.handle = 0
+        self.timeout_us = _abi.NO_TIMEOUT
+        self.binary: list[tuple[bytes, bytes]] = []
+        self.hidden = b""
+        self.codec = self.coding = self.compress_min = self.flags = 0
+        self.procedure: Procedure | None = None
+
+    # What happened
+
+    def open(self, data: bytes | None = None, *, end: bool = False) -> None:
+        """The request's head came, and perhaps content with it; `end` says that this is all of it."""
+        self._instance = _pool.pool().pick()
+        batch = [self._opening(_abi.OPEN_END if end and not data else 0)]
+        if data:
+            batch.append(self._announce(0, data, end))
+        self._step(b"".join(batch))
+
+    def resume(self, instance: _guest.Instance, content: bytes, events: bytes) -> None:
+        """Go on from the events of a call that was opened by the short way with all of its content."""
+        self._instance = instance
+        self._content.add(content)
+        self._begin(events)
+
+    def adopt(self, opened: Opened) -> None:
+        """Take over a call that was opened by the short way and whose message was taken."""
+        (self._instance, self.handle, self.procedure, self.codec, self.coding, self.compress_min) = opened[:6]
+        self.timeout_us, self.hidden = opened[6], opened[7]
+        self.opened = self.received = True
+
+    def feed(self, data: bytes, *, end: bool) -> None:
+        """Content came. After `done` it is ignored."""
+        if not self.done:
+            self._step(self._announce(self.handle, data, end))
+
+    def peer_gone(self) -> None:
+        """The peer went away before its content ended, or before it had all of the answer."""
+        if not self.done:
+            self._step(_records.peer_gone(self.handle, _abi.GONE_CLOSED))
+
+    def deadline(self) -> None:
+        """The call's deadline passed."""
+        if not self.done:
+            self._step(_records.deadline(self.handle))
+
+    def abandon(self) -> None:
+        """Nobody waits for the call any more; nothing is written."""
+        if not self.done:
+            self.done = True
+            try:
+                self._instance.step(_records.close(self.handle))
+            except _guest.GuestError as error:
+                _pool.pool().discard(self._instance, error)
+
+    # What the application does
+
+    def next_message(self) -> Any:
+        """The next message, decoded. Call it only while there are `messages`.
+
+        Raises the ConnectError that receiving ended with where the payload is bad.
+        """
+        assert self.procedure is not None
+        payload = self.messages.popleft()
+        try:
+            if isinstance(payload, _Compressed):
+                payload = self._decompress(payload)
+            return self.procedure.decoders[self.codec](payload)
+        except _RejectedError as rejected:
+            reason = rejected.reason
+        except Exception:  # noqa: BLE001 - whatever a codec raises: the peer's data is bad
+            reason = _abi.REJECT_DECODE
+        self.messages.clear()
+        self._step(_records.reject(self.handle, reason))
+        raise self.failure or ConnectError(Code.INVALID_ARGUMENT, "the request is malformed")
+
+    def reject_request(self) -> None:
+        """A message that was taken does not decode."""
+        if not self.done:
+            self._step(_records.reject(self.handle, _abi.REJECT_DECODE))
+
+    def reply(self, payloads: list[bytes], ctx: RequestContext[Any, Any]) -> None:
+        """The application sends messages, which are encoded."""
+        if not self.done:
+            batch = self._leading(ctx)
+            self._add_payloads(batch, payloads)
+            self._step(b"".join(batch))
+
+    def finish(self, message: Any, ctx: RequestContext[Any, Any]) -> None:
+        """The application is done, with its one message."""
+        if self.done:
+            return
+        assert self.procedure is not None
+        try:
+            payload = self.procedure.encoders[self.codec](message)
+        except Exception as error:  # noqa: BLE001 - whatever a codec raises
+            self.reject_reply(error)
+        else:
+            self.end(None, ctx, [payload])
+
+    def reject_reply(self, error: Exception) -> None:
+        """A message of the application's cannot be encoded."""
+        if not self.done:
+            assert self.procedure is not None
+            log.error("A reply of %s cannot be encoded", self.procedure.path.decode(), exc_info=error)
+            self._step(_records.reject(self.handle, _abi.REJECT_ENCODE))
+
+    def end(
+        self, error: BaseException | None, ctx: RequestContext[Any, Any] | None, payloads: list[bytes] | None = None
+    ) -> None:
+        """The application is done, after these last messages: well, or with what its handler raised."""
+        if self.done:
+            return
+        if error is not None and not isinstance(error, ConnectError):
+            path = self.procedure.path.decode() if self.procedure is not None else "a procedure"
+            log.error("The handler of %s failed", path, exc_info=error)
+        batch = self._leading(ctx)
+        if payloads:
+            self._add_payloads(batch, payloads)
+        batch.append(_ended(self.handle, error, ctx))
+        self._step(b"".join(batch))
+
+    def go_on(self, events: bytes, payloads: list[bytes]) -> None:
+        """Go on from the events of an answer that was given by the short way."""
+        self._sending += payloads
+        self._begin(events)
+
+    # Inside
+
+    def _begin(self, events: bytes) -> None:
+        """Take in the events of a step that was made elsewhere; there are none if the instance failed in it."""
+        if events:
+            self._finish_step(events)
+        else:
+            self._lost()
+
+    def _add_payloads(self, batch: list[bytes], payloads: list[bytes]) -> None:
+        lengths = list(map(len, payloads))
+        if self.coding:
+            self._compress(payloads, lengths)
+        self._sending += payloads
+        batch.append(_records.send(self.handle, lengths))
+
+    def _fail(self, error: Exception) -> None:
+        _pool.pool().discard(self._instance, error)
+        self._lost()
+
+    def _lost(self) -> None:
+        """The call's instance failed. The peer hears of an internal error if it has heard nothing yet."""
+        self.messages.clear()
+        self._sending.clear()
+        self.done = True
+        if self.opened:
+            self.stopped = _NUMBERS[Code.INTERNAL]
+            self.failure = ConnectError(Code.INTERNAL, "the server failed")
+        if self._head_written:
+            self.output.append(AbortAction(0))
+            return
+        try:
+            # Another instance writes the answer: it alone knows the protocol's form of an error.
+            self._instance = _pool.pool().pick()
+            failure = _records.end(0, _NUMBERS[Code.INTERNAL], b"the server failed")
+            for event in _records.decode(self._instance.step(self._opening(_abi.OPEN_END) + failure)):
+                self._write(event)
+        except (_guest.GuestError, ValueError):
+            self.output.append(AbortAction(0))
+
+    def _opening(self, flags: int) -> bytes:
+        own, method, path, query, count, fields = self._head
+        config = self._service.configured(self._instance)
+        return _records.open_server(config, own | flags, method, path, query, count, fields)
+
+    def _announce(self, handle: int, data: bytes, end: bool) -> bytes:
+        """The record for content that came: all of its bytes where that is cheap, else the first of them."""
+        self._content.add(data)
+        whole = _CARRY_STREAM if self.procedure is not None and self.procedure.many_requests else CARRY_WHOLE
+        if self.flags & _abi.CONTENT_INLINE or len(data) <= whole:
+            carried: bytes | memoryview = data
+        else:
+            carried = memoryview(data)[:CARRY_FIRST]
+        return _records.content(handle, _abi.CONTENT_END_FLAG if end else 0, len(data), carried)
+
+    def _step(self, batch: bytes) -> None:
+        try:
+            events = self._instance.step(batch)
+        except _guest.GuestError as error:
+            self._fail(error)
+            return
+        self._finish_step(events)
+
+    def _finish_step(self, events: bytes) -> None:
+        """Take in the events of a step, and of the steps that they ask for."""
+        while True:
+            wanted: _records.More | None = None
+            for event in _records.decode(events):
+                if isinstance(event, _records.More):
+                    wanted = event
+                elif isinstance(event, _records.Messages):
+                    self._receive(event)
+                elif isinstance(event, _records.Fault):
+                    self._fault(event)
+                    return
+                else:
+                    self._apply(event)
+            if wanted is None or self.done:
+                return
+            data = self._content.peek(wanted.offset, max(wanted.want, _CARRY_STREAM))
+            try:
+                events = self._instance.step(_records.content(self.handle, _abi.CONTENT_RESUME, len(data), data))
+            except _guest.GuestError as error:
+                self._fail(error)
+                return
+
+    def _apply(self, event: _records.Event) -> None:
+        if isinstance(event, _records.Request):
+            self.opened = True
+            self.handle, self.flags = event.handle, event.flags
+            self.procedure = self._service.procedures[event.procedure]
+            self.codec, self.coding, self.compress_min = event.codec, event.coding, event.compress_min
+            self.timeout_us, self.hidden, self.binary = event.timeout_us, event.hidden, event.binary
+        elif isinstance(event, _records.Received):
+            self.received = True
+            if event.code:
+                self.failure = ConnectError(_CODES[event.code] or Code.UNKNOWN, event.message.decode("utf-8", "replace"))
+        elif isinstance(event, _records.Stop):
+            self.stopped = event.code
+            self.failure = ConnectError(_CODES[event.code] or Code.UNKNOWN, "the call was stopped")
+        elif isinstance(event, _records.Done):
+            self.done = True
+        else:
+            self._write(event)
+
+    def _write(self, event: _records.Event) -> None:
+        if isinstance(event, _records.ResponseHead):
+            self._head_written = True
+            end, trailers = bool(event.flags & _abi.HTTP_END), bool(event.flags & _abi.HTTP_TRAILERS)
+            self.output.append(HeadAction(event.status, event.fields, end, trailers))
+        elif isinstance(event, _records.Body):
+            self.output.append(BodyAction(self._assemble(event), bool(event.flags & _abi.HTTP_END)))
+        elif isinstance(event, _records.Trailers):
+            self.output.append(TrailersAction(event.fields))
+        elif isinstance(event, _records.Reset):
+            self.output.append(AbortAction(event.reset_code))
+
+    def _assemble(self, event: _records.Body) -> bytes:
+        """Lay out content as the event says: payloads with their prefixes, then the rest."""
+        count, prefix, data = event.payloads, event.prefix, event.data
+        if not count:
+            return data
+        payloads = self._sending[:count]
+        del self._sending[:count]
+        if not prefix:
+            return b"".join((*payloads, data)) if data or count > 1 else payloads[0]
+        parts: list[bytes] = [b""] * (2 * count + 1)
+        parts[0:-1:2] = struct.unpack_from(f"{prefix}s" * count, data)
+        parts[1::2] = payloads
+        parts[-1] = data[prefix * count :]
+        return b"".join(parts)
+
+    def _receive(self, event: _records.Messages) -> None:
+        """Take the payloads that spans name, out of the event or of the content that is held."""
+        spans = event.spans
+        add = self.messages.append
+        inline = event.flags & _abi.MESSAGES_INLINE
+        take = None if inline else self._content.take(event.base, spans[-2] + (spans[-1] & ~_abi.COMPRESSED))
+        data = event.data if take is None else take
+        for start, length in zip(spans[0::2], spans[1::2], strict=True):
+            if length & _abi.COMPRESSED:
+                payload = data[start : start + (length & ~_abi.COMPRESSED)]
+                add(_Compressed(payload, event.coding, event.limit))
+            else:
+                add(data[start : start + length])
+
+    def _decompress(self, payload: _Compressed) -> bytes:
+        try:
+            return self._service.codings[payload.coding - 1].decompress(payload.data, payload.limit)
+        except ConnectError as error:
+            too_large = error.code is Code.RESOURCE_EXHAUSTED
+            raise _RejectedError(_abi.REJECT_TOO_LARGE if too_large else _abi.REJECT_DECOMPRESS) from None
+        except Exception:  # noqa: BLE001 - whatever a compression raises: the peer's data is bad
+            raise _RejectedError(_abi.REJECT_DECOMPRESS) from None
+
+    def _compress(self, payloads: list[bytes], lengths: list[int]) -> None:
+        coding = self._service.codings[self.coding - 1]
+        for index, length in enumerate(lengths):
+            if length >= self.compress_min:
+                payloads[index] = coding.compress(payloads[index])
+                lengths[index] = len(payloads[index]) | _abi.COMPRESSED
+
+    def _leading(self, ctx: RequestContext[Any, Any] | None) -> list[bytes]:
+        """The record for leading metadata, before the first message, if there is any."""
+        if ctx is None or self._head_written:
+            return []
+        headers = response_metadata(ctx)[0]
+        if not headers:
+            return []
+        text, binary = split_fields(headers)
+        pairs = [(name.encode(), value) for name, value in binary]
+        return [_records.headers(self.handle, 0, len(text), join_fields(text), pairs)]
+
+    def _fault(self, event: _records.Fault) -> None:
+        text = event.text.decode("utf-8", "replace")
+        if event.fault == _abi.FAULT_PANIC:
+            self._fail(_guest.GuestError(text))
+            return
+        log.error("The protocol module refused a command (%d): %s", event.fault, text)
+        self.done = True
+        if self.opened:
+            self.stopped = _NUMBERS[Code.INTERNAL]
+        self.output.append(AbortAction(0))
+
+
+class _Compressed(NamedTuple):
+    """A payload as it came, with what decompresses it and to how many bytes at most."""
+
+    data: bytes
+    coding: int
+    limit: int
+
+
+class _RejectedError(Exception):
+    """A payload is bad, for a reason that the guest knows by number."""
+
+    def __init__(self, reason: int) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def _ended(handle: int, error: BaseException | None, ctx: RequestContext[Any, Any] | None) -> bytes:
+    """The record that ends the application's part, with trailing metadata."""
+    text: list[tuple[str, str]] = []
+    binary: list[tuple[str, bytes]] = []
+    trailers = response_metadata(ctx)[1] if ctx is not None else None
+    metadata = error.metadata if isinstance(error, ConnectError) else None
+    for headers in (trailers, metadata):
+        if headers:
+            more_text, more_binary = split_fields(headers)
+            text += more_text
+            binary += more_binary
+    pairs = [(name.encode(), value) for name, value in binary]
+    fields = join_fields(text) if text else b""
+    if error is None:
+        return _records.end(handle, 0, b"", (), len(text), fields, pairs)
+    if not isinstance(error, ConnectError):
+        return _records.end(handle, 0, b"", (), len(text), fields, pairs, flags=_abi.END_UNEXPECTED)
+    details = [(detail.type_name.encode(), detail.message_bytes) for detail in error.details]
+    message = error.message.encode("utf-8", "surrogatepass")
+    return _records.end(handle, _NUMBERS[error.code], message, details, len(text), fields, pairs)

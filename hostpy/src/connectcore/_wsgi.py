@@ -1,0 +1,204 @@
+"""The WSGI application."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from http import HTTPStatus
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from . import _abi
+from ._interceptors import check_sync, split_leading_sync, wrap_sync
+from ._records import split_text_fields
+from ._server_call import ServerCall
+from ._service import DEFAULT_READ_MAX_BYTES, Service
+from ._wsgi_call import Exchange
+from ._wsgi_request import RequestContent, addresses, fields_of
+from .request import ServerContext, response_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ._codec import Codec
+    from ._endpoint import EndpointSync
+    from ._service import Procedure
+    from ._wsgi_call import StartResponse
+    from .compression import Compression
+    from .interceptor import InterceptorSync
+
+__all__ = ["ConnectWSGIApplication"]
+
+_READ_WHOLE: Final = 1 << 20
+"""Content up to this size is read before the guest is asked; longer content when the head was found good."""
+
+_NONE: Final[tuple[tuple[bytes, bytes], ...]] = ()
+STATUS_LINES: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+
+
+class ConnectWSGIApplication(ABC):
+    """A WSGI application that serves one service by the Connect protocol, gRPC and gRPC-Web.
+
+    Generated code derives from it. It can be mounted under a prefix, beside other applications. gRPC needs a server that can
+    send trailers (`wsgi.ext.http.send_trailers`).
+    """
+
+    @property
+    @abstractmethod
+    def path(self) -> str:
+        """The path under which the service's procedures lie: `/` and the service's full name."""
+
+    def __init__(
+        self,
+        *,
+        endpoints: Mapping[str, EndpointSync[Any, Any]],
+        interceptors: Iterable[InterceptorSync] = (),
+        read_max_bytes: int | None = DEFAULT_READ_MAX_BYTES,
+        compressions: Iterable[Compression] | None = None,
+        codecs: Iterable[Codec] | None = None,
+    ) -> None:
+        """Make the application.
+
+        Args:
+            endpoints: the service's endpoints by path. Generated code passes them.
+            interceptors: around every call, the first outermost.
+            read_max_bytes: bytes in one received message, before and after decompression; None for no limit.
+            compressions: compressions to offer, most preferred first; gzip if not given, none if empty.
+            codecs: codecs to speak; protobuf's binary and JSON forms if not given.
+
+        Raises:
+            TypeError: an interceptor is none.
+            ValueError: `read_max_bytes` is not a positive number.
+
+        """
+        self._leading, others = split_leading_sync(check_sync(interceptors))
+        self._service = Service(
+            {
+                path: (endpoint.method, wrap_sync(endpoint.method.stream_type, endpoint.function, others))
+                for path, endpoint in endpoints.items()
+            },
+            codecs=codecs,
+            compressions=compressions,
+            read_max_bytes=read_max_bytes,
+            fields_of=split_text_fields,
+        )
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        service = self._service
+        procedure, path = _route(service, environ)
+        count, column, fields = fields_of(environ)
+        send_trailers = environ.get("wsgi.ext.http.send_trailers")
+        method = environ["REQUEST_METHOD"]
+        head = (
+            _abi.OPEN_TRAILERS if send_trailers else 0,
+            b"POST" if method == "POST" else method.encode("latin-1"),
+            path,
+            environ.get("QUERY_STRING", "").encode("latin-1"),
+            count,
+            column,
+        )
+        content = RequestContent(environ)
+        length = content.length
+        if (
+            procedure is None
+            or procedure.many_requests
+            or procedure.many_responses
+            or self._leading
+            or length is None
+            or length > _READ_WHOLE
+        ):
+            call = ServerCall(service, head)
+            call.open()
+            return self._general(call, environ, fields, content, start_response)
+        try:
+            data = content.read(length)
+        except OSError:
+            return ()
+        if len(data) < length:
+            return ()  # gone before its content had come
+        opened = service.open_unary(head, procedure, data)
+        _, handle, _, codec, _, _, timeout, hidden, payload = opened
+        if not handle:
+            call = ServerCall(service, head)
+            call.resume(opened[0], data, payload)
+            return self._general(call, environ, fields, content, start_response)
+        ends = None if timeout == _abi.NO_TIMEOUT else monotonic() + timeout / 1e6
+        ctx: ServerContext[Any, Any] = ServerContext(procedure.method, method, fields, hidden, _NONE, ends, addresses, environ)
+        try:
+            request = procedure.decoders[codec](payload)
+        except Exception:  # noqa: BLE001 - whatever a codec raises: the peer's data is bad
+            call = ServerCall(service, head)
+            call.adopt(opened)
+            call.reject_request()
+            return Exchange(service, call, content, start_response, send_trailers).written()
+        failure: Exception | None = None
+        response: Any = None
+        try:
+            response = procedure.function(request, ctx)
+        except Exception as error:  # noqa: BLE001 - it is answered
+            failure = error
+        leading, trailing = response_metadata(ctx)
+        if failure is None and leading is None and trailing is None and ends is None:
+            try:
+                status, reply_fields, reply, events = service.finish_unary(opened, response)
+            except Exception as error:  # noqa: BLE001 - whatever a codec raises
+                call = ServerCall(service, head)
+                call.adopt(opened)
+                call.reject_reply(error)
+            else:
+                if status:
+                    start_response(STATUS_LINES[status], reply_fields)
+                    return (reply,)
+                call = ServerCall(service, head)
+                call.adopt(opened)
+                call.go_on(events, [reply])
+            return Exchange(service, call, content, start_response, send_trailers).written()
+        call = ServerCall(service, head)
+        call.adopt(opened)
+        exchange = Exchange(service, call, content, start_response, send_trailers, ctx)
+        exchange.finish(failure, response)
+        return exchange.written()
+
+    def _general(
+        self,
+        call: ServerCall,
+        environ: dict[str, Any],
+        fields: Any,
+        content: RequestContent,
+        start_response: StartResponse,
+    ) -> Iterable[bytes]:
+        """Serve a request that is not a plain unary one, from its opening on."""
+        send_trailers = environ.get("wsgi.ext.http.send_trailers")
+        if call.procedure is None:
+            return Exchange(self._service, call, content, start_response, send_trailers).written()
+        timeout = call.timeout_us
+        ends = None if timeout == _abi.NO_TIMEOUT else monotonic() + timeout / 1e6
+        ctx: ServerContext[Any, Any] = ServerContext(
+            call.procedure.method,
+            environ["REQUEST_METHOD"],
+            fields,
+            call.hidden,
+            call.binary,
+            ends,
+            addresses,
+            environ,
+        )
+        exchange = Exchange(self._service, call, content, start_response, send_trailers, ctx, self._leading)
+        return exchange.handle()
+
+
+def _route(service: Service, environ: dict[str, Any]) -> tuple[Procedure | None, bytes]:
+    """The procedure, if any, and the path as the guest should see it.
+
+    The application may be mounted anywhere, also at the service's own path.
+    """
+    path: str = environ.get("PATH_INFO") or "/"
+    script: str = environ.get("SCRIPT_NAME", "")
+    procedure = service.routes.get(path) or service.routes.get(script + path)
+    # WSGI decodes the path; a path with escapes is another path, whatever it decodes to.
+    raw: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
+    if procedure is not None and "%" in raw and not raw.partition("?")[0].endswith(path):
+        procedure = None
+    if procedure is None:
+        return None, raw.partition("?")[0].encode("latin-1", "replace") if "%" in raw else path.encode("latin-1", "replace")
+    return procedure, procedure.path

@@ -1,0 +1,194 @@
+"""One call under WSGI: reading, the handler, writing, in the server's thread."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from ._interceptors import MetadataRunSync
+from ._records import split_text_fields
+from ._server_call import AbortAction, BodyAction, HeadAction, TrailersAction
+from .code import Code
+from .errors import ConnectError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from ._server_call import ServerCall
+    from ._service import Service
+    from ._wsgi_request import RequestContent
+    from .interceptor import MetadataInterceptorSync
+    from .request import ServerContext
+
+    Context = ServerContext[Any, Any]
+    StartResponse = Callable[[str, list[tuple[str, str]]], object]
+
+__all__ = ["AbortedError", "Exchange"]
+
+_CHUNK: Final = 64 << 10
+_DRAIN: Final = 4 << 20
+"""Bytes of content that are read and forgotten after an answer that did not want them."""
+
+
+class AbortedError(RuntimeError):
+    """The response was broken off: the server is to close the connection, so that the peer does not take it for whole."""
+
+
+class Exchange:
+    """One HTTP request and its response."""
+
+    __slots__ = ("_content", "_leading", "_send_trailers", "_service", "_start_response", "call", "ctx")
+
+    def __init__(
+        self,
+        service: Service,
+        call: ServerCall,
+        content: RequestContent,
+        start_response: StartResponse,
+        send_trailers: Callable[[list[tuple[str, str]]], object] | None,
+        ctx: Context | None = None,
+        leading: Sequence[MetadataInterceptorSync[Any]] = (),
+    ) -> None:
+        self._service = service
+        self.call = call
+        self._content = content
+        self._start_response = start_response
+        self._send_trailers = send_trailers
+        self.ctx = ctx
+        self._leading = leading
+
+    def handle(self) -> Iterable[bytes]:
+        """Serve a call that was opened: read its message, run its handler, end it."""
+        call, ctx = self.call, self.ctx
+        assert ctx is not None
+        assert call.procedure is not None
+        run = MetadataRunSync(self._leading, ctx)
+        if call.procedure.many_responses:
+            return self._stream(run, ctx)
+        error: BaseException | None = None
+        response: Any = None
+        try:
+            request = self._request(run)
+            if not call.done:
+                response = call.procedure.function(request, ctx)
+        except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again in finish
+            error = raised
+        error = run.end(call.failure if call.stopped else error)
+        self.finish(error, response)
+        return self.written()
+
+    def finish(self, error: BaseException | None, response: Any, *, many: bool = False) -> None:
+        """The handler has returned, or raised."""
+        call, ctx = self.call, self.ctx
+        if call.done:
+            return
+        if error is not None and not isinstance(error, Exception):
+            call.abandon()
+            raise error
+        assert ctx is not None
+        if self._late(ctx):
+            call.deadline()
+        elif error is not None or many:
+            call.end(error, ctx)
+        else:
+            call.finish(response, ctx)
+
+    def written(self) -> list[bytes]:
+        """Write the response's head, and give its content."""
+        parts = list(self._write())
+        if self.call.done:
+            self._content.drain(_DRAIN)
+        return parts
+
+    def _stream(self, run: MetadataRunSync, ctx: Context) -> Iterator[bytes]:
+        """Serve a call with any number of replies; each is written when the handler yields it."""
+        call = self.call
+        assert call.procedure is not None
+        encode = call.procedure.encoders[call.codec]
+        error: BaseException | None = None
+        replies: Any = None
+        try:
+            request = self._request(run)
+            if not call.done:
+                replies = call.procedure.function(request, ctx)
+                for reply in replies:
+                    if self._late(ctx):
+                        call.deadline()
+                    try:
+                        payloads = [encode(reply)]
+                    except Exception as bad:  # noqa: BLE001 - whatever a codec raises
+                        call.reject_reply(bad)
+                        payloads = []
+                    if call.done:
+                        break
+                    call.reply(payloads, ctx)
+                    yield from self._write()
+        except GeneratorExit:
+            call.peer_gone()  # the server closed the response before its end
+            run.end(ConnectError(Code.CANCELED, "the peer is gone"))
+            raise
+        except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again in finish
+            error = raised
+        finally:
+            close = getattr(replies, "close", None)
+            if close is not None:
+                close()
+        error = run.end(call.failure if call.stopped else error)
+        self.finish(error, None, many=True)
+        yield from self._write()
+        self._content.drain(_DRAIN)
+
+    def _request(self, run: MetadataRunSync) -> Any:
+        """What the handler gets: the message, or an iterator of messages."""
+        call = self.call
+        assert call.procedure is not None
+        run.start()
+        if call.procedure.many_requests:
+            return self._requests()
+        while not call.received and not call.done:
+            self._read(self._content.read)
+        return None if call.done else call.next_message()
+
+    def _requests(self) -> Iterator[Any]:
+        call = self.call
+        messages = call.messages
+        while True:
+            while messages:
+                yield call.next_message()
+            if call.failure is not None:
+                raise call.failure
+            if call.received or call.done:
+                return
+            self._read(self._content.read_some)
+
+    def _read(self, read: Callable[[int], bytes]) -> None:
+        try:
+            data = read(_CHUNK)
+        except OSError:
+            self.call.peer_gone()
+            return
+        if not data and not self._content.whole:
+            self.call.peer_gone()
+        else:
+            self.call.feed(data, end=not data)
+
+    def _write(self) -> Iterator[bytes]:
+        """Do what the call has to write."""
+        output = self.call.output
+        while output:
+            action = output.pop(0)
+            if isinstance(action, BodyAction):
+                yield action.data
+            elif isinstance(action, HeadAction):
+                status = HTTPStatus(action.status)
+                self._start_response(f"{status.value} {status.phrase}", self._service.response_fields(action.fields))
+            elif isinstance(action, TrailersAction):
+                assert self._send_trailers is not None
+                self._send_trailers(split_text_fields(action.fields))
+            else:
+                assert isinstance(action, AbortAction)
+                raise AbortedError("the response was broken off")
+
+    def _late(self, ctx: Context) -> bool:
+        remaining = ctx.timeout_ms
+        return remaining is not None and remaining <= 0
