@@ -16,7 +16,7 @@ protoc-gen-connectcore {__version__}: a plugin of protoc and buf, which start it
 OPTIONS, separated by commas:
     messages=google|protobuf-py          whose message classes: protoc's --python_out (the default), or protoc-gen-py's
     imports=auto|absolute|relative       how message modules are imported
-    package=FILE.proto:PACKAGE           where modules lie that are not in this output; DIRECTORY/:PACKAGE for many
+    package=FILE.proto=PACKAGE           where modules lie that are not in this output; DIRECTORY/=PACKAGE for many
 """
 
 

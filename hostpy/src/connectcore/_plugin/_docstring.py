@@ -25,17 +25,19 @@ def docstring(comment: str, indent: str) -> Iterator[str]:
         lines.pop(0)
     if not lines:
         return
-    lines = [_escape(line) for line in lines]
-    if len(lines) == 1 and not lines[0].endswith('"'):
-        yield f'{indent}"""{lines[0]}"""'
+    if len(lines) == 1:
+        line = lines[0]
+        # A quote at the end would run into the closing ones.
+        text = _escape(line[:-1]) + '\\"' if line.endswith('"') else _escape(line)
+        yield f'{indent}"""{text}"""'
         return
-    yield f'{indent}"""{lines[0]}' if not lines[0].startswith('"') else f'{indent}""" {lines[0]}'
+    yield f'{indent}"""{_escape(lines[0])}'
     for line in lines[1:]:
-        yield f"{indent}{line}" if line else ""
+        yield f"{indent}{_escape(line)}" if line else ""
     yield f'{indent}"""'
 
 
 def _escape(line: str) -> str:
     line = line.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     # A control character in source is invisible at best, and a NUL is a syntax error.
-    return "".join(char if char.isprintable() or char == "\t" else f"\\u{ord(char):04x}" for char in line)
+    return "".join(char if char.isprintable() or char == "\t" else f"\\U{ord(char):08x}" for char in line)

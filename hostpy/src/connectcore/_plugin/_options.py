@@ -78,16 +78,16 @@ _VALUES = {
 }
 _HELP = (
     "the options are messages=google|protobuf-py, imports=auto|absolute|relative and "
-    "package=<.proto file or directory/>:<Python package>"
+    "package=<.proto file or directory/>=<Python package>"
 )
 
 
 def _package(value: str) -> tuple[str, str]:
-    pattern, colon, package = value.partition(":")
+    pattern, separator, package = value.partition("=")
     wrong = [part for part in package.split(".") if not part.isidentifier()] if package else []
-    if not pattern or not colon or wrong or not pattern.endswith(("/", ".proto")):
+    if not pattern or not separator or wrong or not pattern.endswith(("/", ".proto")):
         raise ProblemError(
-            f"option 'package' has the form <.proto file or directory/>:<Python package>, such as "
-            f"package=google/rpc/:my_types, not {value!r}; an empty package stands for the root of sys.path"
+            f"option 'package' has the form package=<.proto file or directory/>=<Python package>, such as "
+            f"package=google/rpc/=my_types, not {value!r}; an empty package stands for the root of sys.path"
         )
     return pattern, package

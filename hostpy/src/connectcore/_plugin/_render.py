@@ -266,7 +266,7 @@ def _client(service: Service, flavor: _Flavor) -> Iterable[str]:
         yield f"        request: {_stream(method.request, flavor, when=method.client_stream)},"
         yield "        *,"
         yield f"        headers: _Headers | _Mapping[{module}str, {module}str] | None = None,"
-        yield f"        timeout_ms: {module}int | None = None,"
+        yield f"        timeout_ms: {module}float | None = None,"
         yield f"        timeout: {module}float | None = None,"
         if get:
             yield f"        use_get: {module}bool = False,"

@@ -1,0 +1,74 @@
+"""Runs protoc (the one inside grpcio-tools) with our plugin and the message runtimes' generators, for tests."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import pytest
+
+SCRIPTS = Path(sys.executable).parent
+
+GREET = """
+syntax = "proto3";
+package greet.v1;
+
+// Greets people.
+//
+// In every way.
+service GreetService {
+  // One greeting.
+  rpc Greet(GreetRequest) returns (GreetResponse) { option idempotency_level = NO_SIDE_EFFECTS; }
+  rpc GreetMany(GreetRequest) returns (stream GreetResponse);
+  rpc GreetGroup(stream GreetRequest) returns (GreetResponse);
+  rpc Chat(stream GreetRequest) returns (stream GreetResponse);
+}
+message GreetRequest { string name = 1; }
+message GreetResponse { string greeting = 1; }
+"""
+
+
+class Protoc:
+    """A directory with `.proto` files and one for what is generated from them."""
+
+    def __init__(self, directory: Path, files: dict[str, str]) -> None:
+        self.sources = directory / "in"
+        self.out = directory / "out"
+        self.out.mkdir(parents=True)
+        self.files = files
+        for name, text in files.items():
+            path = self.sources / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+
+    def run(self, options: str = "", *, only: list[str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Run our plugin alone."""
+        return self._protoc([f"--connectcore_out={options}:{self.out}" if options else f"--connectcore_out={self.out}"], only)
+
+    def generate(self, messages: str, options: str = "") -> None:
+        """Run our plugin and the generator of the messages; both must succeed."""
+        kinds = ("python_out", "pyi_out") if messages == "google" else ("py_out",)
+        opt = f"messages={messages}" + (f",{options}" if options else "")
+        done = self._protoc([*(f"--{kind}={self.out}" for kind in kinds), f"--connectcore_out={opt}:{self.out}"], None)
+        assert done.returncode == 0, done.stderr
+
+    def text(self, path: str) -> str:
+        """A generated file."""
+        return (self.out / path).read_text(encoding="utf-8")
+
+    def load(self, monkeypatch: pytest.MonkeyPatch, module: str) -> ModuleType:
+        """Import a generated module."""
+        monkeypatch.syspath_prepend(str(self.out))
+        importlib.invalidate_caches()
+        return importlib.import_module(module)
+
+    def _protoc(self, outputs: list[str], only: list[str] | None) -> subprocess.CompletedProcess[str]:
+        plugins = [f"--plugin={name}={SCRIPTS / name}" for name in ("protoc-gen-connectcore", "protoc-gen-py")]
+        command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{self.sources}", *plugins, *outputs, *(only or self.files)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

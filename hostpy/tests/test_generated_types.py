@@ -1,0 +1,166 @@
+"""Generated code, and code that uses it, under mypy --strict, pyright strict and ruff, for both message runtimes.
+
+With Google's runtime the message modules have stubs by protoc's `--pyi_out`, and its own types come from `types-protobuf`.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from protoc import SCRIPTS, Protoc
+from test_plugin import hard_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+USER = """
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from x import greet_connectcore
+from x.greet{suffix} import GreetRequest, GreetResponse
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from connectcore.request import RequestContext
+
+
+class Greeter(greet_connectcore.GreetService):
+    async def greet(self, request: GreetRequest, ctx: RequestContext[GreetRequest, GreetResponse], /) -> GreetResponse:
+        ctx.response_headers.add_bin("a-bin", b"")
+        return GreetResponse(greeting=request.name)
+
+    async def greet_many(
+        self, request: GreetRequest, ctx: RequestContext[GreetRequest, GreetResponse], /
+    ) -> AsyncIterator[GreetResponse]:
+        yield GreetResponse(greeting=request.name)
+
+    async def greet_group(
+        self, request: AsyncIterator[GreetRequest], ctx: RequestContext[GreetRequest, GreetResponse], /
+    ) -> GreetResponse:
+        return GreetResponse(greeting=",".join([each.name async for each in request]))
+
+    async def chat(
+        self, request: AsyncIterator[GreetRequest], ctx: RequestContext[GreetRequest, GreetResponse], /
+    ) -> AsyncIterator[GreetResponse]:
+        async for each in request:
+            yield GreetResponse(greeting=each.name)
+
+
+class GreeterSync(greet_connectcore.GreetServiceSync):
+    def greet(self, request: GreetRequest, ctx: RequestContext, /) -> GreetResponse:
+        return GreetResponse(greeting=request.name)
+
+    def chat(self, request: Iterator[GreetRequest], ctx: RequestContext, /) -> Iterator[GreetResponse]:
+        for each in request:
+            yield GreetResponse(greeting=each.name)
+
+
+asgi = greet_connectcore.GreetServiceASGIApplication(Greeter())
+wsgi = greet_connectcore.GreetServiceWSGIApplication(GreeterSync(), read_max_bytes=None)
+
+
+async def call() -> list[str]:
+    async with greet_connectcore.GreetServiceClient("http://localhost") as client:
+        one = await client.greet(GreetRequest(name="a"), use_get=True, timeout=1.5, headers={{"a": "1"}})
+        return [one.greeting, *[each.greeting async for each in client.greet_many(GreetRequest(name="a"))]]
+
+
+def call_sync() -> list[str]:
+    with greet_connectcore.GreetServiceClientSync("http://localhost") as client:
+        one = client.greet_group(iter([GreetRequest(name="a")]), timeout_ms=100)
+        return [one.greeting, *[each.greeting for each in client.chat(iter([GreetRequest(name="a")]))]]
+"""
+
+# Each of these lines is an error that a user must be told.
+WRONG = """
+from __future__ import annotations
+
+from x import greet_connectcore
+from x.greet{suffix} import GreetRequest, GreetResponse
+
+
+class Wrong(greet_connectcore.GreetServiceSync):
+    def greet(self, request: GreetResponse, ctx: object, /) -> GreetResponse:
+        return request
+
+
+greet_connectcore.GreetServiceClientSync("http://localhost").greet(GreetResponse())
+greet_connectcore.GreetServiceClientSync("http://localhost").greet_group(iter([GreetRequest()]), use_get=True)
+"""
+WRONG_LINES = {9, 13, 14}
+
+
+@pytest.fixture(scope="module", params=["google", "protobuf-py"])
+def generated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    messages: str = request.param
+    protoc = Protoc(tmp_path_factory.mktemp(messages), hard_files("x"))
+    protoc.generate(messages)
+    suffix = "_pb2" if messages == "google" else "_pb"
+    (protoc.out / "user.py").write_text(USER.format(suffix=suffix))
+    (protoc.out / "wrong.py").write_text(WRONG.format(suffix=suffix))
+    (protoc.out / "pyrightconfig.json").write_text(
+        json.dumps(
+            {
+                "include": ["."],
+                "typeCheckingMode": "strict",
+                "pythonVersion": "3.11",
+                # Stubs and code of other generators are theirs to keep clean.
+                "ignore": ["**/*_pb2.py", "**/*_pb2.pyi", "**/*_pb.py"],
+            }
+        )
+    )
+    return protoc.out
+
+
+def run(directory: Path, *command: str) -> str:
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, timeout=300)
+    return done.stdout + done.stderr
+
+
+def test_mypy_strict(generated: Path) -> None:
+    files = [str(path.relative_to(generated)) for path in generated.rglob("*_connectcore.py")]
+    assert len(files) == 2
+    text = run(
+        generated, sys.executable, "-m", "mypy", "--strict", "--python-version=3.11", "--explicit-package-bases",
+        "--enable-error-code=deprecated", "--no-error-summary", "user.py", "wrong.py", *files,
+    )  # fmt: skip
+    lines = [line for line in text.splitlines() if ": note:" not in line]
+    assert {int(line.split(":")[1]) for line in lines if line.startswith("wrong.py:")} == WRONG_LINES, text
+    assert [line for line in lines if not line.startswith("wrong.py:")] == []
+
+
+def test_pyright_strict(generated: Path) -> None:
+    text = run(generated, str(SCRIPTS / "pyright"), "--outputjson", "--pythonpath", sys.executable)
+    report = json.loads(text[text.index("{") :])
+    assert report["summary"]["filesAnalyzed"] > 4
+    found = [
+        (d["file"].rpartition("/")[2], d["range"]["start"]["line"] + 1, d["message"]) for d in report["generalDiagnostics"]
+    ]
+    assert {line for name, line, _ in found if name == "wrong.py"} == WRONG_LINES, found
+    assert [each for each in found if each[0] != "wrong.py"] == []
+
+
+def test_ruff_finds_nothing_even_where_it_is_told_not_to_look(generated: Path) -> None:
+    files = [str(path) for path in generated.rglob("*_connectcore.py")]
+    text = run(generated, str(SCRIPTS / "ruff"), "check", "--isolated", "--ignore-noqa", "--output-format=concise", *files)
+    assert text.strip() == "All checks passed!"
+
+
+def test_a_deprecated_method_is_shown_as_such(generated: Path) -> None:
+    stem = next(path for path in generated.rglob("*v1_connectcore.py"))
+    module = ".".join(stem.relative_to(generated).with_suffix("").parts)
+    (generated / "old.py").write_text(
+        f"from __future__ import annotations\n\nfrom {module} import EndpointClientSync, pb__privateClient\n\n"
+        'EndpointClientSync("").import_\npb__privateClient("")\n'
+    )
+    text = run(generated, sys.executable, "-m", "mypy", "--explicit-package-bases", "--enable-error-code=deprecated", "old.py")
+    (generated / "old.py").unlink()
+    assert text.count("is deprecated") == 3, text
