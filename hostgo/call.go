@@ -54,7 +54,7 @@ type Call struct {
 	wmu     sync.Mutex
 	aborted bool // the response must not end well
 	failed  bool // writing failed
-	closed  bool // ServeHTTP has returned
+	closed  bool // ServeHTTP returns
 }
 
 // open gives the request's head to the module.
@@ -76,9 +76,7 @@ func (c *Call) writeHead() (fields int) {
 		flags |= abi.OpenTrailers
 	}
 	path := c.r.URL.EscapedPath()
-	if c.r.ProtoMajor > 1 {
-		flags |= abi.OpenDuplex
-	} else if p := c.handler.paths[path]; p != nil && p.Type != StreamTypeUnary && c.http.EnableFullDuplex() == nil {
+	if p := c.handler.paths[path]; c.r.ProtoMajor > 1 || c.r.ProtoAtLeast(1, 1) && p != nil && p.Type == StreamTypeBidi {
 		flags |= abi.OpenDuplex
 	}
 	if c.s.in.complete() {
@@ -196,8 +194,7 @@ func (c *Call) fail(err error) {
 	if !c.wrote && c.answerInternal() == nil {
 		return
 	}
-	c.s.out.reset()
-	c.s.out.ops = append(c.s.out.ops, operation{kind: abi.EvReset})
+	c.abort()
 }
 
 func (c *Call) answerInternal() error {
@@ -257,7 +254,7 @@ func (c *Call) invoke(ctx context.Context) (err error, unexpected bool) {
 		switch p := recover(); p {
 		case nil:
 		case http.ErrAbortHandler: // net/http's way to cut the connection
-			c.gone("the handler aborted the response")
+			c.gone(http.ErrAbortHandler)
 			panic(p)
 		default:
 			unexpected = true
@@ -276,8 +273,8 @@ func (c *Call) finish(ctx context.Context, err error, unexpected bool) {
 		c.handler.logger.ErrorContext(ctx, "connectcore: a handler failed unexpectedly",
 			"procedure", c.procedure.Path, "error", err)
 	}
-	if c.r.Context().Err() != nil {
-		c.gone("the peer went away")
+	if cause := c.r.Context().Err(); cause != nil {
+		c.gone(cause)
 		return
 	}
 	c.mu.Lock()
@@ -319,18 +316,29 @@ func (c *Call) outcome(ctx context.Context, err error) (*Error, bool) {
 	return nil, false
 }
 
-// gone tells the module that the peer is no more.
-func (c *Call) gone(text string) {
+// gone tells the module that the peer is no more. What was to be written is
+// dropped, and the response must not look as if it ended well.
+func (c *Call) gone(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.goneLocked(cause)
+}
+
+func (c *Call) goneLocked(cause error) {
 	c.cancel()
 	if c.over {
 		return
 	}
-	c.broken = ofContext(context.Canceled)
-	c.s.cmd.peerGone(c.handle, abi.GoneClosed, 0, text)
+	c.broken = &Error{Code: CodeCanceled, Message: "the peer went away", cause: cause}
+	c.s.cmd.peerGone(c.handle, abi.GoneClosed, 0, cause.Error())
 	c.stepped(c.step())
+	c.abort()
+}
+
+// abort makes the response end as a broken one. The caller holds mu.
+func (c *Call) abort() {
 	c.s.out.reset()
+	c.s.out.ops = append(c.s.out.ops, operation{kind: abi.EvReset})
 }
 
 // read reads once from the request's content and gives it to the module.
@@ -359,21 +367,19 @@ func (c *Call) read() {
 	end := err == io.EOF || int64(n) == s.in.expect
 	if n > 0 || end {
 		s.in.commit(&s.cmd, c.handle, n, end)
+		c.stepped(c.step())
 	}
 	if err != nil && !end {
-		c.broken = &Error{Code: CodeCanceled, Message: "the peer went away", cause: err}
-		s.cmd.peerGone(c.handle, abi.GoneClosed, 0, err.Error())
-	}
-	if len(s.cmd.B) > 0 {
-		c.stepped(c.step())
+		c.goneLocked(err)
 	}
 }
 
 // close ends ServeHTTP: nothing is written afterwards.
 func (c *Call) close() {
 	c.wmu.Lock()
+	_ = c.drainLocked() // an abort, at most
 	c.closed = true
-	aborted := c.aborted
+	aborted := c.aborted || c.failed
 	c.wmu.Unlock()
 	c.mu.Lock()
 	c.forget(c.s)

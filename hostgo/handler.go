@@ -231,26 +231,23 @@ func (c *Call) serveUntil(ctx context.Context) {
 	}
 }
 
-// tooLate answers a call whose deadline has passed.
+// tooLate answers a call whose deadline has passed, unless its handler has
+// just done so; then it writes that answer.
 func (c *Call) tooLate() {
 	now := time.Now()
 	c.mu.Lock()
-	if c.over {
-		c.mu.Unlock()
-		c.wmu.Lock() // the handler was faster, and writes its answer
-		defer c.wmu.Unlock()
-		return
-	}
 	c.abandoned = true
-	if !c.received {
-		// net/http reads the rest of the content before it answers.
-		_ = c.http.SetReadDeadline(now) // without it, the peer's silence ends the wait
+	if !c.over {
+		if !c.received {
+			// net/http reads the rest of the content before it answers.
+			_ = c.http.SetReadDeadline(now) // without it, the peer's silence ends the wait
+		}
+		c.s.cmd.bare(abi.CmdDeadline, c.handle)
+		c.stepped(c.step())
 	}
-	c.s.cmd.bare(abi.CmdDeadline, c.handle)
-	c.stepped(c.step())
 	c.mu.Unlock()
 	if !c.wmu.TryLock() {
-		// A handler is writing to a peer that may not be reading.
+		// The handler is writing, to a peer that may not be reading.
 		_ = c.http.SetWriteDeadline(now.Add(lastWrite)) // without it, the connection's own end ends the wait
 		c.wmu.Lock()
 	}

@@ -2,11 +2,14 @@ package hostgo
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 
 	"github.com/connectcore/connectcore/wasm/abi"
 )
+
+var errWrite = errors.New("writing the response failed")
 
 // drain writes what the module wants written. Several goroutines may drain;
 // each returns when what it queued is out.
@@ -30,10 +33,11 @@ func (c *Call) drainLocked() error {
 		s.out, s.writing = s.writing, s.out
 		s.out.reset()
 		c.wrote = true
+		early := c.begun && !c.received
 		c.mu.Unlock()
-		if !c.closed && !c.failed && !c.write(&s.writing) {
+		if !c.closed && !c.failed && !c.aborted && !c.write(&s.writing, early) {
 			c.failed = true
-			c.gone("writing to the peer failed")
+			c.gone(errWrite)
 		}
 		flush = true
 	}
@@ -47,7 +51,8 @@ func (c *Call) drainLocked() error {
 	return nil
 }
 
-func (c *Call) write(out *output) bool {
+// write writes the operations; early says that the request has not ended.
+func (c *Call) write(out *output, early bool) bool {
 	for i := range out.ops {
 		op := &out.ops[i]
 		data := out.bytes[op.from:op.to]
@@ -65,6 +70,15 @@ func (c *Call) write(out *output) bool {
 					// The whole content is at hand: it needs no chunks.
 					h["Content-Length"] = []string{strconv.Itoa(next.size())}
 				}
+			}
+			if early && c.r.ProtoMajor == 1 && c.procedure.Type == StreamTypeBidi {
+				// Without full duplex, net/http reads the rest of the request
+				// first. With it, it must not use the connection again where
+				// the handler leaves some of the request unread.
+				if c.http.EnableFullDuplex() != nil {
+					return false
+				}
+				h["Connection"] = []string{"close"}
 			}
 			if h["Content-Type"] == nil {
 				h["Content-Type"] = nil // net/http would guess one
