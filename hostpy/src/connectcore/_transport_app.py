@@ -244,12 +244,11 @@ class _WSGIResponse:
             if self._deadline is not None and monotonic() >= self._deadline:
                 raise TransportError(Gone.TIMEOUT)
             try:
-                chunk = next(self._chunks, None)
+                self._written.append(next(self._chunks))
+            except StopIteration:
+                return b""
             except Exception as error:
                 raise TransportError(Gone.CLOSED, "the application failed") from error
-            if chunk is None:
-                return b""
-            self._written.append(chunk)
 
     def close(self) -> None:
         close = getattr(self._result, "close", None)

@@ -32,13 +32,7 @@ _IDLE_PER_HOST: Final = 64
 """Connections kept for reuse. The library's own default of 2 makes most of 16 calls in flight connect anew."""
 
 # How the library words the end of a connection in the middle of a response, which it reports as a breach of HTTP.
-_ENDED: Final = (
-    "end of file before",
-    "connection closed before",
-    "unexpected EOF",
-    "unexpected end of file",
-    "without sending",
-)
+_ENDED: Final = ("end of file", "connection closed before", "unexpected EOF", "without sending")
 
 _started = False
 _unusable = False
@@ -109,7 +103,7 @@ class PyqwestTransport(_Base):
         if client is None:
             options = _options(http_version, tls_ca_cert, tls_cert, tls_key)
             self._execute = pyqwest.HTTPTransport(**options).execute
-        elif not (http_version is tls_ca_cert is tls_cert is tls_key is None):
+        elif any(option is not None for option in (http_version, tls_ca_cert, tls_cert, tls_key)):
             raise ValueError("a pyqwest client brings its own options: give them to it")
 
     async def open(self, request: Request) -> _Response:
@@ -194,7 +188,7 @@ class PyqwestTransportSync(_Base):
         if client is None:
             options = _options(http_version, tls_ca_cert, tls_cert, tls_key)
             client = pyqwest.SyncClient(pyqwest.SyncHTTPTransport(**options))
-        elif not (http_version is tls_ca_cert is tls_cert is tls_key is None):
+        elif any(option is not None for option in (http_version, tls_ca_cert, tls_cert, tls_key)):
             raise ValueError("a pyqwest client brings its own options: give them to it")
         self._stream: Any = client.stream
 

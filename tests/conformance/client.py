@@ -1,0 +1,253 @@
+"""The suite's client under test: `client.py --mode async|sync`.
+
+The runner writes ClientCompatRequests to standard input, each behind its size, and reads ClientCompatResponses from standard
+output, in any order. Many calls are under way at the same time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import struct
+import sys
+import threading
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import setup
+
+setup.ensure()
+
+import pyqwest  # noqa: E402
+from connectrpc.conformance.v1 import client_compat_pb2, config_pb2, service_pb2  # noqa: E402
+from google.protobuf.any_pb2 import Any as AnyMessage  # noqa: E402
+
+from connectcore.client import ConnectClient, ConnectClientSync, ResponseMetadata  # noqa: E402
+from connectcore.code import Code  # noqa: E402
+from connectcore.codec import proto_binary_codec, proto_json_codec  # noqa: E402
+from connectcore.compression import GzipCompression  # noqa: E402
+from connectcore.errors import ConnectError  # noqa: E402
+from connectcore.method import IdempotencyLevel, MethodInfo, StreamType  # noqa: E402
+from connectcore.protocol import ProtocolType  # noqa: E402
+from connectcore.request import Headers  # noqa: E402
+from connectcore.transport import PyqwestTransport, PyqwestTransportSync  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+AT_ONCE = 16
+
+VERSIONS = {
+    config_pb2.HTTP_VERSION_1: pyqwest.HTTPVersion.HTTP1,
+    config_pb2.HTTP_VERSION_2: pyqwest.HTTPVersion.HTTP2,
+    config_pb2.HTTP_VERSION_3: pyqwest.HTTPVersion.HTTP3,
+}
+PROTOCOLS = {
+    config_pb2.PROTOCOL_CONNECT: ProtocolType.CONNECT,
+    config_pb2.PROTOCOL_GRPC: ProtocolType.GRPC,
+    config_pb2.PROTOCOL_GRPC_WEB: ProtocolType.GRPC_WEB,
+}
+CODECS = {config_pb2.CODEC_PROTO: proto_binary_codec, config_pb2.CODEC_JSON: proto_json_codec}
+CODES = {code: number for number, code in enumerate(Code, 1)}
+
+
+def method_of(request: client_compat_pb2.ClientCompatRequest) -> MethodInfo[Any, Any]:
+    """The unary method that a request names."""
+    if request.stream_type != config_pb2.STREAM_TYPE_UNARY:
+        raise ValueError(f"{config_pb2.StreamType.Name(request.stream_type)}: this client makes unary calls")
+    described = service_pb2.DESCRIPTOR.services_by_name["ConformanceService"].methods_by_name[request.method]
+    safe = described.GetOptions().idempotency_level == 1
+    return MethodInfo(
+        name=request.method,
+        service_name=request.service,
+        input=getattr(service_pb2, described.input_type.name),
+        output=getattr(service_pb2, described.output_type.name),
+        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS if safe else IdempotencyLevel.UNKNOWN,
+        stream_type=StreamType.UNARY,
+    )
+
+
+def client_options(request: client_compat_pb2.ClientCompatRequest) -> dict[str, Any]:
+    """What both kinds of client are made with."""
+    if request.compression not in (config_pb2.COMPRESSION_IDENTITY, config_pb2.COMPRESSION_GZIP):
+        raise ValueError(f"{config_pb2.Compression.Name(request.compression)} is not a compression of this client")
+    gzip = GzipCompression() if request.compression == config_pb2.COMPRESSION_GZIP else None
+    return {
+        "address": f"{'https' if request.server_tls_cert else 'http'}://{request.host}:{request.port}",
+        "protocol": PROTOCOLS[request.protocol],
+        "codec": CODECS[request.codec](),
+        "accept_compression": () if gzip is None else (gzip,),
+        "send_compression": gzip,
+        "read_max_bytes": request.message_receive_limit or None,
+    }
+
+
+@cache
+def transport(make: Callable[..., Any], version: int, authority: bytes, certificate: bytes, key: bytes) -> Any:
+    """A transport for all calls to servers that are trusted, and shown a certificate, in the same way."""
+    return make(
+        http_version=VERSIONS[version],
+        tls_ca_cert=authority or None,
+        tls_cert=certificate or None,
+        tls_key=key or None,
+    )
+
+
+def transport_of(make: Callable[..., Any], request: client_compat_pb2.ClientCompatRequest) -> Any:
+    """The transport for a request."""
+    creds = request.client_tls_creds
+    return transport(make, request.http_version, request.server_tls_cert, creds.cert, creds.key)
+
+
+def call_arguments(request: client_compat_pb2.ClientCompatRequest, method: MethodInfo[Any, Any]) -> dict[str, Any]:
+    """What a call is made with."""
+    if len(request.request_messages) != 1:
+        raise ValueError(f"a unary call with {len(request.request_messages)} messages")
+    message = method.input()
+    if not request.request_messages[0].Unpack(message):
+        raise ValueError(f"the message is no {method.input.__name__}")
+    headers = Headers((header.name, value) for header in request.request_headers for value in header.value)
+    timeout = request.timeout_ms if request.HasField("timeout_ms") else None
+    use_get = request.use_get_http_method
+    return {"request": message, "method": method, "headers": headers, "timeout_ms": timeout, "use_get": use_get}
+
+
+def to_headers(target: Any, headers: Headers) -> None:
+    """Metadata as the suite's messages."""
+    for name in headers:
+        target.add(name=name, value=headers.getall(name))
+
+
+def describe(target: service_pb2.Error, error: ConnectError) -> None:
+    """An error as the suite's message."""
+    target.code = CODES[error.code]
+    target.message = error.message
+    for detail in error.details:
+        target.details.append(AnyMessage(type_url=f"type.googleapis.com/{detail.type_name}", value=detail.message_bytes))
+
+
+def outcome(
+    result: client_compat_pb2.ClientResponseResult, metadata: ResponseMetadata, response: Any, error: ConnectError | None
+) -> None:
+    """What came of a call."""
+    to_headers(result.response_headers, metadata.headers)
+    to_headers(result.response_trailers, metadata.trailers)
+    if error is not None:
+        describe(result.error, error)
+    elif response.DESCRIPTOR.fields_by_name.get("payload") is not None:
+        result.payloads.append(response.payload)
+
+
+async def call_async(request: client_compat_pb2.ClientCompatRequest, result: client_compat_pb2.ClientResponseResult) -> None:
+    """Make a call by the async client."""
+    method = method_of(request)
+    arguments = call_arguments(request, method)
+    response, error = None, None
+    async with ConnectClient(**client_options(request), http_client=transport_of(PyqwestTransport, request)) as client:
+        with ResponseMetadata() as metadata:
+            await asyncio.sleep(request.request_delay_ms / 1000)
+            task = asyncio.ensure_future(client.execute_unary(**arguments))
+            if request.HasField("cancel"):
+                asyncio.get_running_loop().call_later(request.cancel.after_close_send_ms / 1000, task.cancel)
+            try:
+                response = await task
+            except ConnectError as e:
+                error = e
+            except asyncio.CancelledError:
+                error = ConnectError(Code.CANCELED, "canceled")
+    outcome(result, metadata, response, error)
+
+
+def call_sync(request: client_compat_pb2.ClientCompatRequest, result: client_compat_pb2.ClientResponseResult) -> None:
+    """Make a call by the sync client."""
+    method = method_of(request)
+    arguments = call_arguments(request, method)
+    response, error = None, None
+    with (
+        ConnectClientSync(**client_options(request), http_client=transport_of(PyqwestTransportSync, request)) as client,
+        ResponseMetadata() as metadata,
+    ):
+        if request.HasField("cancel"):
+            raise ValueError("a thread's call cannot be canceled")
+        threading.Event().wait(request.request_delay_ms / 1000)
+        try:
+            response = client.execute_unary(**arguments)
+        except ConnectError as e:
+            error = e
+    outcome(result, metadata, response, error)
+
+
+def requests() -> Iterable[client_compat_pb2.ClientCompatRequest]:
+    """What the runner asks for, until it closes its end."""
+    stream = sys.stdin.buffer
+    while size := stream.read(4):
+        yield client_compat_pb2.ClientCompatRequest.FromString(stream.read(struct.unpack(">I", size)[0]))
+
+
+_output = threading.Lock()
+
+
+def answer(response: client_compat_pb2.ClientCompatResponse) -> None:
+    """Give the runner a response."""
+    data = response.SerializeToString()
+    with _output:
+        sys.stdout.buffer.write(struct.pack(">I", len(data)) + data)
+        sys.stdout.buffer.flush()
+
+
+def failed(response: client_compat_pb2.ClientCompatResponse) -> None:
+    """Say that a call could not be made as asked: the exception that is being handled."""
+    response.ClearField("response")
+    response.error.message = traceback.format_exc()
+
+
+async def run_async() -> None:
+    loop = asyncio.get_running_loop()
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(request: client_compat_pb2.ClientCompatRequest) -> None:
+        response = client_compat_pb2.ClientCompatResponse(test_name=request.test_name)
+        response.response.SetInParent()
+        try:
+            await call_async(request, response.response)
+        except Exception:
+            failed(response)
+        finally:
+            places.release()
+        answer(response)
+
+    incoming = iter(requests())
+    async with asyncio.TaskGroup() as tasks:
+        while (request := await loop.run_in_executor(None, next, incoming, None)) is not None:
+            await places.acquire()
+            tasks.create_task(one(request))
+
+
+def run_sync() -> None:
+    def one(request: client_compat_pb2.ClientCompatRequest) -> None:
+        response = client_compat_pb2.ClientCompatResponse(test_name=request.test_name)
+        response.response.SetInParent()
+        try:
+            call_sync(request, response.response)
+        except Exception:
+            failed(response)
+        answer(response)
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        for request in requests():
+            threads.submit(one, request)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--mode", choices=("async", "sync"), required=True)
+    if parser.parse_args().mode == "async":
+        asyncio.run(run_async())
+    else:
+        run_sync()
+
+
+if __name__ == "__main__":
+    main()
