@@ -87,8 +87,9 @@ func (r *jsonReader) error(fallback Code, into *Error) bool {
 			into.Code, hasCode = fallback, false
 			if ok = r.null(); !ok {
 				hasCode = true
-				if r.buf, ok = r.text(r.buf[:0]); ok {
-					if code, known := CodeByName(r.buf); known {
+				var name []byte
+				if name, ok = r.word(); ok {
+					if code, known := CodeByName(name); known {
 						into.Code = code
 					}
 				}

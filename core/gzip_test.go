@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -263,8 +264,10 @@ func checkInflate(t *testing.T, b []byte, limit int) {
 	std, stdErr := io.ReadAll(io.LimitReader(flate.NewReader(in), int64(limit)+1))
 	switch {
 	case len(std) > limit:
-		if err != ErrTooLarge {
-			t.Fatalf("over the limit, but %v", err)
+		// A block without a code for its end is malformed from the start here, and
+		// only at its end there.
+		if err == nil {
+			t.Fatalf("over the limit, but taken: %d bytes", len(out)-6)
 		}
 	case stdErr != nil:
 		// At a fault both must stop; which of the two faults was first is open.
@@ -330,5 +333,82 @@ func TestCodesOfManyFrequencies(t *testing.T) {
 		if used > 1 && room != 1 {
 			t.Errorf("%s: the code fills %v", c.what, room)
 		}
+	}
+}
+
+func TestInflateAgreesOnDamagedInput(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 6))
+	var streams [][]byte
+	for name, src := range samples() {
+		src = src[:min(len(src), 1+rnd.IntN(4000))]
+		for _, level := range []int{-2, 1, 6} {
+			streams = append(streams, stdGzip(src, level)[gzipHeadSize:])
+		}
+		if name == "deep" {
+			var z deflater
+			streams = append(streams, z.deflate(nil, src))
+		}
+	}
+	for range damages {
+		b := bytes.Clone(streams[rnd.IntN(len(streams))])
+		// Damage near the front hits the codes, which is where the rules are.
+		for range rnd.IntN(4) {
+			i := rnd.IntN(min(len(b), 1+rnd.IntN(200)))
+			switch rnd.IntN(4) {
+			case 0:
+				b[i] ^= 1 << rnd.IntN(8)
+			case 1:
+				b[i] = byte(rnd.Uint32())
+			case 2:
+				b = append(b[:i], b[i+1:]...)
+			default:
+				b = slices.Insert(b, i, byte(rnd.Uint32()))
+			}
+			if len(b) == 0 {
+				break
+			}
+		}
+		checkInflate(t, b[:len(b)-min(len(b), rnd.IntN(20)*rnd.IntN(2))], rnd.IntN(9000))
+	}
+}
+
+// damages is how often the test above tries: a second's worth.
+const damages = 3000
+
+func TestGzipOfEverySmallSize(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(7, 8))
+	var z Gzip
+	for size := range 600 {
+		for _, letters := range []int{1, 2, 5, 256} {
+			src := make([]byte, size)
+			for i := range src {
+				src[i] = byte(rnd.IntN(letters))
+			}
+			packed := z.Compress(nil, src)
+			if got, err := stdGunzip(packed); err != nil || !bytes.Equal(got, src) {
+				t.Fatalf("%d of %d letters: the standard library says %v", size, letters, err)
+			}
+			if got, err := z.Decompress(nil, packed, size); err != nil || !bytes.Equal(got, src) {
+				t.Fatalf("%d of %d letters: %v", size, letters, err)
+			}
+			if len(packed) > size+gzipHeadSize+gzipTailSize+5+1 {
+				t.Fatalf("%d of %d letters: %d bytes", size, letters, len(packed))
+			}
+		}
+	}
+}
+
+func TestCompressorNumbersItsPlacesAnew(t *testing.T) {
+	var z Gzip
+	src := samples()["text"][:5000]
+	want := z.Compress(nil, src)
+	z.out.base = 1<<31 - 100
+	for range 3 {
+		if got := z.Compress(nil, src); !bytes.Equal(got, want) {
+			t.Fatal("compressed differently")
+		}
+	}
+	if z.out.base > 1<<30 {
+		t.Error("the numbers were not begun anew")
 	}
 }

@@ -22,7 +22,7 @@ type jsonReader struct {
 	b     []byte
 	i     int
 	depth int
-	buf   []byte // a key that had escapes
+	buf   []byte // a word that had escapes
 }
 
 // peek skips white space and returns the next byte, 0 at the end.
@@ -72,19 +72,24 @@ func (r *jsonReader) next(closing byte) (more, ok bool) {
 	return false, false
 }
 
-// key consumes a member's key and the colon. The key is a view of the input or,
-// if it had escapes, of a buffer that the next key overwrites.
+// key consumes a member's key and the colon. What word says of its result holds.
 func (r *jsonReader) key() (key []byte, ok bool) {
-	raw, plain, ok := r.raw()
-	if !ok || r.peek() != ':' {
+	if key, ok = r.word(); !ok || r.peek() != ':' {
 		return nil, false
 	}
 	r.i++
-	if plain {
-		return raw, true
+	return key, true
+}
+
+// word consumes a string that is looked at once: a view of the input or, if it
+// had escapes, of a buffer that the next word or key overwrites.
+func (r *jsonReader) word() (word []byte, ok bool) {
+	raw, plain, ok := r.raw()
+	if ok && !plain {
+		r.buf = appendUnescaped(r.buf[:0], raw)
+		return r.buf, true
 	}
-	r.buf = appendUnescaped(r.buf[:0], raw)
-	return r.buf, true
+	return raw, ok
 }
 
 // text consumes a string and appends it to dst. If what stands there is no
