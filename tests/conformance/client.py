@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,7 @@ import setup
 setup.ensure()
 
 import pyqwest  # noqa: E402
-from connectrpc.conformance.v1 import client_compat_pb2, config_pb2, service_pb2  # noqa: E402
-from google.protobuf.any_pb2 import Any as AnyMessage  # noqa: E402
-
-from connectcore.client import ConnectClient, ConnectClientSync, ResponseMetadata  # noqa: E402
+from connectcore.client import Cancellation, ConnectClient, ConnectClientSync, ResponseMetadata  # noqa: E402
 from connectcore.code import Code  # noqa: E402
 from connectcore.codec import proto_binary_codec, proto_json_codec  # noqa: E402
 from connectcore.compression import GzipCompression  # noqa: E402
@@ -33,6 +31,8 @@ from connectcore.method import IdempotencyLevel, MethodInfo, StreamType  # noqa:
 from connectcore.protocol import ProtocolType  # noqa: E402
 from connectcore.request import Headers  # noqa: E402
 from connectcore.transport import PyqwestTransport, PyqwestTransportSync  # noqa: E402
+from connectrpc.conformance.v1 import client_compat_pb2, config_pb2, service_pb2  # type: ignore[import-not-found]  # noqa: E402
+from google.protobuf.any_pb2 import Any as AnyMessage  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -168,10 +168,11 @@ def call_sync(request: client_compat_pb2.ClientCompatRequest, result: client_com
     with (
         ConnectClientSync(**client_options(request), http_client=transport_of(PyqwestTransportSync, request)) as client,
         ResponseMetadata() as metadata,
+        Cancellation() if request.HasField("cancel") else nullcontext() as cancellation,
     ):
-        if request.HasField("cancel"):
-            raise ValueError("a thread's call cannot be canceled")
         threading.Event().wait(request.request_delay_ms / 1000)
+        if cancellation is not None:
+            threading.Timer(request.cancel.after_close_send_ms / 1000, cancellation.cancel).start()
         try:
             response = client.execute_unary(**arguments)
         except ConnectError as e:

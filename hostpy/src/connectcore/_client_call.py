@@ -76,6 +76,7 @@ class ClientCall:
         "_payload",
         "_payload_coding",
         "_response",
+        "cause",
         "finished",
         "http_status",
     )
@@ -97,6 +98,7 @@ class ClientCall:
         self._payload_coding = 0
         self._limit = 0
         self._end: _records.EndOfCall | None = None
+        self.cause: BaseException | None = None
         self.finished = False
         self.http_status: int | None = None
 
@@ -248,8 +250,12 @@ class ClientCall:
         """The transport failed."""
         if self.finished:
             return
+        self.cause = error
         if error.reason is Gone.TIMEOUT:
             self._run(_records.deadline(self._handle))
+            return
+        if error.reason is Gone.CANCELED:
+            self._run(_records.cancel(self._handle))
             return
         text = error.text.encode("utf-8", "replace")
         if error.reason is Gone.MALFORMED:
@@ -297,7 +303,7 @@ class ClientCall:
         if end is None:
             raise self._broken("the call has no outcome")
         if end.code:
-            raise self._error(end)
+            raise self._error(end) from self.cause
         payload = self._payload
         if payload is None:
             raise self._broken("the call succeeded without a message")

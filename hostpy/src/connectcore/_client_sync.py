@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ._client_base import GET, POST, ClientBase, check_get, report, seconds_left
 from ._client_call import ClientCall
+from ._client_cancellation import current_cancellation
 from ._interceptors import check_sync, wrap_sync
 from ._response_metadata import current_response
-from ._transport import TransportError, TransportSync, gone_of
+from ._transport import Gone, TransportError, TransportSync, gone_of
 from .code import Code
 from .errors import ConnectError
 from .method import StreamType
@@ -206,6 +207,7 @@ class ConnectClientSync(ClientBase):
             deadline = None if limit is None else monotonic() + limit
             request = call.begin(message, headers, limit, deadline, get)
             if request is not None:
+                request.cancellation = current_cancellation()
                 self._exchange(call, request)
             return call.result()
         except (KeyboardInterrupt, SystemExit):
@@ -220,6 +222,8 @@ class ConnectClientSync(ClientBase):
         """Send the request and bring what comes to the call, until it wants no more."""
         response: ResponseSync | None = None
         try:
+            if request.cancellation is not None and request.cancellation.canceled:
+                raise TransportError(Gone.CANCELED)
             transport = self._transport or _shared()
             response = transport.open_sync(request)
             call.head(response.status, response.fields, response.length)
@@ -229,8 +233,11 @@ class ConnectClientSync(ClientBase):
                     call.ended(response.trailers)
                     break
                 call.content(data)
+                # A transport that always has data at hand never waits, and so never times out.
                 if request.deadline is not None and monotonic() >= request.deadline:
-                    call.deadline()  # a transport that always has data at hand never waits, and so never times out
+                    call.deadline()
+                if request.cancellation is not None and request.cancellation.canceled:
+                    call.cancel()
         except (TransportError, OSError) as error:
             call.gone(gone_of(error))
         except ConnectError:

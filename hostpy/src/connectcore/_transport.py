@@ -12,7 +12,8 @@ otherwise. What goes wrong is an exception: `TransportError`, or an `OSError` as
 `TimeoutError` for a time limit of the transport's own). The client turns it into an RPC error.
 
 Deadlines and cancellation: an async `open` or `read` is canceled by its task; it then aborts the exchange. Nothing cancels a
-thread, so the sync form has `Request.deadline`, and `open` and `read` raise `TimeoutError` once it has passed.
+thread, so the sync form has `Request.deadline`, and `open_sync` and `read` raise `TimeoutError` once it has passed. Those that
+can be interrupted also look at `Request.cancellation`; for the others, the client looks between their pieces.
 
 A transport serves any number of calls at the same time, on any event loop or thread that its own documentation allows. It
 belongs to whoever made it; a client never closes one.
@@ -25,6 +26,8 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
+
+    from ._client_cancellation import Cancellation
 
 __all__ = [
     "Fields",
@@ -59,6 +62,9 @@ class Gone(enum.Enum):
 
     TIMEOUT = 5
     """A time limit of the transport passed, or `Request.deadline`."""
+
+    CANCELED = 6
+    """`Request.cancellation` was canceled."""
 
 
 class TransportError(Exception):
@@ -97,10 +103,11 @@ class Request:
         target: path and query, ready for the wire; it starts with a slash.
         content: the whole content, or an iterator of its chunks (an async one for an async transport); empty for none.
         deadline: when to give up, on the clock of `time.monotonic`; None for never. Async transports need not look at it.
+        cancellation: what may cancel a sync call; None for nothing.
 
     """
 
-    __slots__ = ("_fields", "content", "deadline", "method", "origin", "target")
+    __slots__ = ("_fields", "cancellation", "content", "deadline", "method", "origin", "target")
 
     content: bytes | AsyncIterator[bytes] | Iterator[bytes]
 
@@ -120,6 +127,7 @@ class Request:
         self._fields = fields
         self.content = content
         self.deadline = deadline
+        self.cancellation: Cancellation | None = None
 
     @property
     def fields(self) -> list[tuple[bytes, bytes]]:

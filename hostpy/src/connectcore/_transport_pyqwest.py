@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import pyqwest
 
-    from ._transport import Fields, Request
+    from ._transport import Fields, Request, ResponseSync
 
 __all__ = ["PyqwestTransport", "PyqwestTransportSync", "default_transport", "default_transport_sync"]
 
@@ -185,16 +185,25 @@ class PyqwestTransportSync(_Base):
 
         self._headers = pyqwest.Headers
         self._http1 = pyqwest.HTTPVersion.HTTP1
+        self._options: dict[str, Any] | None = None
+        self._cancelable: PyqwestTransport | None = None
         if client is None:
             options = _options(http_version, tls_ca_cert, tls_cert, tls_key)
+            self._options = {"http_version": http_version, "tls_ca_cert": tls_ca_cert, "tls_cert": tls_cert, "tls_key": tls_key}
             client = pyqwest.SyncClient(pyqwest.SyncHTTPTransport(**options))
         elif any(option is not None for option in (http_version, tls_ca_cert, tls_cert, tls_key)):
             raise ValueError("a pyqwest client brings its own options: give them to it")
         self._stream: Any = client.stream
 
-    def open_sync(self, request: Request) -> _ResponseSync:
+    def open_sync(self, request: Request) -> ResponseSync:
         """Send a request and wait for the head of its response. Raises TransportError."""
         _check_process()
+        if request.cancellation is not None and self._options is not None:
+            from ._transport_pyqwest_cancel import open_cancelable
+
+            if self._cancelable is None:
+                self._cancelable = PyqwestTransport(**self._options)
+            return open_cancelable(self._cancelable, request, request.cancellation)
         timeout = None
         if request.deadline is not None:
             timeout = request.deadline - monotonic()

@@ -11,7 +11,8 @@ What sends the requests is in `connectcore.transport`.
 from __future__ import annotations
 
 from ._client_async import ConnectClient
+from ._client_cancellation import Cancellation
 from ._client_sync import ConnectClientSync
 from ._response_metadata import ResponseMetadata
 
-__all__ = ["ConnectClient", "ConnectClientSync", "ResponseMetadata"]
+__all__ = ["Cancellation", "ConnectClient", "ConnectClientSync", "ResponseMetadata"]

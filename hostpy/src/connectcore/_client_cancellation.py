@@ -1,0 +1,80 @@
+"""Canceling a synchronous call from another thread. (An async call is canceled with its task.)"""
+
+from __future__ import annotations
+
+import threading
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import Token
+    from types import TracebackType
+
+__all__ = ["Cancellation", "current_cancellation"]
+
+_current: ContextVar[Cancellation | None] = ContextVar("connectcore_cancellation", default=None)
+
+
+class Cancellation:
+    """Lets other threads cancel the synchronous calls that are made inside its `with` block.
+
+        with Cancellation() as cancellation:
+            on_shutdown(cancellation.cancel)
+            reply = client.greet(request)
+
+    A canceled call raises a `ConnectError` with `CANCELED`, and its HTTP request is aborted. A call that starts after the
+    cancellation fails at once. How soon a call ends that waits for its server is up to the transport: `PyqwestTransportSync`
+    ends it at once, but where it has a `pyqwest` client of the user's own, only when the server next says something.
+    """
+
+    __slots__ = ("_canceled", "_lock", "_token", "_watchers")
+
+    def __init__(self) -> None:
+        self._canceled = False
+        self._lock = threading.Lock()
+        self._token: Token[Cancellation | None] | None = None
+        self._watchers: list[Callable[[], object]] = []
+
+    def __enter__(self) -> Self:
+        self._token = _current.set(self)
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _value: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        token, self._token = self._token, None
+        if token is not None:
+            _current.reset(token)
+
+    @property
+    def canceled(self) -> bool:
+        """Whether `cancel` has been called."""
+        return self._canceled
+
+    def cancel(self) -> None:
+        """Cancel what is under way and what follows. May be called from any thread, several times."""
+        with self._lock:
+            self._canceled = True
+            watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            watcher()
+
+    def watch(self, watcher: Callable[[], object]) -> None:
+        """Have a function called on cancellation, in the thread that cancels; at once if that has been."""
+        with self._lock:
+            if not self._canceled:
+                self._watchers.append(watcher)
+                return
+        watcher()
+
+    def unwatch(self, watcher: Callable[[], object]) -> None:
+        """Do not have it called any more."""
+        with self._lock:
+            if watcher in self._watchers:
+                self._watchers.remove(watcher)
+
+
+def current_cancellation() -> Cancellation | None:
+    """What may cancel the calls of this thread, if anything."""
+    return _current.get()

@@ -1,0 +1,93 @@
+"""Synchronous requests that another thread can abort.
+
+`pyqwest` cannot interrupt a thread that waits in it, but it aborts an async request whose task is canceled. So a call under a
+`Cancellation` is made by the async form on an event loop in a thread of its own, one for the process, made on first use. That
+costs two changes of thread for each wait, which calls without a `Cancellation` do not pay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ._transport import Gone, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from ._client_cancellation import Cancellation
+    from ._transport import Fields, Request, Response, Transport
+
+__all__ = ["open_cancelable"]
+
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    global _loop
+    with _lock:
+        if _loop is None:
+            _loop = asyncio.new_event_loop()
+            threading.Thread(target=_loop.run_forever, name="connectcore-cancelable", daemon=True).start()
+        return _loop
+
+
+def open_cancelable(transport: Transport, request: Request, cancellation: Cancellation) -> CancelableResponse:
+    """Send a request by an async transport and wait for the head of its response. Raises TransportError."""
+    response = _wait(transport.open(request), request.deadline, cancellation)
+    return CancelableResponse(response, request.deadline, cancellation)
+
+
+class CancelableResponse:
+    """A response of the async transport, read from another thread."""
+
+    __slots__ = ("_cancellation", "_deadline", "_response", "fields", "length", "status")
+
+    def __init__(self, response: Response, deadline: float | None, cancellation: Cancellation) -> None:
+        self._response = response
+        self._deadline = deadline
+        self._cancellation = cancellation
+        self.status = response.status
+        self.fields: Fields = response.fields
+        self.length = response.length
+
+    @property
+    def trailers(self) -> Fields:
+        return self._response.trailers
+
+    def read(self) -> bytes:
+        return _wait(self._response.read(), self._deadline, self._cancellation)
+
+    def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._response.close(), _running_loop())
+
+
+def _wait(work: Coroutine[Any, Any, T], deadline: float | None, cancellation: Cancellation) -> T:
+    future = asyncio.run_coroutine_threadsafe(work, _running_loop())
+    cancellation.watch(future.cancel)
+    try:
+        return future.result(None if deadline is None else max(deadline - monotonic(), 0))
+    except concurrent.futures.CancelledError:
+        raise TransportError(Gone.CANCELED) from None
+    except TimeoutError:
+        raise TransportError(Gone.TIMEOUT) from None
+    finally:
+        future.cancel()  # nothing, where it is done
+        cancellation.unwatch(future.cancel)
+
+
+def _after_fork_in_child() -> None:
+    global _lock, _loop
+    _lock = threading.Lock()
+    _loop = None  # its thread stayed behind
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
