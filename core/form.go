@@ -157,8 +157,10 @@ func (grpc) open(c *Call) {
 }
 
 func (grpc) end(c *Call, e *Error, fields Fields, binary Pairs) {
-	if e != nil && !c.headSent {
-		// "Trailers-Only": the status stands in the one and only section.
+	if e != nil && !c.headSent && c.lead.Len() == 0 {
+		// "Trailers-Only": the status stands in the one and only section. Where
+		// the handler gave leading metadata there are two: clients take that
+		// one section for trailers.
 		c.head.Reset()
 		grpc{}.open(c)
 		c.addStatus(&c.head, e)
