@@ -35,9 +35,7 @@ def generate() -> None:
     """Run protoc. Raises CalledProcessError."""
     import grpc_tools
 
-    found = subprocess.run(
-        ["go", "mod", "download", "-json", MODULE], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
-    )
+    found = subprocess.run(["go", "mod", "download", "-json", MODULE], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     protos = Path(json.loads(found.stdout)["Dir"]) / "proto"
     well_known = Path(grpc_tools.__file__).parent / "_proto"
     subprocess.run(
