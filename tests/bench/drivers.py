@@ -58,6 +58,12 @@ class AsgiDriver:
             task.exception()  # refused: said, and read
         return task
 
+    def close(self) -> None:
+        """Stops the lifespan as a server's end would."""
+        self.lifespan.cancel()
+        self.loop.run_until_complete(asyncio.wait([self.lifespan]))
+        self.loop.close()
+
     def scope(self) -> dict[str, Any]:
         return {
             "type": "http",
@@ -183,6 +189,9 @@ class WsgiDriver:
         for _ in range(calls):
             call(start_response)
         return time.process_time_ns() - start
+
+    def close(self) -> None:
+        """A WSGI application knows no end."""
 
 
 def driver(app: Any, case: Case) -> AsgiDriver | WsgiDriver:

@@ -21,7 +21,9 @@ from drivers import driver  # noqa: E402
 
 harness = time.process_time()
 case = CASES["unary52" if interface == "asgi" else "wsgi52"]
-driver(application(contender, case), case).check()
+player = driver(application(contender, case), case)
+player.check()
 called = time.process_time()
 resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print((imported - start) * 1e3, (called - harness) * 1e3, resident)
+player.close()

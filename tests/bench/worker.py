@@ -19,6 +19,7 @@ WARM_UP_NS = 100_000_000
 def main() -> None:
     contender, name = sys.argv[1:]
     case = CASES[name]
+    player = None
     try:
         player = driver(application(contender, case), case)
         player.check()
@@ -29,12 +30,15 @@ def main() -> None:
         player.check()
     except Exception as error:  # any failure is the contender's answer
         print(f"cannot: {type(error).__name__}: {error}".replace("\n", " ")[:300], flush=True)
+        if player:
+            player.close()
         return
     gc.collect()
     gc.freeze()
     print("ready", flush=True)
     for line in sys.stdin:
         print(player.run(int(line)), flush=True)
+    player.close()
 
 
 main()
