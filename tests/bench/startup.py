@@ -8,6 +8,7 @@ Warm figures are CPU milliseconds; the cold one is the wall clock of the whole p
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
 import subprocess
 import tempfile
@@ -19,19 +20,25 @@ WANTED_WARM_MS = 150
 WANTED_COLD_MS = 2000
 
 
-def first_call(contender: str, interface: str, cache: str = "") -> tuple[list[float], float]:
-    """What the process printed, and its wall clock in milliseconds."""
+def first_call(contender: str, interface: str, cache: str = "") -> tuple[list[float], float, float]:
+    """What the process printed, then its wall clock and CPU, all in milliseconds."""
     settings = environment(contender)
     if cache:
         settings["CONNECTCORE_CACHE"] = cache
-    start = time.perf_counter()
+    start, spent = time.perf_counter(), children()
     done = subprocess.run(
         [PYTHON[contender], HERE / "firstcall.py", contender, interface], env=settings, capture_output=True, text=True
     )
     wall = (time.perf_counter() - start) * 1e3
     if done.returncode:
         raise RuntimeError((done.stderr.strip() or "no reason given").splitlines()[-1])
-    return [float(value) for value in done.stdout.split()], wall
+    return [float(value) for value in done.stdout.split()], wall, children() - spent
+
+
+def children() -> float:
+    """CPU milliseconds of all processes that were started and have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (usage.ru_utime + usage.ru_stime) * 1e3
 
 
 def warm(interface: str, rounds: int) -> None:
@@ -41,7 +48,7 @@ def warm(interface: str, rounds: int) -> None:
         progress(f"  start-up, {interface}: round {number} of {rounds}")
         for contender in ("ours", "peer"):
             try:
-                (imported, called, resident), _ = first_call(contender, interface)
+                (imported, called, resident), _, _ = first_call(contender, interface)
             except RuntimeError as error:
                 for part in parts:
                     table[part][contender].problem = f"cannot: {error}"
@@ -60,26 +67,31 @@ def warm(interface: str, rounds: int) -> None:
 
 
 def cold(rounds: int) -> None:
-    samples = {"ours": Samples()}
+    table = {"cold, whole process, wall": {"ours": Samples()}, "cold, whole process, CPU": {"ours": Samples()}}
     for number in range(rounds):
         progress(f"  cold start: round {number + 1} of {rounds}")
         with tempfile.TemporaryDirectory() as cache:
             try:
-                samples["ours"].values.append(first_call("ours", "asgi", f"{cache}/connectcore")[1])
+                _, *both = first_call("ours", "asgi", f"{cache}/connectcore")
             except RuntimeError as error:
-                samples["ours"].problem = f"cannot: {error}"
+                for samples in table.values():
+                    samples["ours"].problem = f"cannot: {error}"
+                continue
+        for samples, value in zip(table.values(), both, strict=True):
+            samples["ours"].values.append(value)
     progress("")
-    report("cold, whole process, wall ms", samples, [])
-    if samples["ours"].values:
-        middle = statistics.median(samples["ours"].values)
-        print(f"{'':44}median {middle:.0f} ms of {WANTED_COLD_MS} ms wanted", flush=True)
+    for part, samples in table.items():
+        report(part, samples, [])
+    wall = next(iter(table.values()))["ours"].values
+    if wall:
+        print(f"{'':44}median {statistics.median(wall):.0f} ms of {WANTED_COLD_MS} ms wanted", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
-    heading("CPU ms of a new process")
+    heading("ms of a new process (CPU)")
     warm("asgi", rounds)
     warm("wsgi", rounds)
     cold(min(rounds, 3))
