@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -438,6 +439,21 @@ def plugin(*arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[by
     return subprocess.run(
         [SCRIPTS / "protoc-gen-connectcore", *arguments], input=data, capture_output=True, check=False, timeout=60
     )
+
+
+@pytest.mark.skipif(shutil.which("buf") is None, reason="buf is not installed")
+def test_buf_runs_it_as_well(tmp_path: Path) -> None:
+    protoc = Protoc(tmp_path, {"greet/v1/greet.proto": GREET})
+    (protoc.sources / "buf.yaml").write_text("version: v2\n")
+    template = (
+        f"version: v2\nplugins:\n  - local: {SCRIPTS / 'protoc-gen-connectcore'}\n    out: ../out\n    opt: imports=relative\n"
+    )
+    (protoc.sources / "buf.gen.yaml").write_text(template)
+    done = subprocess.run(["buf", "generate"], cwd=protoc.sources, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    by_buf = protoc.text("greet/v1/greet_connectcore.py")
+    assert protoc.run("imports=relative").returncode == 0
+    assert protoc.text("greet/v1/greet_connectcore.py") == by_buf
 
 
 def test_run_by_a_person() -> None:

@@ -112,14 +112,14 @@ class Headers(MutableMapping[str, str]):
 
     # Several values
 
-    def add(self, name: str, value: str) -> None:
+    def add(self, key: str, value: str) -> None:
         """Append a value; those that are there already stay."""
-        name = name.lower()
-        self._append(name, _checked(name, value))
+        key = key.lower()
+        self._append(key, _checked(key, value))
 
-    def getall(self, name: str) -> Sequence[str]:
+    def getall(self, key: str) -> Sequence[str]:
         """All values of a name, in order; none if it is not there."""
-        return tuple(v if isinstance(v, str) else _text(v) for v in self._all(name.lower()))
+        return tuple(v if isinstance(v, str) else _text(v) for v in self._all(key.lower()))
 
     def allitems(self) -> ItemsView[str, str]:
         """All pairs of name and value: a name with several values occurs that many times."""

@@ -116,7 +116,10 @@ def _imports(file: File) -> Iterable[str]:
     if any(m.client_stream or m.server_stream for m in methods):
         generators += ["AsyncIterator", "Iterator"]
     generators += ["Iterable", *(["Mapping"] if methods else [])]
-    yield f"    from collections.abc import {', '.join(f'{name} as _{name}' for name in sorted(generators))}"
+    yield "    from collections.abc import ("
+    for name in sorted(generators):
+        yield f"        {name} as _{name},"
+    yield "    )"
     yield ""
     yield "    from connectcore.codec import Codec as _Codec"
     yield "    from connectcore.compression import Compression as _Compression"
