@@ -25,7 +25,7 @@ func (c *Call) drainLocked() error {
 	for {
 		c.mu.Lock()
 		if c.s == nil || len(c.s.out.ops) == 0 {
-			flush = flush && (!c.over || c.abandoned)
+			flush = flush && !c.over
 			c.mu.Unlock()
 			break
 		}
