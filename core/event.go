@@ -17,6 +17,7 @@ const (
 	EventStop                              // server: the answer is decided without the handler
 	EventMore                              // show content again, from an offset on
 	EventDone                              // nothing more comes for this call
+	EventPrepared                          // server: how a plain success is answered
 )
 
 // Event is one thing to do or to know, the result of a Call's method. Which of
@@ -51,6 +52,13 @@ type Event struct {
 	Limit  uint32
 	Spans  []uint32
 	Inline bool
+
+	// Prepared: where the application ends the call well, with one message
+	// and no metadata, the response is Status, Fields, a further field whose
+	// name is Length and whose value is the payload's size in decimal, and the
+	// payload as content. The request's message is its content, at most Limit
+	// bytes. Where anything else happens, the call is opened again.
+	Length []byte
 
 	// ResponseHead, RequestHead, Body: the HTTP message ends with this.
 	End bool

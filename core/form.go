@@ -62,6 +62,15 @@ func (connectUnary) trailers() bool   { return false }
 func (connectUnary) leading() section { return unaryResponseField }
 
 func (connectUnary) open(c *Call) {
+	c.openUnary()
+	c.head.Begin(lengthField)
+	c.head.AppendUint(uint64(c.reply.length))
+}
+
+const lengthField = "content-length"
+
+// openUnary adds all of the head's fields but the length.
+func (c *Call) openUnary() {
 	c.addContentType(ProtocolConnect, false)
 	if c.reply.compressed {
 		c.head.AddString("content-encoding", c.outCoding())
@@ -69,9 +78,26 @@ func (connectUnary) open(c *Call) {
 	if c.isGet && len(c.server.codings) > 0 {
 		c.head.AddString("vary", "accept-encoding") // RFC 9110 section 12.5.5: it may be cached
 	}
-	c.head.Begin("content-length")
-	c.head.AppendUint(uint64(c.reply.length))
 }
+
+// preparable says whether all that the core has to say about a plain success
+// is known when the call opens: one payload in, one out, neither looked into.
+func (c *Call) preparable() bool {
+	return c.form == form(connectUnary{}) && !c.isGet && c.coding == 0 && c.sendMax == 0
+}
+
+// prepare says it, and is done. Since opening depends on nothing but the
+// configuration and the head, a host may open the same call again, for all that
+// is not a plain success.
+func (c *Call) prepare() {
+	c.head.Reset()
+	c.openUnary()
+	e := c.emit(EventPrepared)
+	e.Limit, e.Status, e.Fields, e.Length = c.limit, 200, c.head, lengthName
+	c.done()
+}
+
+var lengthName = []byte(lengthField)
 
 func (connectUnary) end(c *Call, e *Error, fields Fields, binary Pairs) {
 	if e == nil {

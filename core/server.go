@@ -12,6 +12,7 @@ type RequestHead struct {
 type Capabilities struct {
 	Trailers bool // send a trailer section
 	Duplex   bool // start the response before the request has ended
+	Prepare  bool // answer a plain success by itself (EventPrepared)
 }
 
 // Open begins a call with a request's head. end says that no content follows.
@@ -115,6 +116,8 @@ func (s *Server) Open(c *Call, h *RequestHead, can Capabilities, end bool) []Eve
 	}
 
 	switch {
+	case can.Prepare && c.preparable():
+		c.prepare()
 	case c.isGet:
 		c.openGet()
 	case end:

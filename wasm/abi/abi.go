@@ -69,6 +69,7 @@ const (
 	EvMore         Kind = 141
 	EvDone         Kind = 142
 	EvFault        Kind = 143
+	EvPrepared     Kind = 144
 )
 
 // Flags, by the record that they stand in.
@@ -80,6 +81,7 @@ const (
 	OpenTrailers uint16 = 1 // response trailers can be sent
 	OpenDuplex   uint16 = 2 // the response can start before the request ends
 	OpenEnd      uint16 = 4 // the request has no content
+	OpenPrepare  uint16 = 8 // say how a plain success is answered, if that is known already
 
 	// OpenClient.
 	OpenGet uint16 = 1 // ask for an HTTP GET, where protocol and procedure allow

@@ -45,7 +45,7 @@ var Schemas = []Schema{
 		{"codec", Bytes}, {"codings", Bytes}, {"native", Bytes},
 		{"prefix", Bytes}, {"user_agent", Bytes}}},
 	{CmdCloseConfig, "close-config", nil, nil},
-	{CmdOpenServer, "open-server", []string{"trailers", "duplex", "end"}, []Column{
+	{CmdOpenServer, "open-server", []string{"trailers", "duplex", "end", "prepare"}, []Column{
 		{"method", Bytes}, {"path", Bytes}, {"query", Bytes}, {"fields", Fields}}},
 	{CmdOpenClient, "open-client", []string{"get"}, []Column{
 		{"stream_type", U32}, {"timeout_us", U64},
@@ -89,6 +89,8 @@ var Schemas = []Schema{
 	{EvMore, "more", nil, []Column{{"offset", U64}, {"want", U32}}},
 	{EvDone, "done", nil, nil},
 	{EvFault, "fault", nil, []Column{{"fault", U32}, {"text", Bytes}}},
+	{EvPrepared, "prepared", nil, []Column{
+		{"limit", U32}, {"status", U32}, {"fields", Fields}, {"length", Bytes}}},
 }
 
 // SchemaOf finds a record's layout, nil where there is none.

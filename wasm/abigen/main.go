@@ -117,7 +117,7 @@ var numbers = []struct {
 	{"NO_TIMEOUT", abi.NoTimeout}, {"COMPRESSED", abi.Compressed},
 	{"SERVER_REQUIRE_VERSION", uint64(abi.ServerRequireVersion)},
 	{"OPEN_TRAILERS", uint64(abi.OpenTrailers)}, {"OPEN_DUPLEX", uint64(abi.OpenDuplex)},
-	{"OPEN_END", uint64(abi.OpenEnd)}, {"OPEN_GET", uint64(abi.OpenGet)},
+	{"OPEN_END", uint64(abi.OpenEnd)}, {"OPEN_PREPARE", uint64(abi.OpenPrepare)}, {"OPEN_GET", uint64(abi.OpenGet)},
 	{"CONTENT_END_FLAG", uint64(abi.ContentEnd)}, {"CONTENT_RESUME", uint64(abi.ContentResume)},
 	{"SEND_INLINE", uint64(abi.SendInline)}, {"END_UNEXPECTED", uint64(abi.EndUnexpected)},
 	{"HEADERS_FLUSH", uint64(abi.HeadersFlush)}, {"CONTENT_INLINE", uint64(abi.ContentInline)},

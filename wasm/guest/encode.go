@@ -82,6 +82,12 @@ func (g *Guest) encodeEvent(handle uint32, e *core.Event) {
 		w.Begin(abi.EvMore, 0, handle)
 		w.U64(e.Offset)
 		w.U32(e.Want)
+	case core.EventPrepared:
+		w.Begin(abi.EvPrepared, 0, handle)
+		w.U32(e.Limit)
+		w.U32(e.Status)
+		w.Counted(e.Fields.Len(), e.Fields.Bytes())
+		w.Bytes(e.Length)
 	case core.EventDone:
 		g.calls.free(handle)
 		g.over = append(g.over, handle)

@@ -145,7 +145,7 @@ func (g *Guest) openServer(r *abi.Record) bool {
 		return true
 	}
 	head := core.RequestHead{Method: method, Path: path, Query: query, Fields: fields}
-	can := core.Capabilities{Trailers: r.Flags&abi.OpenTrailers != 0, Duplex: r.Flags&abi.OpenDuplex != 0}
+	can := core.Capabilities{Trailers: r.Flags&abi.OpenTrailers != 0, Duplex: r.Flags&abi.OpenDuplex != 0, Prepare: r.Flags&abi.OpenPrepare != 0}
 	g.encode(g.last, server.Open(c, &head, can, r.Flags&abi.OpenEnd != 0))
 	return true
 }

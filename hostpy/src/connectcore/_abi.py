@@ -21,6 +21,7 @@ SERVER_REQUIRE_VERSION: Final = 1
 OPEN_TRAILERS: Final = 1
 OPEN_DUPLEX: Final = 2
 OPEN_END: Final = 4
+OPEN_PREPARE: Final = 8
 OPEN_GET: Final = 1
 CONTENT_END_FLAG: Final = 1
 CONTENT_RESUME: Final = 2
@@ -85,6 +86,7 @@ EV_STOP: Final = 140
 EV_MORE: Final = 141
 EV_DONE: Final = 142
 EV_FAULT: Final = 143
+EV_PREPARED: Final = 144
 
 # kind: (name, flag names from the lowest bit, columns as (name, type))
 SCHEMAS: Final[dict[int, tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]]]] = {
@@ -105,7 +107,7 @@ SCHEMAS: Final[dict[int, tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]
     ),
     4: (
         "open-server",
-        ("trailers", "duplex", "end"),
+        ("trailers", "duplex", "end", "prepare"),
         (("method", "bytes"), ("path", "bytes"), ("query", "bytes"), ("fields", "fields")),
     ),
     5: (
@@ -242,5 +244,10 @@ SCHEMAS: Final[dict[int, tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]
         "fault",
         (),
         (("fault", "u32"), ("text", "bytes")),
+    ),
+    144: (
+        "prepared",
+        (),
+        (("limit", "u32"), ("status", "u32"), ("fields", "fields"), ("length", "bytes")),
     ),
 }
