@@ -59,7 +59,7 @@ def play(name: str, run: Run) -> str:
     """What is wrong, or nothing."""
     print(f"\nconformance: {name}", flush=True)
     start = time.monotonic()
-    command = [RUNNER, "--conf", HERE / run.config, "--mode", run.mode, "--", *run.command]
+    command: list[str | Path] = [RUNNER, "--conf", HERE / run.config, "--mode", run.mode, "--", *run.command]
     try:
         done = subprocess.run(
             command,

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TOP = {"core", "wasm", "hostpy", "hostgo", "tests", "go.mod", "go.sum", "Makefile", "README.md"}
 PROTOCOL = re.compile(
-    r"\b(grpc|connect|trailer|proxy)-|\bapplication/|\b(content|accept|transfer)-encoding|\bcontent-type"
+    r"\b(grpc|connect|trailer|proxy)-|\bapplication/|\b(content|accept)-encoding|\bcontent-type"
     r"|\+(proto|json)\b|\bx-(grpc|user-agent)|connectrpc\.com|google\.rpc|type\.googleapis",
     re.IGNORECASE,
 )
