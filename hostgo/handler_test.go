@@ -39,3 +39,13 @@ func TestUnary(t *testing.T) {
 		}
 	}
 }
+
+// echoBytes gives back payloads as they are.
+var echoBytes = Procedure{Path: "/test.v1.Test/EchoBytes", Type: StreamTypeUnary,
+	Serve: func(_ context.Context, call *Call) error {
+		payload, err := call.ReceiveBytes()
+		if err != nil {
+			return err
+		}
+		return call.SendBytes(payload)
+	}}
