@@ -19,9 +19,8 @@ import logging
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from . import _abi, _guest, _pool, _records
+from . import _abi, _client_records, _guest, _pool, _records
 from ._client_config import timeout_microseconds
-from ._codec import resolve_decoder, resolve_encoder
 from ._headers import Headers, headers_from_fields, join_fields, split_fields
 from ._transport import Gone, Request, TransportError
 from .code import Code
@@ -29,7 +28,7 @@ from .errors import ConnectError, ErrorDetail
 from .method import StreamType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from ._client_config import ClientConfig
     from ._transport import Fields
@@ -52,7 +51,7 @@ _STREAM_TYPES: Final = {
 }
 _GONE: Final = {Gone.REFUSED: _abi.GONE_REFUSED, Gone.CLOSED: _abi.GONE_CLOSED, Gone.RESET: _abi.GONE_RESET}
 _HTTP_PROTOCOL_ERROR: Final = 1  # RFC 9113, 7: what an HTTP side calls a peer that does not speak HTTP
-_WORDS: Final = struct.Struct("<I")
+_WORD: Final = struct.Struct("<I")
 
 _log: Final = logging.getLogger("connectcore")
 
@@ -60,47 +59,28 @@ _log: Final = logging.getLogger("connectcore")
 class ClientCall:
     """One call. Not to be used by two threads at a time. Making one raises ModuleError where the module cannot be loaded."""
 
-    __slots__ = (
-        "_announced",
-        "_chunks",
-        "_config",
-        "_end",
-        "_fields",
-        "_handle",
-        "_head",
-        "_inline",
-        "_instance",
-        "_length",
-        "_limit",
-        "_method",
-        "_payload",
-        "_payload_coding",
-        "_response",
-        "cause",
-        "finished",
-        "http_status",
-    )
+    # Values to start with, here because most calls change few of them.
+    _handle = 0
+    _held = False
+    _fields: Fields = ()
+    _length: int | None = None
+    _announced = 0
+    _inline = False
+    _response: _records.Response | None = None
+    _payload: bytes | None = None
+    _payload_coding = 0
+    _limit = 0
+    _end: _records.EndOfCall | None = None
+    cause: BaseException | None = None
+    finished = False
+    http_status: int | None = None
 
     def __init__(self, config: ClientConfig, method: MethodInfo[Any, Any]) -> None:
         self._config = config
-        self._method = method
+        self._plan = config.plan(method)
         # Where the module has to be compiled first, that takes a second or two: before the call's clock starts.
         self._instance = _pool.pool().pick()
-        self._handle = 0
-        self._head = b""
-        self._fields: Fields = ()
-        self._length: int | None = None
-        self._announced = 0
-        self._inline = False
         self._chunks: list[bytes] = []
-        self._response: _records.Response | None = None
-        self._payload: bytes | None = None
-        self._payload_coding = 0
-        self._limit = 0
-        self._end: _records.EndOfCall | None = None
-        self.cause: BaseException | None = None
-        self.finished = False
-        self.http_status: int | None = None
 
     # The request
 
@@ -124,47 +104,42 @@ class ClientCall:
         """
         config = self._config
         try:
-            payload = resolve_encoder(config.codec, self._method.input)(message)
+            payload = self._plan.encode(message)
+            length = len(payload)
+            if config.send_compression is not None:
+                payload = config.send_compression.compress(payload)
+                length = len(payload) | _abi.COMPRESSED
         except Exception as error:
             raise self._verdict(_abi.REJECT_ENCODE, error) from error
-        length = len(payload)
-        if config.send_compression is not None:
-            try:
-                payload = config.send_compression.compress(payload)
-            except Exception as error:
-                raise self._verdict(_abi.REJECT_ENCODE, error) from error
-            length = len(payload) | _abi.COMPRESSED
-        if get:
-            send = _records.send_inline(0, (payload,))
-            if length & _abi.COMPRESSED:
-                # The length stands last but for the payload.
-                at = len(send) - len(payload) - 4
-                send = send[:at] + _WORDS.pack(length) + send[at + 4 :]
+        timeout_us = timeout_microseconds(timeout)
+        if headers or get:
+            events = self._open(_abi.UNARY, headers, timeout_us, get, _message(payload, length, get))
         else:
-            send = _records.send(0, (length,))
-        events = self._open(_abi.UNARY, headers, timeout, get, send + _END)
+            procedure = self._plan.procedure
+            events = self._opened(lambda handle: _client_records.ask(handle, timeout_us, procedure, length))
+        usual = _client_records.read_request(events)
+        if usual is not None:
+            self._handle, method, target, fields = usual
+            return Request(method.decode("ascii"), config.origin, target.decode("ascii"), fields, payload, deadline)
         request: Request | None = None
-        content: bytes = b""
-        for event in events:
-            if type(event) is _records.RequestHead:
+        for event in self._decoded(events):
+            if isinstance(event, _records.RequestHead):
                 self._handle = event.handle
-                target = event.target.decode("ascii")
-                request = Request(event.method.decode("ascii"), config.origin, target, event.fields, b"", deadline)
-            elif type(event) is _records.Body:
-                data = event.data
-                content += payload if event.payloads and not event.prefix and not data else _lay_out(event, payload)
+                target_text = event.target.decode("ascii")
+                request = Request(event.method.decode("ascii"), config.origin, target_text, event.fields, b"", deadline)
+            elif isinstance(event, _records.Body) and request is not None:
+                assert isinstance(request.content, bytes)
+                request.content += _lay_out(event, payload)
             else:
                 self._take(event)
-        if self._end is not None:
-            return None
-        if request is None:
+        if self._end is None and request is None:
             raise self._broken("it gave no request to send")
-        request.content = content
-        return request
+        return request if self._end is None else None
 
     def begin_stream(self, headers: Headers | Mapping[str, str] | None, timeout: float | None) -> ConnectError:
         """Open a call of another stream type, and give the error that it ends with: in this role the core carries none."""
-        for event in self._open(_STREAM_TYPES[self._method.stream_type], headers, timeout, False, b""):
+        stream_type = _STREAM_TYPES[self._plan.method.stream_type]
+        for event in self._decoded(self._open(stream_type, headers, timeout_microseconds(timeout), False, b"")):
             if event.handle and not isinstance(event, _records.Fault):
                 self._handle = event.handle
             self._take(event)
@@ -174,40 +149,35 @@ class ClientCall:
         return self._error(self._end)
 
     def _open(
-        self,
-        stream_type: int,
-        headers: Headers | Mapping[str, str] | None,
-        timeout: float | None,
-        get: bool,
-        rest: bytes,
-    ) -> list[_records.Event]:
-        config = self._config
-        method = self._method
-        count = 0
-        fields = b""
-        binary: Sequence[tuple[bytes, bytes]] = ()
-        if headers:
-            text, binary_text = split_fields(headers if isinstance(headers, Headers) else Headers(headers))
-            count = len(text)
-            fields = join_fields(text)
-            binary = [(name.encode("utf-8", "surrogateescape"), value) for name, value in binary_text]
-        procedure = f"/{method.service_name}/{method.name}".encode()
+        self, stream_type: int, headers: Headers | Mapping[str, str] | None, timeout_us: int, get: bool, rest: bytes
+    ) -> bytes:
+        """Open a call of any kind, with any metadata."""
+        text, pairs = split_fields(headers if isinstance(headers, Headers) else Headers(headers or ()))
+        binary = [(name.encode("utf-8", "surrogateescape"), value) for name, value in pairs]
         flags = _abi.OPEN_GET if get else 0
-        instance = self._instance
+        procedure, fields = self._plan.procedure, join_fields(text)
+
+        def batch(handle: int) -> bytes:
+            opening = _records.open_client(handle, flags, stream_type, timeout_us, procedure, len(text), fields, binary)
+            return opening + rest
+
+        return self._opened(batch)
+
+    def _opened(self, batch: Callable[[int], bytes]) -> bytes:
+        """Step a batch that opens a call, given the configuration's handle."""
+        config, instance = self._config, self._instance
         for _ in range(2):
             try:
                 handle = config.handle_in(instance)
             except _guest.GuestError as error:
                 raise self._failed(error) from error
-            opening = _records.open_client(
-                handle, flags, stream_type, timeout_microseconds(timeout), procedure, count, fields, binary
-            )
-            events = self._step(opening + rest)
-            first = events[0] if events else None
-            if isinstance(first, _records.Fault) and first.fault == _abi.FAULT_HANDLE:
-                config.forget_in(instance)  # closed in the meantime, to make room for another client's
-                continue
-            return events
+            events = self._step(batch(handle))
+            if events[:2] != _FAULT:
+                return events
+            first = self._decoded(events)[0]
+            if not isinstance(first, _records.Fault) or first.fault != _abi.FAULT_HANDLE:
+                return events
+            config.forget_in(instance)  # closed in the meantime, to make room for another client's
         raise self._broken("it does not know its own configuration")
 
     # The response
@@ -217,63 +187,70 @@ class ClientCall:
         self.http_status = status
         self._fields = fields
         self._length = length
-        column = _column(fields)
-        flags = _abi.HTTP_END if length == 0 else 0
-        record = _records.response_head(self._handle, flags, status, len(fields), column)
-        if length and length <= _HELD:
-            self._head = record
-        else:
-            self._run(record)
+        self._held = True
+        if not length or length > _HELD:
+            self._run(self._held_back(_abi.HTTP_END if length == 0 else 0))
 
     def content(self, data: bytes) -> None:
         """Content came."""
         self._chunks.append(data)
-        size = len(data)
-        announced = self._announced = self._announced + size
-        head = self._head
-        if head:
-            if announced < (self._length or 0):
+        announced = self._announced = self._announced + len(data)
+        if not self._held:
+            flags = _abi.CONTENT_END_FLAG if announced == self._length else 0
+            carried = data if len(data) <= _CARRIED or self._inline else b""
+            self._run(_records.content(self._handle, flags, len(data), carried))
+        elif announced == self._length:
+            self._held = False
+            data = self._whole() if announced <= _CARRIED else b""
+            fields, status = self._fields, self.http_status or 0
+            batch = _client_records.answer(self._handle, status, len(fields), _column(fields), announced, data)
+            events = self._step(batch)
+            usual = _client_records.read_success(events)
+            if usual is None:
+                self._follow(self._decoded(events))
                 return
-            self._head = b""
-            data = self._whole()
-            size = announced
-        flags = _abi.CONTENT_END_FLAG if announced == self._length else 0
-        carried = data if size <= _CARRIED or self._inline else b""
-        self._run(head + _records.content(self._handle, flags, size, carried))
+            hidden, offset, length, self._payload_coding, self._limit = usual
+            self._response = _records.Response(self._handle, 0, hidden, [])
+            self._end = _records.EndOfCall(self._handle, 0, b"", [], b"", [])
+            self._keep(offset, length)
+            self.finished = True
 
     def ended(self, trailers: Fields) -> None:
         """The content ended, with this trailer section."""
-        head, self._head = self._head, b""
-        self._run(head + _records.content_end(self._handle, len(trailers), _column(trailers)))
+        if self._length is not None and self._announced < self._length:
+            self.gone(TransportError(Gone.CLOSED, "the content is shorter than its declared length"))
+        else:
+            end = _records.content_end(self._handle, len(trailers), _column(trailers))
+            self._run(self._held_back() + end)
 
     def gone(self, error: TransportError) -> None:
         """The transport failed."""
         if self.finished:
             return
         self.cause = error
-        if error.reason is Gone.TIMEOUT:
-            self._run(_records.deadline(self._handle))
-            return
-        if error.reason is Gone.CANCELED:
-            self._run(_records.cancel(self._handle))
-            return
-        text = error.text.encode("utf-8", "replace")
-        if error.reason is Gone.MALFORMED:
-            self._run(_records.peer_gone(self._handle, _abi.GONE_RESET, _HTTP_PROTOCOL_ERROR, text))
-        else:
-            self._run(_records.peer_gone(self._handle, _GONE[error.reason], error.reset_code, text))
+        handle, text = self._handle, error.text.encode("utf-8", "replace")
+        match error.reason:
+            case Gone.TIMEOUT:
+                record = _records.deadline(handle)
+            case Gone.CANCELED:
+                record = _records.cancel(handle)
+            case Gone.MALFORMED:
+                record = _records.peer_gone(handle, _abi.GONE_RESET, _HTTP_PROTOCOL_ERROR, text)
+            case reason:
+                record = _records.peer_gone(handle, _GONE[reason], error.reset_code, text)
+        self._run(self._held_back() + record)
 
     def deadline(self) -> None:
         """The deadline passed."""
         if not self.finished:
-            self._run(_records.deadline(self._handle))
+            self._run(self._held_back() + _records.deadline(self._handle))
 
     def cancel(self) -> None:
         """The application gave the call up. Never raises: the caller is busy with its own cancellation."""
         if self.finished or not self._handle:
             return
         try:
-            self._run(_records.cancel(self._handle))
+            self._run(self._held_back() + _records.cancel(self._handle))
         except ConnectError as error:
             _log.debug("A call that was being canceled failed: %s", error)
 
@@ -310,7 +287,7 @@ class ClientCall:
         if self._payload_coding:
             payload = self._decompress(payload)
         try:
-            return resolve_decoder(self._config.codec, self._method.output)(payload)
+            return self._plan.decode(payload)
         except Exception as error:
             raise self._verdict(_abi.REJECT_DECODE, error) from error
 
@@ -373,20 +350,29 @@ class ClientCall:
 
     # The module
 
-    def _run(self, batch: bytes) -> None:
-        """Give commands, and show it the content again where it asks."""
-        while batch:
-            asked: _records.More | None = None
-            for event in self._step(batch):
-                if isinstance(event, _records.More):
-                    asked = event
-                else:
-                    self._take(event)
-            batch = b"" if asked is None or self.finished else self._shown(asked)
+    def _held_back(self, flags: int = 0) -> bytes:
+        """The response's head, if the module has not seen it yet."""
+        if not self._held:
+            return b""
+        self._held = False
+        fields = self._fields
+        return _records.response_head(self._handle, flags, self.http_status or 0, len(fields), _column(fields))
 
-    def _shown(self, asked: _records.More) -> bytes:
-        data = self._whole()[asked.offset :]
-        return _records.content(self._handle, _abi.CONTENT_RESUME, len(data), data)
+    def _run(self, batch: bytes) -> None:
+        """Give commands, and do what the events say."""
+        self._follow(self._decoded(self._step(batch)))
+
+    def _follow(self, events: list[_records.Event]) -> None:
+        """Keep what events say, and show the module the content again where it asks."""
+        asked: _records.More | None = None
+        for event in events:
+            if isinstance(event, _records.More):
+                asked = event
+            else:
+                self._take(event)
+        if asked is not None and not self.finished:
+            data = self._whole()[asked.offset :]
+            self._run(_records.content(self._handle, _abi.CONTENT_RESUME, len(data), data))
 
     def _whole(self) -> bytes:
         chunks = self._chunks
@@ -396,43 +382,52 @@ class ClientCall:
 
     def _take(self, event: _records.Event) -> None:
         """Keep what an event says."""
-        kind = type(event)
-        if kind is _records.Done:
-            self.finished = True
-        elif isinstance(event, _records.EndOfCall):
-            self._end = event
-        elif isinstance(event, _records.Messages):
-            start, size = event.spans
-            self._payload_coding = event.coding if size & _abi.COMPRESSED else 0
-            size &= ~_abi.COMPRESSED
-            self._limit = event.limit
-            if event.flags & _abi.MESSAGES_INLINE:
-                self._payload = event.data[start : start + size]
-            else:
-                start += event.base
-                whole = self._whole()
-                self._payload = whole if start == 0 and size == len(whole) else whole[start : start + size]
-        elif isinstance(event, _records.Response):
-            self._response = event
-            self._inline = bool(event.flags & _abi.CONTENT_INLINE)
-        elif isinstance(event, _records.Fault) and self._end is None:
-            # After an end at home, the rest of the batch finds no call; that is no fault of anybody.
-            text = event.text.decode("utf-8", "replace")
-            if event.fault == _abi.FAULT_BUSY:
-                raise ConnectError(Code.RESOURCE_EXHAUSTED, f"too many calls are under way in this process: {text}")
-            raise self._broken(text)
+        match event:
+            case _records.Done():
+                self.finished = True
+            case _records.EndOfCall():
+                self._end = event
+            case _records.Messages():
+                start, length = event.spans
+                self._payload_coding, self._limit = event.coding, event.limit
+                if event.flags & _abi.MESSAGES_INLINE:
+                    self._payload_coding = 0
+                    self._payload = event.data[start : start + length]
+                else:
+                    self._keep(event.base + start, length)
+            case _records.Response():
+                self._response = event
+                self._inline = bool(event.flags & _abi.CONTENT_INLINE)
+            case _records.Fault() if self._end is None:
+                # After an end at home, the rest of the batch finds no call; that is no fault of anybody.
+                text = event.text.decode("utf-8", "replace")
+                if event.fault == _abi.FAULT_BUSY:
+                    raise ConnectError(Code.RESOURCE_EXHAUSTED, f"too many calls are under way in this process: {text}")
+                raise self._broken(text)
+            case _:
+                pass  # nothing that a unary call has to act on
 
-    def _step(self, batch: bytes) -> list[_records.Event]:
-        instance = self._instance
+    def _keep(self, offset: int, length: int) -> None:
+        """Take the message out of the content; the length's top bit says "compressed"."""
+        if not length & _abi.COMPRESSED:
+            self._payload_coding = 0
+        length &= ~_abi.COMPRESSED
+        whole = self._whole() if self._chunks else b""
+        self._payload = whole if length == len(whole) else whole[offset : offset + length]
+
+    def _step(self, batch: bytes) -> bytes:
         try:
-            events = _records.decode(instance.step(batch))
+            return self._instance.step(batch)
         except _guest.GuestError as error:
             raise self._failed(error) from error
-        for event in events:
-            if type(event) is _records.Fault and event.fault == _abi.FAULT_PANIC:
-                instance.failed = True
+
+    def _decoded(self, events: bytes) -> list[_records.Event]:
+        decoded = _records.decode(events)
+        for event in decoded:
+            if isinstance(event, _records.Fault) and event.fault == _abi.FAULT_PANIC:
+                self._instance.failed = True
                 raise self._failed(event.text.decode("utf-8", "replace"))
-        return events
+        return decoded
 
     def _failed(self, why: object) -> ConnectError:
         """The instance is lost, and this call with it."""
@@ -448,6 +443,16 @@ class ClientCall:
 
 
 _END: Final = _records.end(0)
+_FAULT: Final = struct.pack("<H", _abi.EV_FAULT)
+
+
+def _message(payload: bytes, length: int, inline: bool) -> bytes:
+    """The commands that send one message and end. `length` has the bit for "compressed" where it is."""
+    if not inline:
+        return _records.send(0, (length,)) + _END
+    send = _records.send_inline(0, (payload,))
+    at = len(send) - len(payload) - _WORD.size  # the length stands before the payload
+    return send[:at] + _WORD.pack(length) + payload + _END
 
 
 def _lay_out(body: _records.Body, payload: bytes) -> bytes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from . import _abi, _records
-from ._codec import proto_binary_codec
+from ._codec import proto_binary_codec, resolve_decoder, resolve_encoder
 from ._version import __version__
 from .code import Code
 from .compression import GzipCompression
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from ._codec import Codec
     from ._guest import Instance
     from .compression import Compression
+    from .method import MethodInfo
     from .protocol import ProtocolType
 
 __all__ = ["ClientConfig", "timeout_seconds"]
 
 _MOST: Final = (1 << 31) - 1  # a length has 31 bits in the module's interface
 _MOST_PER_INSTANCE: Final = 512
+_MOST_PLANS: Final = 1024  # generated code has one object per method; other code may make one per call
 _SCHEMES: Final = ("http", "https")
 
 
@@ -39,6 +41,18 @@ class _Key(bytes):
 
 
 _lock = threading.Lock()
+
+
+class Plan:
+    """A method, ready to be called: its path, encoder and decoder. It keeps the method, so that its id stays its own."""
+
+    __slots__ = ("decode", "encode", "method", "procedure")
+
+    def __init__(self, method: MethodInfo[Any, Any], codec: Codec[Any, Any]) -> None:
+        self.method = method
+        self.procedure = f"/{method.service_name}/{method.name}".encode()
+        self.encode = resolve_encoder(codec, method.input)
+        self.decode = resolve_decoder(codec, method.output)
 
 
 class ClientConfig:
@@ -58,7 +72,7 @@ class ClientConfig:
 
     """
 
-    __slots__ = ("codec", "codings", "origin", "record", "send_compression", "server_address", "timeout")
+    __slots__ = ("_plans", "codec", "codings", "origin", "record", "send_compression", "server_address", "timeout")
 
     def __init__(
         self,
@@ -88,6 +102,7 @@ class ClientConfig:
         if read_max_bytes is not None and not 0 < read_max_bytes <= _MOST:
             raise ValueError(f"read_max_bytes must be from 1 to {_MOST}, not {read_max_bytes}")
         self.codings = codings
+        self._plans: dict[int, Plan] = {}
         self.send_compression = send_compression
         self.timeout = timeout
         self.record = _Key(
@@ -105,6 +120,15 @@ class ClientConfig:
                 user_agent=f"connectcore-python/{__version__}",
             )
         )
+
+    def plan(self, method: MethodInfo[Any, Any]) -> Plan:
+        """What this client's calls of a method have in common."""
+        plan = self._plans.get(id(method))
+        if plan is None:
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
+            plan = self._plans[id(method)] = Plan(method, self.codec)
+        return plan
 
     def handle_in(self, instance: Instance) -> int:
         """This configuration's handle in an instance.
