@@ -14,7 +14,7 @@ from cases import STREAM, Case
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-GENERATED_SUFFIX = {"ours": "connectcore", "peer": "connect"}
+GENERATED_SUFFIX = {"ours": "connectcore", "ours, google": "connectcore", "peer": "connect"}
 STREAM_END = b"\x02\x00\x00\x00\x02{}"
 PREFIX = 5
 

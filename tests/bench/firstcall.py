@@ -12,7 +12,7 @@ import time
 
 contender, interface = sys.argv[1:]
 start = time.process_time()
-importlib.import_module({"ours": "connectcore.server", "peer": "connectrpc.server"}[contender])
+importlib.import_module("connectrpc.server" if contender == "peer" else "connectcore.server")
 imported = time.process_time()
 
 from cases import CASES  # noqa: E402

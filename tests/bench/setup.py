@@ -30,7 +30,7 @@ def peer() -> None:
     stamp.touch()
 
 
-def generate(contender: str, plugin: str, runtime: str = "") -> None:
+def generate(contender: str, plugin: str, *options: str, messages: str = "py") -> None:
     """protoc with the message runtime's own plugin and the contender's, from its environment."""
     root = GENERATED[contender]
     if (root / ".made").exists() and contender == "peer":
@@ -39,7 +39,7 @@ def generate(contender: str, plugin: str, runtime: str = "") -> None:
     (root / "echo_gen").mkdir(parents=True, exist_ok=True)
     for source, proto, out in ((HERE, "echo.proto", root / "echo_gen"), (EXAMPLES, "greet/v1/greet.proto", root)):
         protoc: list[str | Path] = [PYTHON["peer"], "-m", "grpc_tools.protoc", f"-I{source}"]
-        run(*protoc, f"--py_out={out}", f"--{plugin}_out={out}", *([runtime] if runtime else []), proto, PATH=path)
+        run(*protoc, f"--{messages}_out={out}", f"--{plugin}_out={out}", *options, proto, PATH=path)
     (root / ".made").touch()
 
 
@@ -47,6 +47,7 @@ def main() -> None:
     peer()
     generate("peer", "connectrpc")
     generate("ours", "connectcore", "--connectcore_opt=messages=protobuf-py")
+    generate("ours, google", "connectcore", "--connectcore_opt=imports=relative", messages="python")
 
 
 if __name__ == "__main__":

@@ -19,10 +19,16 @@ ROOT = HERE.parent.parent
 CACHE = ROOT / ".cache"
 PYTHON = {
     "ours": ROOT / ".venv/bin/python",
+    "ours, google": ROOT / ".venv/bin/python",  # the same with Google's message classes
     "peer": CACHE / "peer/bin/python",
     "bare": ROOT / ".venv/bin/python",
 }
-GENERATED = {"ours": CACHE / "bench/ours", "peer": CACHE / "bench/peer", "bare": CACHE / "bench/peer"}
+GENERATED = {
+    "ours": CACHE / "bench/ours",
+    "ours, google": CACHE / "bench/google",
+    "peer": CACHE / "bench/peer",
+    "bare": CACHE / "bench/peer",
+}
 
 
 @dataclass
@@ -121,7 +127,7 @@ def compare(
 def report(title: str, samples: dict[str, Samples], ratios: list[float], target: float | None = None) -> None:
     """A row for each contender; ours says the ratio to the peer and the one that is wanted."""
     for contender, sample in samples.items():
-        line = f"{title:36}{contender:8}{sample.row()}"
+        line = f"{title:36}{contender:14}{sample.row()}"
         if contender == "ours" and ratios:
             line += f"   {statistics.median(ratios):.2f}" + (f" ({target:.1f})" if target else "")
         print(line, flush=True)
@@ -129,4 +135,4 @@ def report(title: str, samples: dict[str, Samples], ratios: list[float], target:
 
 
 def heading(unit: str) -> None:
-    print(f"{unit:36}{'':8}{'min':>9} {'median':>9} {'max':>9}   ratio to peer (wanted)", flush=True)
+    print(f"{unit:36}{'':14}{'min':>9} {'median':>9} {'max':>9}   ratio to peer (wanted)", flush=True)
