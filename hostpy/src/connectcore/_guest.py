@@ -100,7 +100,11 @@ class Instance:
         """Give the instance's memory back. Every later step raises GuestError."""
         with self.lock:
             self.failed = True
+            self._closing()
             self._store.close()
+
+    def _closing(self) -> None:
+        """What a faster kind must forget before its memory goes."""
 
     @property
     def memory_size(self) -> int:
@@ -137,27 +141,22 @@ class FastInstance(Instance):
     Raises AttributeError where the binding lacks what this needs.
     """
 
-    __slots__ = ("_known", "_step")
+    __slots__ = ("_closing", "step")
 
     def __init__(self, loaded: _module.LoadedModule) -> None:
         if not loaded.stable:
             raise AttributeError("memory can move")
         super().__init__(loaded)
-        self._known = self.memory_size
-        self._step = self._prepare()
+        self.step = self._make_step()  # type: ignore[method-assign, assignment]
 
-    def step(self, batch: bytes) -> bytes:
-        """Give the guest a batch of commands and return its events. Raises GuestError."""
-        return self._step(batch)
-
-    def _prepare(self) -> Callable[[bytes], bytes]:
+    def _make_step(self) -> Callable[[bytes], bytes]:
         """The step as a closure: local names cost a third of what attributes do."""
         import wasmtime._ffi as ffi
 
         lock = self.lock
         exported: Any = self._exports[_abi.EXPORT_STEP]
         function = exported._func
-        storage = (ctypes.c_uint64 * 2)()  # arguments and results share it: one value of 16 bytes
+        storage = (ctypes.c_uint32 * 4)()  # arguments and results share it: one value of 16 bytes
         trap = ctypes.c_void_p()
         free, held = _entries(ffi)
         # Without argtypes each of these is passed as it is, which takes half the time.
@@ -168,54 +167,65 @@ class FastInstance(Instance):
         caught = ctypes.c_void_p(ctypes.addressof(trap))
         start_of_memory = ctypes.addressof(self._memory.data_ptr(self._store).contents)
         view = memoryview((ctypes.c_ubyte * _module.MEMORY_CAP).from_address(start_of_memory)).cast("B")
+        room = address = 0
+        known = self.memory_size
+
+        def make_room(size: int) -> None:
+            nonlocal room, address
+            if self.failed:
+                raise GuestError("the instance failed in an earlier step")
+            if size > self._room:
+                self._reserve(size)
+            room, address = self._room, self._address
+
+        def learn(end: int) -> None:
+            nonlocal known
+            known = self.memory_size
+            if end > known:
+                raise lose("events lie outside of its memory")
+
+        def forget() -> None:
+            nonlocal room
+            room = -1  # every later step asks for room, and is told
+
+        def lose(why: str) -> GuestError:
+            forget()
+            return self._fail(why)
 
         def step(batch: bytes, _owners: object = (function, storage, trap)) -> bytes:
             size = len(batch)
             with lock:
-                if size > self._room or self.failed:
-                    self._prepare_step(size)
-                start = self._address
-                view[start : start + size] = batch
+                if size > room:
+                    make_room(size)
+                view[address : address + size] = batch
                 storage[0] = size
                 error = (held if size <= _HOLD_MAX else free)(context, callee, values, one, caught)
                 if error or trap:
-                    raise self._trapped(error, trap)
-                result = storage[0]
-                start = result >> 32
-                end = start + (result & 0xFFFFFFFF)
-                if end > self._known:
-                    self._learn(end)
+                    raise lose(_why(error, trap))
+                start = storage[1]
+                end = start + storage[0]
+                if end > known:
+                    learn(end)
                 return view[start:end].tobytes()
 
+        self._closing = forget  # type: ignore[method-assign]
         return step
-
-    def _prepare_step(self, size: int) -> None:
-        if self.failed:
-            raise GuestError("the instance failed in an earlier step")
-        self._reserve(size)
-
-    def _learn(self, end: int) -> None:
-        self._known = self.memory_size
-        if end > self._known:
-            raise self._fail("events lie outside of its memory")
-
-    def _trapped(self, error: int | None, trap: ctypes.c_void_p) -> GuestError:
-        import wasmtime
-        import wasmtime._ffi as ffi
-
-        try:
-            if error:
-                pointer = ctypes.cast(ctypes.c_void_p(error), ctypes.POINTER(ffi.wasmtime_error_t))
-                return self._fail(_text(wasmtime.WasmtimeError._from_ptr(pointer)))
-            caught = ctypes.cast(trap, ctypes.POINTER(ffi.wasm_trap_t))
-            return self._fail(_text(wasmtime.Trap._from_ptr(caught)))
-        except (AttributeError, TypeError):
-            return self._fail("trap")
 
 
 def new_instance() -> Instance:
     """A fresh instance of the process's module, by the fastest way that the binding offers. Raises ModuleError."""
     loaded = _module.load()
+    try:
+        return _instance_of(loaded)
+    except _module.ModuleError:
+        if not loaded.quick:
+            raise
+    # Most likely there is no room in the address space for what the quick engine reserves.
+    _module.be_careful()
+    return _instance_of(_module.load())
+
+
+def _instance_of(loaded: _module.LoadedModule) -> Instance:
     try:
         return FastInstance(loaded)
     except AttributeError:
@@ -232,6 +242,20 @@ def _entries(ffi: Any) -> tuple[Callable[..., int | None], Callable[..., int | N
     for entry in (free, held):
         entry.argtypes = None  # type: ignore[assignment]
     return free, held
+
+
+def _why(error: int | None, trap: ctypes.c_void_p) -> str:
+    """What an unchecked call failed with."""
+    import wasmtime
+    import wasmtime._ffi as ffi
+
+    try:
+        if error:
+            pointer = ctypes.cast(ctypes.c_void_p(error), ctypes.POINTER(ffi.wasmtime_error_t))
+            return _text(wasmtime.WasmtimeError._from_ptr(pointer))
+        return _text(wasmtime.Trap._from_ptr(ctypes.cast(trap, ctypes.POINTER(ffi.wasm_trap_t))))
+    except (AttributeError, TypeError):
+        return "trap"
 
 
 def _text(error: BaseException) -> str:

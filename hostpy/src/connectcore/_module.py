@@ -3,11 +3,18 @@
 The engine and the compiled module belong to one process and are made on first use. With a warm compile cache
 (`_cache.py`) that takes a few milliseconds; without, a second or two.
 
+There are two kinds of engine. The *quick* one leaves the check of each memory access to the processor: it makes half the
+code in half the time, and that code is a sixth faster. But a trap is then a signal, and the engine must be the first to
+see it. `faulthandler`, enabled or disabled after the engine was made, gets in between, and a trap would be the end of the
+process. So where that happens, and where the address space has no room for what the quick engine reserves (4 GiB for an
+instance), the *careful* engine takes over, whose code checks each access itself.
+
 Together with `_guest.py` this is the only code that touches wasmtime.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import hashlib
 import os
 import platform
@@ -40,18 +47,46 @@ class ModuleError(RuntimeError):
 
 
 class LoadedModule:
-    """A compiled module with its engine. `stable` says that linear memory never moves."""
+    """A compiled module with its engine: of which kind, whether linear memory stays where it is, and where it was found."""
 
-    __slots__ = ("engine", "linker", "module", "stable", "where")
+    __slots__ = ("engine", "linker", "module", "quick", "stable", "where")
 
-    def __init__(
-        self, engine: wasmtime.Engine, module: wasmtime.Module, linker: wasmtime.Linker, stable: bool, where: str
-    ) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, module: wasmtime.Module, where: str) -> None:
+        import wasmtime
+
+        self.engine = engine.engine
+        self.quick = engine.quick
+        self.stable = engine.stable
         self.module = module
-        self.linker = linker
-        self.stable = stable
         self.where = where
+        self.linker = wasmtime.Linker(self.engine)
+        self.linker.define_wasi()
+
+
+class Engine:
+    """wasmtime's engine with the settings that this package wants."""
+
+    __slots__ = ("engine", "quick", "stable")
+
+    def __init__(self, quick: bool) -> None:
+        import wasmtime
+
+        config = wasmtime.Config()
+        config.wasm_threads = False  # the module does not use them
+        if _compiled_before_fork:
+            config.parallel_compilation = False  # the compiler's threads did not survive the fork
+        self.quick = quick
+        self.stable = True
+        try:
+            # All of an instance's memory is reserved at once, so its address holds for the instance's life.
+            config.memory_may_move = False
+            if not quick:
+                config.signals_based_traps = False
+                config.memory_reservation = MEMORY_CAP
+                config.memory_guard_size = 0
+        except AttributeError:  # an older binding
+            self.stable = False
+        self.engine = wasmtime.Engine(config)
 
 
 _lock = threading.Lock()
@@ -59,16 +94,33 @@ _loaded: LoadedModule | None = None
 _inherited: LoadedModule | None = None
 _compiled_before_fork = False
 _compiling = False
+_quick = True
+_faulthandler = False
 
 
 def load() -> LoadedModule:
     """The process's module, loaded or compiled on the first call. Raises ModuleError."""
-    global _loaded
+    global _loaded, _faulthandler
     if _loaded is None:
         with _lock:
             if _loaded is None:
-                _loaded = _load(wasm_path())
+                _faulthandler = faulthandler.is_enabled()
+                _loaded = _load(wasm_path(), _quick)
     return _loaded
+
+
+def sound() -> bool:
+    """Whether instances of what `load` gave may go on taking calls; if not, `be_careful`."""
+    return not _quick or faulthandler.is_enabled() is _faulthandler
+
+
+def be_careful() -> None:
+    """From now on the careful engine is used. Instances that exist are not touched."""
+    global _quick, _loaded
+    with _lock:
+        if _quick:
+            _quick = False
+            _loaded = None
 
 
 def unload() -> None:
@@ -88,43 +140,42 @@ def wasm_path() -> str:
     return os.path.join(os.path.dirname(os.path.abspath(__file__)), FILE)
 
 
-def precompile(*, shared: bool = False) -> str:
-    """Compile the module into the cache, whether or not it is there, and return the path of the result.
+def precompile(*, shared: bool = False) -> list[str]:
+    """Compile the module into the cache for both kinds of engine, whether or not it is there, and return the paths.
 
     `shared` makes the result readable to other users, for images that are built by one user and run by another. Raises
     ModuleError, and OSError where the cache cannot be written.
     """
     wasm = _read(wasm_path())
-    engine, stable = _engine()
-    module = _compile(engine, wasm, wasm_path())
-    _verify(module, wasm_path())
-    return _cache.store(_key(wasm, stable), module.serialize(), shared=shared)
+    paths: list[str] = []
+    for quick in (True, False):
+        engine = Engine(quick)
+        module = _compile(engine, wasm, wasm_path())
+        _verify(module, wasm_path())
+        paths.append(_cache.store(_key(wasm, engine), module.serialize(), shared=shared))
+    return paths
 
 
 def cached_path() -> str | None:
     """Where the cache keeps the module of this version on this machine, or None where the cache is off."""
-    return _cache.path_of(_key(_read(wasm_path()), _engine()[1]))
+    return _cache.path_of(_key(_read(wasm_path()), Engine(_quick)))
 
 
-def _load(path: str) -> LoadedModule:
-    import wasmtime
-
+def _load(path: str, quick: bool) -> LoadedModule:
     wasm = _read(path)
-    engine, stable = _engine()
-    key = _key(wasm, stable)
+    engine = Engine(quick)
+    key = _key(wasm, engine)
     module = _from_cache(engine, key)
     where = "cache"
     if module is None:
-        if _inherited is not None:
-            # The parent's module works in a forked child; compiling there may not.
+        if _inherited is not None and _inherited.quick == quick:
+            # The parent's module works in a forked child; compiling there is slow at best.
             return _inherited
         module = _compile(engine, wasm, path)
         where = "compiled"
         _cache.keep(key, module.serialize())
     _verify(module, path)
-    linker = wasmtime.Linker(engine)
-    linker.define_wasi()
-    return LoadedModule(engine, module, linker, stable, where)
+    return LoadedModule(engine, module, where)
 
 
 def _read(path: str) -> bytes:
@@ -140,40 +191,18 @@ def _read(path: str) -> bytes:
     return wasm
 
 
-def _engine() -> tuple[wasmtime.Engine, bool]:
-    import wasmtime
-
-    config = wasmtime.Config()
-    # With traps by signal, a faulthandler that is enabled after the engine exists turns any trap into the death of the
-    # process; test runners and servers do that.
-    config.signals_based_traps = False
-    # Features that the module does not use stay off.
-    config.wasm_threads = False
-    if _compiled_before_fork:
-        config.parallel_compilation = False  # the compiler's threads did not survive the fork
-    stable = True
-    try:
-        # All of an instance's memory is reserved at once, so its address holds for the instance's life.
-        config.memory_reservation = MEMORY_CAP
-        config.memory_guard_size = 0
-        config.memory_may_move = False
-    except AttributeError:
-        stable = False
-    return wasmtime.Engine(config), stable
-
-
-def _compile(engine: wasmtime.Engine, wasm: bytes, path: str) -> wasmtime.Module:
+def _compile(engine: Engine, wasm: bytes, path: str) -> wasmtime.Module:
     global _compiling
     import wasmtime
 
     _compiling = True
     try:
-        return wasmtime.Module(engine, wasm)
+        return wasmtime.Module(engine.engine, wasm)
     except wasmtime.WasmtimeError as error:
         raise ModuleError(f"{path} does not compile ({_first_line(error)}): {_REINSTALL}") from error
 
 
-def _from_cache(engine: wasmtime.Engine, key: str) -> wasmtime.Module | None:
+def _from_cache(engine: Engine, key: str) -> wasmtime.Module | None:
     import wasmtime
 
     descriptor = _cache.find(key)
@@ -182,9 +211,9 @@ def _from_cache(engine: wasmtime.Engine, key: str) -> wasmtime.Module | None:
     try:
         opened = f"/proc/self/fd/{descriptor}"
         if sys.platform == "linux" and os.path.exists(opened):
-            return wasmtime.Module.deserialize_file(engine, opened)
+            return wasmtime.Module.deserialize_file(engine.engine, opened)
         with os.fdopen(os.dup(descriptor), "rb") as file:
-            return wasmtime.Module.deserialize(engine, file.read())
+            return wasmtime.Module.deserialize(engine.engine, file.read())
     except wasmtime.WasmtimeError:
         return None  # cut short, or of another engine: it is compiled again and replaced
     finally:
@@ -218,10 +247,11 @@ def _signature(kind: Any) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     return tuple(str(entry) for entry in kind.params), tuple(str(entry) for entry in kind.results)
 
 
-def _key(wasm: bytes, stable: bool) -> str:
+def _key(wasm: bytes, engine: Engine) -> str:
     """Names a compiled module: by the module, the compiler, its settings and the processor."""
     digest = hashlib.sha256(wasm)
-    for part in (wasmtime_version(), f"signals=off stable={stable} cap={MEMORY_CAP}", sys.platform, _processor()):
+    settings = f"quick={engine.quick} stable={engine.stable} cap={MEMORY_CAP}"
+    for part in (wasmtime_version(), settings, sys.platform, _processor()):
         digest.update(b"\0" + part.encode())
     return digest.hexdigest()[:40]
 

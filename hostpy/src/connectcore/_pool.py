@@ -14,7 +14,7 @@ import os
 import threading
 from typing import Final
 
-from . import _guest
+from . import _guest, _module
 
 LIMIT: Final = min(8, (os.cpu_count() or 1) + 1)
 """Most instances that one process uses at a time."""
@@ -43,6 +43,8 @@ class Pool:
         self._picks += 1
         if self._picks >= _CHECK_EVERY:
             self._replace_large()
+        if not _module.sound():
+            self._start_over()
         for instance in self._instances:
             if not instance.lock.locked():
                 if not instance.failed:
@@ -77,6 +79,13 @@ class Pool:
                     instance = instances[self._picks % len(instances)]
             self._instances = instances
             return instance
+
+    def _start_over(self) -> None:
+        """Go on with instances of the careful engine; those that exist serve the calls that they have."""
+        _log.info("faulthandler was switched on or off: going on with an engine that makes no use of signals")
+        with self._lock:
+            _module.be_careful()
+            self._instances = []
 
     def _replace_large(self) -> None:
         with self._lock:

@@ -67,11 +67,14 @@ class Procedure:
         self.encoders = tuple(resolve_encoder(codec, method.output) for codec in codecs)
 
 
-# The events that open a unary call: request without binary metadata, one message, received.
-_REQUEST: Final = struct.Struct("<HHIIIIIIIQIII").unpack_from
+# The events that open a unary call: request without binary metadata, one message, received. A kind and its flags are read
+# as one number.
+_REQUEST: Final = struct.Struct("<III8xIIIQII4x").unpack_from
 _REQUEST_SIZE: Final = 52
-_MESSAGE: Final = struct.Struct("<HHxxxxxxxxQxxxxxxxxIIIIHxxxxxxxxxxII").unpack_from
+_MESSAGE: Final = struct.Struct("<I8xQ8xQIII8xQ").unpack_from
 _MESSAGE_SIZE: Final = 64
+_USUAL_SIZE: Final = _REQUEST_SIZE + _MESSAGE_SIZE
+_ONE_SPAN: Final = 2  # two words, and no data
 # The commands that answer it: send of one message, end without anything.
 _SEND_END: Final = struct.Struct("<8sI8sI8sI32s").pack
 _SEND_HEAD: Final = struct.pack("<HHI", _abi.CMD_SEND, 0, 24)
@@ -79,11 +82,12 @@ _SEND_FIXED: Final = struct.pack("<II", 1, 0)
 _END_HEAD: Final = struct.pack("<HHI", _abi.CMD_END, 0, 44)
 _END_FIXED: Final = bytes(32)
 # And the events that follow: head, the message as it is, done.
-_HEAD: Final = struct.Struct("<HHIIIII").unpack_from
+_HEAD: Final = struct.Struct("<II4xI").unpack_from
 _HEAD_SIZE: Final = 24
+_BODY_DONE: Final = struct.Struct("<I8xQII").unpack_from
 _BODY_DONE_SIZE: Final = 36
-_BODY_START: Final = struct.pack("<HHI", _abi.EV_HTTP_BODY, _abi.HTTP_END, 24)
-_BODY_FIXED: Final = struct.pack("<III", 1, 0, 0)
+_LAST_BODY: Final = _abi.EV_HTTP_BODY | _abi.HTTP_END << 16
+_USUAL_BODY: Final = (_LAST_BODY, 1, 0, _abi.EV_DONE)  # one payload, no prefix, no data
 _OPEN: Final = struct.Struct("<HHIIIIIII").pack
 _CONTENT: Final = struct.Struct("<HHIIII").pack
 
@@ -175,11 +179,11 @@ class Service:
         except _guest.GuestError as error:
             _pool.pool().discard(instance, error)
             events = b""
-        if len(events) > _REQUEST_SIZE + _MESSAGE_SIZE:
-            kind, flags, size, handle, _, _, codec, coding, minimum, timeout, hidden, binary, _ = _REQUEST(events)
-            if kind == 130 and not flags and not binary and len(events) == size + _MESSAGE_SIZE:
-                kind, flags, base, spans, data, start, length, after, code, _ = _MESSAGE(events, size)
-                if kind == 131 and not flags and spans == 2 and not data and length < 1 << 31 and after == 132 and not code:
+        if len(events) > _USUAL_SIZE:
+            kind, size, handle, codec, coding, minimum, timeout, hidden, binary = _REQUEST(events)
+            if kind == 130 and not binary and len(events) == size + _MESSAGE_SIZE:
+                kind, base, columns, start, length, after, fault = _MESSAGE(events, size)
+                if kind == 131 and columns == _ONE_SPAN and length < 1 << 31 and after == 132 and not fault:
                     start += base
                     mask = events[_REQUEST_SIZE : _REQUEST_SIZE + hidden]
                     payload = content[start : start + length]
@@ -204,14 +208,8 @@ class Service:
             _pool.pool().discard(instance, error)
             events = b""
         if len(events) > _HEAD_SIZE + _BODY_DONE_SIZE:
-            kind, flags, size, _, status, _, _ = _HEAD(events)
-            if (
-                kind == 133
-                and not flags
-                and len(events) == size + _BODY_DONE_SIZE
-                and events[size : size + 8] == _BODY_START
-                and events[size + 12 : size + 24] == _BODY_FIXED
-            ):
+            kind, size, status = _HEAD(events)
+            if kind == 133 and len(events) == size + _BODY_DONE_SIZE and _BODY_DONE(events, size) == _USUAL_BODY:
                 return status, self.response_fields(events[_HEAD_SIZE:size]), reply, b""
         return 0, [], reply, events
 

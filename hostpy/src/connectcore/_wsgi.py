@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectWSGIApplication"]
 
-_READ_WHOLE: Final = 1 << 20
-"""Content up to this size is read before the guest is asked; longer content when the head was found good."""
+_WHOLE_DIGITS: Final = 6
+"""Content whose length has up to this many digits is read before the guest is asked; longer content when the head was
+found good."""
 
 _NONE: Final[tuple[tuple[bytes, bytes], ...]] = ()
 STATUS_LINES: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
@@ -85,43 +86,52 @@ class ConnectWSGIApplication(ABC):
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         service = self._service
-        procedure, path = _route(service, environ)
+        procedure = service.routes.get(environ.get("PATH_INFO", ""))
+        raw_path = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+        if procedure is None or (raw_path is not None and "%" in raw_path):
+            procedure, path = _mounted(service, environ, raw_path or "")
+        else:
+            path = procedure.path
         count, column, fields = fields_of(environ)
         send_trailers = environ.get("wsgi.ext.http.send_trailers")
         method = environ["REQUEST_METHOD"]
+        query = environ.get("QUERY_STRING")
         head = (
-            _abi.OPEN_TRAILERS if send_trailers else 0,
+            0 if send_trailers is None else _abi.OPEN_TRAILERS,
             b"POST" if method == "POST" else method.encode("latin-1"),
             path,
-            environ.get("QUERY_STRING", "").encode("latin-1"),
+            query.encode("latin-1") if query else b"",
             count,
             column,
         )
-        content = RequestContent(environ)
-        length = content.length
+        announced = environ.get("CONTENT_LENGTH") or "0"
         if (
             procedure is None
             or procedure.many_requests
             or procedure.many_responses
             or self._leading
-            or length is None
-            or length > _READ_WHOLE
+            or not announced.isdigit()
+            or len(announced) > _WHOLE_DIGITS
         ):
+            # The head alone decides what is to be read, or whether anything is.
             call = ServerCall(service, head)
             call.open()
-            return self._general(call, environ, fields, content, start_response)
+            return self._general(call, environ, fields, RequestContent(environ), start_response)
+        length = int(announced)
         try:
-            data = content.read(length)
+            data = environ["wsgi.input"].read(length) if length else b""
         except OSError:
             return ()
-        if len(data) < length:
-            return ()  # gone before its content had come
+        if len(data) != length or (not length and method == "POST"):
+            call = ServerCall(service, head)
+            call.open(data)
+            return self._general(call, environ, fields, RequestContent(environ, len(data)), start_response)
         opened = service.open_unary(head, procedure, data)
         _, handle, _, codec, _, _, timeout, hidden, payload = opened
         if not handle:
             call = ServerCall(service, head)
             call.resume(opened[0], data, payload)
-            return self._general(call, environ, fields, content, start_response)
+            return self._general(call, environ, fields, None, start_response)
         ends = None if timeout == _abi.NO_TIMEOUT else monotonic() + timeout / 1e6
         ctx: ServerContext[Any, Any] = ServerContext(procedure.method, method, fields, hidden, _NONE, ends, addresses, environ)
         try:
@@ -130,7 +140,7 @@ class ConnectWSGIApplication(ABC):
             call = ServerCall(service, head)
             call.adopt(opened)
             call.reject_request()
-            return Exchange(service, call, content, start_response, send_trailers).written()
+            return Exchange(service, call, None, start_response, send_trailers).written()
         failure: Exception | None = None
         response: Any = None
         try:
@@ -152,10 +162,10 @@ class ConnectWSGIApplication(ABC):
                 call = ServerCall(service, head)
                 call.adopt(opened)
                 call.go_on(events, [reply])
-            return Exchange(service, call, content, start_response, send_trailers).written()
+            return Exchange(service, call, None, start_response, send_trailers).written()
         call = ServerCall(service, head)
         call.adopt(opened)
-        exchange = Exchange(service, call, content, start_response, send_trailers, ctx)
+        exchange = Exchange(service, call, None, start_response, send_trailers, ctx)
         exchange.finish(failure, response)
         return exchange.written()
 
@@ -164,7 +174,7 @@ class ConnectWSGIApplication(ABC):
         call: ServerCall,
         environ: dict[str, Any],
         fields: Any,
-        content: RequestContent,
+        content: RequestContent | None,
         start_response: StartResponse,
     ) -> Iterable[bytes]:
         """Serve a request that is not a plain unary one, from its opening on."""
@@ -187,18 +197,16 @@ class ConnectWSGIApplication(ABC):
         return exchange.handle()
 
 
-def _route(service: Service, environ: dict[str, Any]) -> tuple[Procedure | None, bytes]:
-    """The procedure, if any, and the path as the guest should see it.
+def _mounted(service: Service, environ: dict[str, Any], raw_path: str) -> tuple[Procedure | None, bytes]:
+    """The procedure, if any, and the path as the guest should see it, where the path alone names none.
 
     The application may be mounted anywhere, also at the service's own path.
     """
     path: str = environ.get("PATH_INFO") or "/"
     script: str = environ.get("SCRIPT_NAME", "")
     procedure = service.routes.get(path) or service.routes.get(script + path)
+    raw_path = raw_path.partition("?")[0] if "%" in raw_path else ""
     # WSGI decodes the path; a path with escapes is another path, whatever it decodes to.
-    raw: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
-    if procedure is not None and "%" in raw and not raw.partition("?")[0].endswith(path):
-        procedure = None
-    if procedure is None:
-        return None, raw.partition("?")[0].encode("latin-1", "replace") if "%" in raw else path.encode("latin-1", "replace")
-    return procedure, procedure.path
+    if procedure is not None and (not raw_path or raw_path.endswith(path)):
+        return procedure, procedure.path
+    return None, (raw_path or path).encode("latin-1", "replace")

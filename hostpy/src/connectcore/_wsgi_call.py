@@ -43,7 +43,7 @@ class Exchange:
         self,
         service: Service,
         call: ServerCall,
-        content: RequestContent,
+        content: RequestContent | None,
         start_response: StartResponse,
         send_trailers: Callable[[list[tuple[str, str]]], object] | None,
         ctx: Context | None = None,
@@ -96,7 +96,7 @@ class Exchange:
     def written(self) -> list[bytes]:
         """Write the response's head, and give its content."""
         parts = list(self._write())
-        if self.call.done:
+        if self._content is not None:
             self._content.drain(_DRAIN)
         return parts
 
@@ -136,7 +136,8 @@ class Exchange:
         error = run.end(call.failure if call.stopped else error)
         self.finish(error, None, many=True)
         yield from self._write()
-        self._content.drain(_DRAIN)
+        if self._content is not None:
+            self._content.drain(_DRAIN)
 
     def _request(self, run: MetadataRunSync) -> Any:
         """What the handler gets: the message, or an iterator of messages."""
@@ -146,7 +147,7 @@ class Exchange:
         if call.procedure.many_requests:
             return self._requests()
         while not call.received and not call.done:
-            self._read(self._content.read)
+            self._read(whole=True)
         return None if call.done else call.next_message()
 
     def _requests(self) -> Iterator[Any]:
@@ -159,18 +160,21 @@ class Exchange:
                 raise call.failure
             if call.received or call.done:
                 return
-            self._read(self._content.read_some)
+            self._read(whole=False)
 
-    def _read(self, read: Callable[[int], bytes]) -> None:
+    def _read(self, *, whole: bool) -> None:
+        """Read content, as much as comes at once or as much as there is, and tell the call."""
+        content = self._content
+        assert content is not None
         try:
-            data = read(_CHUNK)
+            data = content.read(_CHUNK) if whole else content.read_some(_CHUNK)
         except OSError:
             self.call.peer_gone()
             return
-        if not data and not self._content.whole:
+        if not data and content.missing:
             self.call.peer_gone()
         else:
-            self.call.feed(data, end=not data)
+            self.call.feed(data, end=content.complete or not data)
 
     def _write(self) -> Iterator[bytes]:
         """Do what the call has to write."""

@@ -74,17 +74,18 @@ def addresses(environ: Any) -> tuple[str | None, str | None]:
 
 
 class RequestContent:
-    """The request's content. `length` is what its head announces, None where that is not known."""
+    """The request's content, of which `taken` bytes were read elsewhere."""
 
-    __slots__ = ("_left", "_stream", "length")
+    __slots__ = ("_left", "_stream")
 
-    def __init__(self, environ: dict[str, Any]) -> None:
+    def __init__(self, environ: dict[str, Any], taken: int = 0) -> None:
         self._stream = environ["wsgi.input"]
         announced = environ.get("CONTENT_LENGTH") or ""
-        self.length: int | None = int(announced) if announced.isascii() and announced.isdigit() else None
-        if self.length is None and not _ends_by_itself(environ):
-            self.length = 0
-        self._left = self.length
+        self._left: int | None = None
+        if announced.isascii() and announced.isdigit():
+            self._left = int(announced) - taken
+        elif not _ends_by_itself(environ):
+            self._left = 0
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes, fewer only where the content ends."""
@@ -115,9 +116,14 @@ class RequestContent:
         return data
 
     @property
-    def whole(self) -> bool:
-        """Whether nothing is missing, once reading gave nothing."""
-        return not self._left
+    def complete(self) -> bool:
+        """Whether all of a known length was read."""
+        return self._left == 0
+
+    @property
+    def missing(self) -> bool:
+        """Whether some of a known length has not been read."""
+        return bool(self._left)
 
     def drain(self, most: int) -> None:
         """Read and forget up to `most` bytes: a server that closes the connection over unread bytes may break it."""
