@@ -99,9 +99,9 @@ func appendDecodeBase64(dst, src []byte, table *[256]byte) ([]byte, bool) {
 // AppendBinaryValues adds the values of one binary field to p, each under name:
 // a field may hold several, joined by commas, and must be split before decoding
 // (PROTOCOL-HTTP2.md, "Custom-Metadata"). An element that is empty between commas
-// is no value; a field that is empty altogether is one empty value (ours). If an
-// element is not base64, p is as it was and ok is false. scratch is returned for
-// the next call.
+// is no value; a field that is empty altogether is one empty value (ours, rule 5).
+// If an element is not base64, p is as it was and ok is false. Values are decoded
+// where they belong, so scratch is only handed through.
 func AppendBinaryValues(p *Pairs, scratch []byte, name, value []byte) (scratch2 []byte, ok bool) {
 	count, size := p.Len(), len(p.b)
 	if len(trimSpace(value)) == 0 {

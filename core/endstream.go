@@ -101,7 +101,7 @@ func appendGroup(dst []byte, first bool, name []byte, trailers Fields, i, pos in
 }
 
 // ParseEndStream reads the data of an end marker. False means that it is none,
-// which is code internal (ours): not a JSON object; an error with neither code nor
+// which is code internal (ours, rule 7): not a JSON object; an error with neither code nor
 // message; metadata that is not an object of arrays of strings, or whose names or
 // values could not be fields, or whose "-bin" values are not base64. into is reset
 // first; its memory is used again.

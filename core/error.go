@@ -59,8 +59,8 @@ func AppendError(dst []byte, e *Error) []byte {
 // code of an error that names none, or one that is not in the list. into is reset
 // first; its memory is used again.
 //
-// Valid is (ours where protocol.md is silent) a JSON object whose "code" and
-// "message" are strings, null or absent, and that has at least one of the two.
+// Valid is (ours, rule 7, where protocol.md is silent) a JSON object whose "code"
+// and "message" are strings, null or absent, and that has at least one of the two.
 // Other members are ignored. A detail that is not an object with a "type" and a
 // "value" in base64 is left out, the others stay; so is "details" that is no array.
 func ParseError(content []byte, fallback Code, into *Error) bool {

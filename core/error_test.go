@@ -101,7 +101,7 @@ func TestParseError(t *testing.T) {
 		{"last type wins", `{"code":"aborted","details":[{"type":"x","value":"Zg","type":"a.B"}]}`, newError(Aborted, "", "a.B", "f")},
 		{"malformed ones left out",
 			`{"code":"aborted","details":[1,null,"x",[],{},{"type":"t"},{"value":"Zg"},{"type":5,"value":"Zg"},{"type":"t","value":5},` +
-				`{"type":"t","value":null},{"type":"","value":"Zg"},{"type":"t/","value":"Zg"},{"type":"t","value":"_w"},{"type":"t","value":"Zg="},` +
+				`{"type":"t","value":null},{"type":"","value":"Zg"},{"type":"t/","value":"Zg"},{"type":"t","value":"_w"},{"type":"t","value":"Zg="},{"type":"t","type":5,"value":"Zg"},` +
 				`{"type":"a.B","value":"Zg"},{"type":"t","value":"Zg","value":1}]}`, newError(Aborted, "", "a.B", "f")},
 	} {
 		got := dirty()

@@ -59,8 +59,8 @@ func (f GetFault) String() string {
 
 // ParseGet reads a query, without its "?". Parameters may come in any order and
 // unknown ones are ignored (protocol.md, "Query-Get"), broken escapes in them
-// included; a parameter of the protocol that comes twice is a fault (ours). "+"
-// is a space, as in any query of a form. A base64 other than "1" is ignored
+// included; a parameter of the protocol that comes twice is a fault (ours, rule 4).
+// "+" is a space, as in any query of a form. A base64 other than "1" is ignored
 // ("Base64-Query"). A JSON message that is neither compressed nor UTF-8 is a fault.
 func ParseGet(query []byte, into *GetQuery) GetFault {
 	buf := into.buf[:0]
@@ -100,7 +100,6 @@ func ParseGet(query []byte, into *GetQuery) GetFault {
 			continue
 		}
 		known := name[0]
-		into.buf = into.buf[:len(into.buf)-len(name)]
 		if *seen {
 			return GetDuplicate
 		}

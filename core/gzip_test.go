@@ -2,16 +2,15 @@ package core
 
 import (
 	"bytes"
-	"compress/flate"
 	"compress/gzip"
 	"io"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 )
 
 // samples are contents of different kinds: each makes another form of block.
+
 func samples() map[string][]byte {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	noise := make([]byte, 200_000)
@@ -179,8 +178,11 @@ func TestBombStopsAtTheLimit(t *testing.T) {
 	// A lie about the size does not get the memory.
 	small := stdGzip([]byte("small"), 6)
 	copy(small[len(small)-4:], "\xff\xff\xff\x7f")
-	if got, err := z.Decompress(nil, small, 1<<30); err != ErrMalformed || cap(got) > 64<<10 {
-		t.Errorf("%v, %d bytes", err, cap(got))
+	if _, err := z.Decompress(nil, small, 1<<30); err != ErrMalformed {
+		t.Error(err)
+	}
+	if got := cap(z.reserve(nil, small, 1<<30)); got > len(small)*1100+outSlack {
+		t.Errorf("%d bytes for a message of %d", got, len(small))
 	}
 }
 
@@ -221,194 +223,5 @@ func BenchmarkStandardDecompress64K(b *testing.B) {
 		in.Reset(packed)
 		_ = r.Reset(in)
 		_, _ = io.ReadFull(&r, out)
-	}
-}
-
-func BenchmarkCompress64K(b *testing.B) {
-	var z Gzip
-	src := samples()["text"]
-	out := make([]byte, 0, 2*len(src))
-	b.SetBytes(int64(len(src)))
-	b.ReportAllocs()
-	n := 0
-	for b.Loop() {
-		n = len(z.Compress(out, src))
-	}
-	b.ReportMetric(float64(n), "size")
-}
-
-func BenchmarkStandardCompress64K(b *testing.B) {
-	src := samples()["text"]
-	var out bytes.Buffer
-	w, _ := gzip.NewWriterLevel(&out, 6)
-	b.SetBytes(int64(len(src)))
-	b.ReportAllocs()
-	for b.Loop() {
-		out.Reset()
-		w.Reset(&out)
-		_, _ = w.Write(src)
-		_ = w.Close()
-	}
-	b.ReportMetric(float64(out.Len()), "size")
-}
-
-// checkInflate compares inflate with the standard library on any bytes.
-func checkInflate(t *testing.T, b []byte, limit int) {
-	t.Helper()
-	var z inflater
-	out, used, err := z.inflate([]byte("before"), b, limit)
-	if string(out[:6]) != "before" {
-		t.Fatal("what was there is gone")
-	}
-	in := bytes.NewReader(b)
-	std, stdErr := io.ReadAll(io.LimitReader(flate.NewReader(in), int64(limit)+1))
-	switch {
-	case len(std) > limit:
-		// A block without a code for its end is malformed from the start here, and
-		// only at its end there.
-		if err == nil {
-			t.Fatalf("over the limit, but taken: %d bytes", len(out)-6)
-		}
-	case stdErr != nil:
-		// At a fault both must stop; which of the two faults was first is open.
-		if err == nil {
-			t.Fatalf("%q, the standard library says %v", out, stdErr)
-		}
-	case err != nil:
-		t.Fatalf("%v, the standard library takes it", err)
-	case !bytes.Equal(out[6:], std) || used != len(b)-in.Len():
-		t.Fatalf("%d bytes of %d used: %q, want %q", used, len(b)-in.Len(), out[6:], std)
-	}
-}
-
-func TestCodesOfManyFrequencies(t *testing.T) {
-	fibonacci := make([]uint32, 30)
-	for i, a, b := 0, uint32(1), uint32(1); i < 30; i, a, b = i+1, b, a+b {
-		fibonacci[i] = a
-	}
-	flat := make([]uint32, 286)
-	for i := range flat {
-		flat[i] = 7
-	}
-	rnd := rand.New(rand.NewPCG(3, 4))
-	random := make([]uint32, 286)
-	for i := range random {
-		random[i] = uint32(rnd.ExpFloat64()*rnd.ExpFloat64()*500) * uint32(rnd.IntN(2))
-	}
-	for _, c := range []struct {
-		what  string
-		freq  []uint32
-		limit uint
-	}{
-		{"one symbol", []uint32{0, 5, 0}, 15},
-		{"two symbols", []uint32{1, 16384}, 15},
-		{"Fibonacci, cut at 15", fibonacci, 15},
-		{"Fibonacci, cut at 7", fibonacci[:19], 7},
-		{"Fibonacci, cut as far as can be", fibonacci[:19], 5},
-		{"all equal", flat, 15},
-		{"random", random, 15},
-	} {
-		var w blockWriter
-		codes := make([]code, len(c.freq))
-		w.build(c.freq, codes, c.limit)
-		room, used := 0.0, 0
-		for sym, k := range codes {
-			if (k.size > 0) != (c.freq[sym] > 0) || uint(k.size) > c.limit {
-				t.Errorf("%s: symbol %d has %d bits", c.what, sym, k.size)
-			}
-			if k.size == 0 {
-				continue
-			}
-			used++
-			room += 1 / float64(uint(1)<<k.size)
-			for other, o := range codes {
-				if other != sym && o.size >= k.size && o.bits&(1<<k.size-1) == k.bits {
-					t.Errorf("%s: the code of %d begins with that of %d", c.what, other, sym)
-				}
-				if c.freq[other] > c.freq[sym] && o.size > k.size {
-					t.Errorf("%s: %d comes more often than %d and has a longer code", c.what, other, sym)
-				}
-			}
-		}
-		if used > 1 && room != 1 {
-			t.Errorf("%s: the code fills %v", c.what, room)
-		}
-	}
-}
-
-func TestInflateAgreesOnDamagedInput(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(5, 6))
-	var streams [][]byte
-	for name, src := range samples() {
-		src = src[:min(len(src), 1+rnd.IntN(4000))]
-		for _, level := range []int{-2, 1, 6} {
-			streams = append(streams, stdGzip(src, level)[gzipHeadSize:])
-		}
-		if name == "deep" {
-			var z deflater
-			streams = append(streams, z.deflate(nil, src))
-		}
-	}
-	for range damages {
-		b := bytes.Clone(streams[rnd.IntN(len(streams))])
-		// Damage near the front hits the codes, which is where the rules are.
-		for range rnd.IntN(4) {
-			i := rnd.IntN(min(len(b), 1+rnd.IntN(200)))
-			switch rnd.IntN(4) {
-			case 0:
-				b[i] ^= 1 << rnd.IntN(8)
-			case 1:
-				b[i] = byte(rnd.Uint32())
-			case 2:
-				b = append(b[:i], b[i+1:]...)
-			default:
-				b = slices.Insert(b, i, byte(rnd.Uint32()))
-			}
-			if len(b) == 0 {
-				break
-			}
-		}
-		checkInflate(t, b[:len(b)-min(len(b), rnd.IntN(20)*rnd.IntN(2))], rnd.IntN(9000))
-	}
-}
-
-// damages is how often the test above tries: a second's worth.
-const damages = 3000
-
-func TestGzipOfEverySmallSize(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(7, 8))
-	var z Gzip
-	for size := range 600 {
-		for _, letters := range []int{1, 2, 5, 256} {
-			src := make([]byte, size)
-			for i := range src {
-				src[i] = byte(rnd.IntN(letters))
-			}
-			packed := z.Compress(nil, src)
-			if got, err := stdGunzip(packed); err != nil || !bytes.Equal(got, src) {
-				t.Fatalf("%d of %d letters: the standard library says %v", size, letters, err)
-			}
-			if got, err := z.Decompress(nil, packed, size); err != nil || !bytes.Equal(got, src) {
-				t.Fatalf("%d of %d letters: %v", size, letters, err)
-			}
-			if len(packed) > size+gzipHeadSize+gzipTailSize+5+1 {
-				t.Fatalf("%d of %d letters: %d bytes", size, letters, len(packed))
-			}
-		}
-	}
-}
-
-func TestCompressorNumbersItsPlacesAnew(t *testing.T) {
-	var z Gzip
-	src := samples()["text"][:5000]
-	want := z.Compress(nil, src)
-	z.out.base = 1<<31 - 100
-	for range 3 {
-		if got := z.Compress(nil, src); !bytes.Equal(got, want) {
-			t.Fatal("compressed differently")
-		}
-	}
-	if z.out.base > 1<<30 {
-		t.Error("the numbers were not begun anew")
 	}
 }

@@ -2,8 +2,8 @@ package core
 
 import "unicode/utf8"
 
-// jsonDepth is how deep arrays and objects may nest (rules of our own: deeper is
-// malformed).
+// jsonDepth is how deep arrays and objects may nest; deeper is malformed (ours,
+// rule 7).
 const jsonDepth = 100
 
 // jsonReader reads one JSON text (RFC 8259) from front to back without building

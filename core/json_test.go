@@ -70,6 +70,7 @@ func TestJSONStrings(t *testing.T) {
 		{`"\ud83dx"`, "\ufffdx", "\"\ufffdx\""},
 		{`"\ude00\ud83d"`, "\ufffd\ufffd", "\"\ufffd\ufffd\""},
 		{`"\ud83d\ud83d\ude00"`, "\ufffd😀", "\"\ufffd😀\""},
+		{`"\u0041\ude00"`, "A\ufffd", "\"A\ufffd\""},
 		{`"\ud83d\n"`, "\ufffd\n", "\"\ufffd\\n\""},
 		{`"<>&"`, "<>&", ""},
 		{"\"\u2028\"", "\u2028", ""},

@@ -50,6 +50,8 @@ func TestContentTypes(t *testing.T) {
 		{"application/grpc+json; charset=latin1", 0, false, false, "", ""},
 		{"application/json; charset", 0, false, false, "", ""},
 		{"application/json; charset=", 0, false, false, "", ""},
+		{"application/proto; a=", 0, false, false, "", ""},
+		{"application/proto; a=;b=c", 0, false, false, "", ""},
 		{"application/json; =utf-8", 0, false, false, "", ""},
 		{"application/json; a=\"b", 0, false, false, "", ""},
 		{"application/json; a=\"b\\", 0, false, false, "", ""},

@@ -78,7 +78,7 @@ func reservedBoth(name []byte) bool {
 // ReservedRequest says whether a request's field is the protocol's or HTTP's own
 // business: not shown to the user as metadata, nor to be set by the user. What a
 // proxy, a browser or a program adds (user-agent, authorization, cookie, accept,
-// origin, forwarded) is metadata. The choice within HTTP's fields is ours.
+// origin, forwarded) is metadata. The choice within HTTP's fields is ours, rule 5.
 func ReservedRequest(name []byte) bool {
 	if reservedPrefix(name) {
 		return true

@@ -55,8 +55,8 @@ func AppendStatus(dst []byte, e *Error) []byte {
 }
 
 // ParseStatus reads a google.rpc.Status. False means that b is none; into is then
-// empty. A code that is not in the list becomes unknown (ours: never OK, never a
-// made-up one). A detail's type is what follows the last slash of its type URL
+// empty. A code that is not in the list becomes unknown (ours, rule 6: never OK,
+// never a made-up one). A detail's type is what follows the last slash of its type URL
 // (any.proto); a detail without a type is left out. into is reset first; its
 // memory is used again.
 func ParseStatus(b []byte, into *Error) bool {

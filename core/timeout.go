@@ -14,7 +14,8 @@ const (
 
 // ParseConnectTimeout reads a Connect timeout: 1 to 10 digits, milliseconds
 // (protocol.md, "Timeout-Milliseconds"). It returns microseconds. Zero is a
-// deadline that has passed; a sign, a space or an eleventh digit is false (ours).
+// deadline that has passed; a sign, a space or an eleventh digit is false
+// (ours, rule 3).
 func ParseConnectTimeout(v []byte) (us uint64, ok bool) {
 	n, ok := parseDigits(v, connectTimeoutDigits)
 	return n * 1000, ok
