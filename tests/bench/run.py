@@ -16,24 +16,25 @@ from workers import HERE, ROOT
 PACKAGES = ("./core/...", "./wasm/...", "./hostgo/...")
 
 
-def part(title: str, *command: str) -> None:
+def part(title: str, *command: str) -> int:
     print(f"\n{title}", flush=True)
-    subprocess.run(command, cwd=ROOT, check=True)
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
-def main() -> None:
+def main() -> int:
     quick = sys.argv[1:] == ["quick"]
     start = time.monotonic()
     setup.main()
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}; small, median, large")
     few = ["--rounds", "1", "--turns", "2"] if quick else []
-    part("Servers, in process", sys.executable, str(HERE / "inprocess.py"), *few)
-    part("Clients, over loopback", sys.executable, str(HERE / "clients.py"), *few)
-    part("Start-up", sys.executable, str(HERE / "startup.py"), *(["--rounds", "2"] if quick else []))
+    failed = part("Servers, in process", sys.executable, str(HERE / "inprocess.py"), *few)
+    failed |= part("Clients, over loopback", sys.executable, str(HERE / "clients.py"), *few)
+    failed |= part("Start-up", sys.executable, str(HERE / "startup.py"), *(["--rounds", "2"] if quick else []))
     period = "100x" if quick else "1s"
-    part("Core and module in Go", "go", "test", "-run=^$", "-bench=.", f"-benchtime={period}", "-benchmem", *PACKAGES)
-    print(f"\nbench: {time.monotonic() - start:.0f} s")
+    failed |= part("Core and module in Go", "go", "test", "-run=^$", "-bench=.", f"-benchtime={period}", "-benchmem", *PACKAGES)
+    print(f"\nbench: {'FAILED' if failed else 'done'} in {time.monotonic() - start:.0f} s")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

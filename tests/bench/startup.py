@@ -11,6 +11,7 @@ import argparse
 import resource
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -41,7 +42,7 @@ def children() -> float:
     return (usage.ru_utime + usage.ru_stime) * 1e3
 
 
-def warm(interface: str, rounds: int) -> None:
+def warm(interface: str, rounds: int) -> int:
     parts = [f"import, {interface.upper()}", f"first call, {interface.upper()}", f"both, {interface.upper()}", "MiB"]
     contenders = ("ours", "ours, google", "peer")
     table = {part: {contender: Samples() for contender in contenders} for part in parts}
@@ -59,15 +60,17 @@ def warm(interface: str, rounds: int) -> None:
             for part, value in zip(parts, (imported, called, imported + called, resident), strict=True):
                 table[part][contender].values.append(value)
     progress("")
+    failed = 0
     for part, samples in table.items():
         ours, peer = samples["ours"].values, samples["peer"].values
         ratios = [ours_ / peer_ for ours_, peer_ in zip(ours, peer, strict=False)]
-        report(part, samples, ratios, 1.0 if part.startswith("both") else None)
+        failed += report(part, samples, ratios, 1.0 if part.startswith("both") else None)
         if part.startswith("both") and ours:
             print(f"{'':50}median {statistics.median(ours):.0f} ms of {WANTED_WARM_MS} ms wanted", flush=True)
+    return failed
 
 
-def cold(rounds: int) -> None:
+def cold(rounds: int) -> int:
     table = {"cold, whole process, wall": {"ours": Samples()}, "cold, whole process, CPU": {"ours": Samples()}}
     for number in range(rounds):
         progress(f"  cold start: round {number + 1} of {rounds}")
@@ -81,21 +84,22 @@ def cold(rounds: int) -> None:
         for samples, value in zip(table.values(), both, strict=True):
             samples["ours"].values.append(value)
     progress("")
+    failed = 0
     for part, samples in table.items():
-        report(part, samples, [])
+        failed += report(part, samples, [])
     wall = next(iter(table.values()))["ours"].values
     if wall:
         print(f"{'':50}median {statistics.median(wall):.0f} ms of {WANTED_COLD_MS} ms wanted", flush=True)
+    return failed
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
     heading("ms of a new process (CPU)")
-    warm("asgi", rounds)
-    warm("wsgi", rounds)
-    cold(min(rounds, 3))
+    failed = warm("asgi", rounds) + warm("wsgi", rounds) + cold(min(rounds, 3))
+    return 1 if failed else 0
 
 
-main()
+sys.exit(main())
