@@ -1,0 +1,305 @@
+package interop
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/connectcore/connectcore/hostgo"
+)
+
+// eachClient runs a test with our client, in every way in which it can speak
+// to a server, against connect-go's handlers and against our own.
+func eachClient(t *testing.T, test func(t *testing.T, client *hostgo.Client)) {
+	t.Helper()
+	servers := map[string]http.Handler{
+		"connect-go": theirs(),
+		"own":        ours(t, hostgo.HandlerOptions{}),
+	}
+	for server, h := range servers {
+		for _, v := range versions {
+			url, httpClient := v.serve(t, h), v.client(t)
+			for _, codec := range []hostgo.Codec{hostgo.ProtoCodec(), hostgo.JSONCodec(nil)} {
+				for _, coding := range []string{"", "gzip"} {
+					t.Run(fmt.Sprintf("%s/%s/%s/%s", server, v.name, codec.Name(), coding), func(t *testing.T) {
+						client, err := hostgo.NewClient(url, &hostgo.ClientOptions{
+							HTTPClient: httpClient, Module: module, Codec: codec, SendCoding: coding})
+						if err != nil {
+							t.Fatal(err)
+						}
+						test(t, client)
+					})
+				}
+			}
+		}
+	}
+}
+
+func asking() hostgo.Metadata {
+	var m hostgo.Metadata
+	m.Add("X-Ask", "one")
+	m.Add("X-Ask", "two, three")
+	m.AddBinary("X-Ask-Bin", binaryValue)
+	return m
+}
+
+func checkOwn(t *testing.T, what string, got hostgo.Metadata, prefix string) {
+	t.Helper()
+	if joined := strings.Join(got.Values(prefix), ", "); joined != "one, two, three" {
+		t.Errorf("%s %s: got %q", what, prefix, joined)
+	}
+	if values := got.Binary(prefix + "-bin"); len(values) != 1 || !bytes.Equal(values[0], binaryValue) {
+		t.Errorf("%s %s-bin: got %v, want %v", what, prefix, values, binaryValue)
+	}
+}
+
+func TestOwnClientUnary(t *testing.T) {
+	eachClient(t, func(t *testing.T, client *hostgo.Client) {
+		for _, get := range []bool{false, true} {
+			path, options := unaryPath, []hostgo.CallOption{hostgo.WithMetadata(asking())}
+			if get {
+				path, options = safePath, append(options, hostgo.WithGet())
+			}
+			var header, trailer hostgo.Metadata
+			var response text
+			options = append(options, hostgo.ReceiveMetadata(&header, &trailer))
+			if err := client.Unary(soon(t), path, wrapperspb.String("hello"), &response, options...); err != nil {
+				t.Fatal(err)
+			}
+			if response.GetValue() != "HELLO" {
+				t.Errorf("got %q", response.GetValue())
+			}
+			checkOwn(t, "header", header, "x-lead")
+			checkOwn(t, "trailer", trailer, "x-trail")
+		}
+	})
+}
+
+func TestOwnClientLarge(t *testing.T) {
+	eachClient(t, func(t *testing.T, client *hostgo.Client) {
+		var response text
+		if err := client.Unary(soon(t), unaryPath, wrapperspb.String(askLarge), &response); err != nil {
+			t.Fatal(err)
+		}
+		if response.GetValue() != strings.Repeat("l", largeSize) {
+			t.Errorf("got %d bytes, want %d", len(response.GetValue()), largeSize)
+		}
+		response.Reset()
+		sent := strings.Repeat("abcdefgh", largeSize/8)
+		// Too long for a target: it goes by POST.
+		if err := client.Unary(soon(t), safePath, wrapperspb.String(sent), &response, hostgo.WithGet()); err != nil {
+			t.Fatal(err)
+		}
+		if response.GetValue() != strings.ToUpper(sent) {
+			t.Errorf("got %d bytes that differ", len(response.GetValue()))
+		}
+	})
+}
+
+func TestOwnClientError(t *testing.T) {
+	eachClient(t, func(t *testing.T, client *hostgo.Client) {
+		var header, trailer hostgo.Metadata
+		err := client.Unary(soon(t), unaryPath, wrapperspb.String(askFail), &text{}, hostgo.ReceiveMetadata(&header, &trailer))
+		e, ok := errors.AsType[*hostgo.Error](err)
+		if !ok {
+			t.Fatalf("got %v, want an RPC error", err)
+		}
+		if e.Code != hostgo.CodeFailedPrecondition || e.Message != "not now: é" {
+			t.Errorf("got %v %q", e.Code, e.Message)
+		}
+		if len(e.Details) != 1 {
+			t.Fatalf("got %d details, want 1", len(e.Details))
+		}
+		detail, err := e.Details[0].Message()
+		if number, ok := detail.(*wrapperspb.Int64Value); err != nil || !ok || number.GetValue() != 42 {
+			t.Errorf("got detail %v (%v), want 42", detail, err)
+		}
+		// connect-go sends an error's metadata ahead of it, we behind.
+		if header.Get("x-error") != "why" && (trailer.Get("x-error") != "why" || e.Metadata.Get("x-error") != "why") {
+			t.Errorf("got header %v, trailer %v: want x-error in one", header, trailer)
+		}
+	})
+}
+
+func TestOwnClientTimeout(t *testing.T) {
+	eachClient(t, func(t *testing.T, client *hostgo.Client) {
+		ctx, cancel := context.WithTimeout(t.Context(), 80*time.Millisecond)
+		defer cancel()
+		err := client.Unary(ctx, unaryPath, wrapperspb.String(askSleep), &text{})
+		if hostgo.CodeOf(err) != hostgo.CodeDeadlineExceeded {
+			t.Errorf("got %v, want deadline exceeded", err)
+		}
+		expired, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+		defer cancel()
+		if err := client.Unary(expired, unaryPath, wrapperspb.String("x"), &text{}); hostgo.CodeOf(err) != hostgo.CodeDeadlineExceeded {
+			t.Errorf("got %v for a deadline that has passed", err)
+		}
+	})
+}
+
+func TestOwnClientCancel(t *testing.T) {
+	eachClient(t, func(t *testing.T, client *hostgo.Client) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer time.AfterFunc(50*time.Millisecond, cancel).Stop()
+		err := client.Unary(ctx, unaryPath, wrapperspb.String(askSleep), &text{})
+		if hostgo.CodeOf(err) != hostgo.CodeCanceled || !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want canceled", err)
+		}
+	})
+}
+
+func ownClient(t *testing.T, url string, options hostgo.ClientOptions) *hostgo.Client {
+	t.Helper()
+	options.Module = module
+	client, err := hostgo.NewClient(url, &options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// What servers do that are broken, or that are no RPC servers.
+func TestOwnClientBadServers(t *testing.T) {
+	bomb := func() []byte {
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		for range 64 {
+			_, _ = w.Write(make([]byte, 1<<20))
+		}
+		_ = w.Close()
+		return b.Bytes()
+	}()
+	for _, test := range []struct {
+		name string
+		h    http.HandlerFunc
+		want hostgo.Code
+	}{
+		{"redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		}, hostgo.CodeUnknown},
+		{"gzip bomb", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/proto")
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = w.Write(bomb)
+		}, hostgo.CodeResourceExhausted},
+		{"HTML", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = w.Write([]byte("<html>hello</html>"))
+		}, hostgo.CodeUnknown},
+		{"no message of the codec", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/proto")
+			_, _ = w.Write([]byte("\x0a\xff"))
+		}, hostgo.CodeInternal},
+		{"content cut off", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/proto")
+			w.Header().Set("Content-Length", "100")
+			_, _ = w.Write([]byte("\x0a\x01x"))
+			panic(http.ErrAbortHandler)
+		}, hostgo.CodeUnavailable},
+		{"bad gateway", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusBadGateway)
+		}, hostgo.CodeUnavailable},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			elsewhere := false
+			mux := http.NewServeMux()
+			mux.HandleFunc("/elsewhere", func(http.ResponseWriter, *http.Request) { elsewhere = true })
+			mux.HandleFunc(unaryPath, test.h)
+			server := httptest.NewServer(mux)
+			defer server.Close()
+			err := ownClient(t, server.URL, hostgo.ClientOptions{}).Unary(soon(t), unaryPath, wrapperspb.String("x"), &text{})
+			if hostgo.CodeOf(err) != test.want {
+				t.Errorf("got %v, want %v", err, test.want)
+			}
+			if elsewhere {
+				t.Error("the redirect was followed")
+			}
+		})
+	}
+}
+
+func TestOwnClientNoServer(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	err = ownClient(t, "http://"+address, hostgo.ClientOptions{}).Unary(soon(t), unaryPath, wrapperspb.String("x"), &text{})
+	if hostgo.CodeOf(err) != hostgo.CodeUnavailable {
+		t.Errorf("got %v, want unavailable", err)
+	}
+}
+
+// net/http's transport decompresses by itself unless the request says what it
+// accepts: it must always say so.
+func TestOwnClientAlwaysSaysWhatItAccepts(t *testing.T) {
+	for name, codings := range map[string][]string{"gzip": nil, "identity": {}} {
+		var seen []string
+		h := theirs()
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			seen = slices.Clone(r.Header.Values("Accept-Encoding"))
+			h.ServeHTTP(w, r)
+		}))
+		// A transport as it comes, that would decompress.
+		client := ownClient(t, server.URL, hostgo.ClientOptions{HTTPClient: &http.Client{Transport: &http.Transport{}}, Codings: codings})
+		var response text
+		if err := client.Unary(soon(t), unaryPath, wrapperspb.String(askLarge), &response); err != nil {
+			t.Error(err)
+		}
+		server.Close()
+		if len(seen) != 1 || seen[0] != name {
+			t.Errorf("got %q, want %q", seen, name)
+		}
+	}
+}
+
+func TestOwnClientLimits(t *testing.T) {
+	server := httptest.NewServer(theirs())
+	defer server.Close()
+	for _, test := range []struct {
+		name    string
+		options hostgo.ClientOptions
+		ask     string
+		want    hostgo.Code
+	}{
+		{"response over ReadMax", hostgo.ClientOptions{ReadMax: largeSize - 1, Codings: []string{}}, askLarge, hostgo.CodeResourceExhausted},
+		{"compressed response over ReadMax", hostgo.ClientOptions{ReadMax: largeSize - 1}, askLarge, hostgo.CodeResourceExhausted},
+		{"response within ReadMax", hostgo.ClientOptions{ReadMax: largeSize + 10}, askLarge, 0},
+		{"request over SendMax", hostgo.ClientOptions{SendMax: 10}, strings.Repeat("x", 11), hostgo.CodeResourceExhausted},
+		{"request within SendMax", hostgo.ClientOptions{SendMax: 10}, "x", 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			err := ownClient(t, server.URL, test.options).Unary(soon(t), unaryPath, wrapperspb.String(test.ask), &text{})
+			if hostgo.CodeOf(err) != test.want {
+				t.Errorf("got %v, want %v", err, test.want)
+			}
+		})
+	}
+}
+
+func TestOwnClientPrefix(t *testing.T) {
+	server := httptest.NewServer(http.StripPrefix("/api/v1", theirs(connect.WithCompressMinBytes(1000))))
+	defer server.Close()
+	var response text
+	if err := ownClient(t, server.URL+"/api/v1/", hostgo.ClientOptions{}).Unary(soon(t), unaryPath, wrapperspb.String("x"), &response); err != nil {
+		t.Fatal(err)
+	}
+	if response.GetValue() != "X" {
+		t.Errorf("got %q", response.GetValue())
+	}
+}
