@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +11,7 @@ from ._interceptors import check_sync, split_leading_sync, wrap_sync
 from ._records import split_text_fields
 from ._server_call import ServerCall
 from ._service import DEFAULT_READ_MAX_BYTES, Service
-from ._wsgi_call import Exchange
+from ._wsgi_call import Exchange, status_line
 from ._wsgi_request import RequestContent, addresses, fields_of
 from .request import ServerContext, response_metadata
 
@@ -33,7 +32,6 @@ _WHOLE_DIGITS: Final = 6
 found good."""
 
 _NONE: Final[tuple[tuple[bytes, bytes], ...]] = ()
-STATUS_LINES: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 class ConnectWSGIApplication(ABC):
@@ -157,7 +155,7 @@ class ConnectWSGIApplication(ABC):
                 call.reject_reply(error)
             else:
                 if status:
-                    start_response(STATUS_LINES[status], reply_fields)
+                    start_response(status_line(status), reply_fields)
                     return (reply,)
                 call = ServerCall(service, head)
                 call.adopt(opened)

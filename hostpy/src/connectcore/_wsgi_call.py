@@ -23,11 +23,19 @@ if TYPE_CHECKING:
     Context = ServerContext[Any, Any]
     StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
-__all__ = ["AbortedError", "Exchange"]
+__all__ = ["AbortedError", "Exchange", "status_line"]
 
 _CHUNK: Final = 64 << 10
 _DRAIN: Final = 4 << 20
 """Bytes of content that are read and forgotten after an answer that did not want them."""
+
+
+_LINES: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+
+
+def status_line(status: int) -> str:
+    """The status as WSGI wants it; one that is not registered gets a phrase that says nothing."""
+    return _LINES.get(status) or f"{status} Status {status}"
 
 
 class AbortedError(RuntimeError):
@@ -184,8 +192,7 @@ class Exchange:
             if isinstance(action, BodyAction):
                 yield action.data
             elif isinstance(action, HeadAction):
-                status = HTTPStatus(action.status)
-                self._start_response(f"{status.value} {status.phrase}", self._service.response_fields(action.fields))
+                self._start_response(status_line(action.status), self._service.response_fields(action.fields))
             elif isinstance(action, TrailersAction):
                 assert self._send_trailers is not None
                 self._send_trailers(split_text_fields(action.fields))
