@@ -3,8 +3,8 @@
     tests/bench/inprocess.py [--case NAME]... [--rounds N] [--turns N] [--contender NAME]...
 
 Figures are CPU microseconds per call (per message for streams): smallest, median, largest. The first ratio is
-the median of ours/peer, each pair measured one after the other; the second is that of the smallest figures. No figure makes it fail: only a contender
-that does not answer, or answers wrongly, does.
+the median of ours/peer, each pair measured one after the other; the second is that of the smallest figures. No figure
+makes it fail: only a contender that does not answer, or answers wrongly, does.
 """
 
 from __future__ import annotations
