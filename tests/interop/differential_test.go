@@ -1,0 +1,219 @@
+package interop
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/connectcore/connectcore/hostgo"
+)
+
+// readMax is the limit of both servers.
+const readMax = 1000
+
+// exchange is one request and, where the two servers are meant to answer
+// differently, what ours answers and why.
+type exchange struct {
+	name    string
+	method  string // POST where empty
+	target  string // the unary procedure where empty
+	header  map[string]string
+	body    []byte
+	differs string // our outcome
+	reason  string
+}
+
+// outcome is what of an answer is compared: the status, the code of a Connect
+// error, the content type, the fields that a refusal needs, and the content of
+// a success.
+func outcome(t *testing.T, client *http.Client, url string, e *exchange) string {
+	t.Helper()
+	method, target := e.method, e.target
+	if method == "" {
+		method = http.MethodPost
+	}
+	if target == "" {
+		target = unaryPath
+	}
+	r, err := http.NewRequestWithContext(soon(t), method, url+target, bytes.NewReader(e.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range e.header {
+		r.Header[http.CanonicalHeaderKey(name)] = []string{value}
+	}
+	response, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // read to its end
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := fmt.Sprint(response.StatusCode)
+	var failure struct{ Code string }
+	switch {
+	case response.StatusCode == http.StatusOK:
+		result += fmt.Sprintf(" %s %x", response.Header.Get("Content-Type"), content)
+	case response.Header.Get("Content-Type") == "application/json" && json.Unmarshal(content, &failure) == nil:
+		result += " " + failure.Code
+	}
+	if allow := response.Header.Get("Allow"); allow != "" {
+		result += " allow"
+	}
+	if post := response.Header.Get("Accept-Post"); post != "" {
+		result += " accept-post"
+	}
+	return result
+}
+
+func encoded(value string) []byte {
+	b, err := proto.Marshal(wrapperspb.String(value))
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func zipped(b []byte) []byte {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, _ = w.Write(b)
+	_ = w.Close()
+	return out.Bytes()
+}
+
+func headers(pairs ...string) map[string]string {
+	m := map[string]string{"content-type": "application/proto", "connect-protocol-version": "1", "accept-encoding": "identity"}
+	for i := 0; i < len(pairs); i += 2 {
+		if m[pairs[i]] = pairs[i+1]; pairs[i+1] == "" {
+			delete(m, pairs[i])
+		}
+	}
+	return m
+}
+
+func get(query string) exchange {
+	return exchange{name: "GET " + query, method: http.MethodGet, target: safePath + "?" + query,
+		header: map[string]string{"accept-encoding": "identity"}}
+}
+
+func (e exchange) but(ours, reason string) exchange {
+	e.differs, e.reason = ours, reason
+	return e
+}
+
+func exchanges() []exchange {
+	good := encoded("hello")
+	post := func(name string, body []byte, pairs ...string) exchange {
+		return exchange{name: name, header: headers(pairs...), body: body}
+	}
+	return []exchange{
+		post("proto", good),
+		post("JSON", []byte(`"hello"`), "content-type", "application/json"),
+		post("JSON with a charset", []byte(`"hello"`), "content-type", "application/json; charset=utf-8").but(
+			"200 application/json 2248454c4c4f22",
+			"RFC 8259 section 11: application/json has no charset parameter, so the answer names none"),
+		post("JSON in capitals", []byte(`"hello"`), "content-type", "Application/JSON"),
+		post("JSON in Latin-1", []byte(`"hello"`), "content-type", "application/json; charset=latin1"),
+		post("proto with a parameter", good, "content-type", "application/proto; v=1").but(
+			"200 application/proto 0a0548454c4c4f",
+			"RFC 9110 section 8.3.1: a parameter that is not known does not change the media type"),
+		post("no content type", good, "content-type", ""),
+		post("text", good, "content-type", "text/plain"),
+		post("stream's type", good, "content-type", "application/connect+proto"),
+		post("unknown codec", good, "content-type", "application/xml"),
+		{name: "PUT", method: http.MethodPut, header: headers(), body: good},
+		{name: "DELETE", method: http.MethodDelete, header: headers()},
+		{name: "GET with side effects", method: http.MethodGet, target: unaryPath + "?connect=v1&encoding=json&message=%22x%22", header: headers()},
+		{name: "unknown path", target: "/interop.v1.Interop/None", header: headers(), body: good},
+		{name: "slash behind", target: unaryPath + "/", header: headers(), body: good},
+		post("no version", good, "connect-protocol-version", ""),
+		post("version 2", good, "connect-protocol-version", "2"),
+		post("timeout", good, "connect-timeout-ms", "10000"),
+		post("timeout of 10 digits", good, "connect-timeout-ms", "9999999999"),
+		post("timeout of 11 digits", good, "connect-timeout-ms", "10000000000"),
+		post("negative timeout", good, "connect-timeout-ms", "-1"),
+		post("timeout with a plus", good, "connect-timeout-ms", "+5").but(
+			"400 invalid_argument",
+			"Connect Timeout-Milliseconds: an integer of at most 10 digits; a sign is none"),
+		post("timeout with a unit", good, "connect-timeout-ms", "5s"),
+		post("zero timeout", good, "connect-timeout-ms", "0"),
+		post("gzip", zipped(good), "content-encoding", "gzip").but(
+			"200 application/proto 0a0548454c4c4f",
+			"RFC 9110 section 12.5.3: the request accepts identity only; that it was compressed itself says nothing else"),
+		post("identity named", good, "content-encoding", "identity"),
+		post("broken gzip", good, "content-encoding", "gzip"),
+		post("gzip cut off", zipped(good)[:20], "content-encoding", "gzip"),
+		post("gzip of nothing", nil, "content-encoding", "gzip").but(
+			"200 application/proto ",
+			"RFC 9110 section 12.5.3, as above"),
+		post("unknown compression", good, "content-encoding", "lzma"),
+		post("malformed proto", []byte("\x0a\xff")),
+		post("malformed JSON", []byte(`"hello`), "content-type", "application/json"),
+		post("JSON and more", []byte(`"hello" "again"`), "content-type", "application/json"),
+		post("JSON of nothing", nil, "content-type", "application/json"),
+		post("JSON of another type", []byte(`{"a": 1}`), "content-type", "application/json"),
+		post("text that is not UTF-8", []byte("\x0a\x02\xff\xfe")),
+		post("nothing", nil),
+		post("at the limit", encoded(strings.Repeat("x", readMax-3))),
+		post("over the limit", encoded(strings.Repeat("x", readMax))),
+		post("over the limit when decompressed", zipped(encoded(strings.Repeat("x", readMax))), "content-encoding", "gzip"),
+		post("RPC error", encoded(askFail)),
+		post("plain error", encoded(askPlain)),
+		post("byte 0xFF in a field", good, "x-latin", "caf\xe9"),
+		get("connect=v1&encoding=json&message=%22hello%22"),
+		get("connect=v1&encoding=proto&base64=1&message=CgVoZWxsbw"),
+		get("connect=v1&encoding=proto&base64=1&message=CgVoZWxsbw=="),
+		get("connect=v1&encoding=proto&base64=1&message=%2B%2B%2F%2F").but(
+			"400 invalid_argument",
+			"Connect Unary-Get-Request: base64 is the URL-safe alphabet; malformed content is the client's fault"),
+		get("connect=v1&encoding=proto&base64=1&message=C!").but(
+			"400 invalid_argument",
+			"malformed content is the client's fault, and known to be"),
+		get("connect=v1&encoding=proto&base64=0&message=%0A%05hello"),
+		get("encoding=json&message=%22hello%22"),
+		get("connect=v2&encoding=json&message=%22hello%22"),
+		get("connect=v1&message=%22hello%22").but(
+			"400 invalid_argument",
+			"Connect Unary-Get-Request: the encoding parameter is required; a GET has no content whose type could be refused"),
+		get("connect=v1&encoding=xml&message=%22hello%22"),
+		get("connect=v1&encoding=json"),
+		get("connect=v1&encoding=json&message=%22%ff%22"),
+		get("connect=v1&encoding=json&message=%2"),
+		get("connect=v1&encoding=json&message=%22hello%22&compression=lzma"),
+		get("connect=v1&encoding=json&message=%22hello%22&compression=identity"),
+		get("connect=v1&encoding=json&message=%22" + strings.Repeat("x", readMax) + "%22"),
+	}
+}
+
+// Both servers answer the same, but for the differences that are listed.
+func TestDifferential(t *testing.T) {
+	v := versions[0]
+	client := v.client(t)
+	oursURL := v.serve(t, ours(t, hostgo.HandlerOptions{ReadMax: readMax}))
+	theirsURL := v.serve(t, theirs(connect.WithReadMaxBytes(readMax)))
+	for _, e := range exchanges() {
+		t.Run(e.name, func(t *testing.T) {
+			mine, other := outcome(t, client, oursURL, &e), outcome(t, client, theirsURL, &e)
+			switch {
+			case e.differs == "" && mine != other:
+				t.Errorf("we answer %s, connect-go answers %s", mine, other)
+			case e.differs != "" && mine != e.differs:
+				t.Errorf("we answer %s, want %s (connect-go: %s)", mine, e.differs, other)
+			case e.differs != "" && mine == other:
+				t.Errorf("both answer %s: the difference is gone (%s)", mine, e.reason)
+			}
+		})
+	}
+}
