@@ -100,13 +100,12 @@ func appendDecodeBase64(dst, src []byte, table *[256]byte) ([]byte, bool) {
 // a field may hold several, joined by commas, and must be split before decoding
 // (PROTOCOL-HTTP2.md, "Custom-Metadata"). An element that is empty between commas
 // is no value; a field that is empty altogether is one empty value (ours, rule 5).
-// If an element is not base64, p is as it was and ok is false. Values are decoded
-// where they belong, so scratch is only handed through.
-func AppendBinaryValues(p *Pairs, scratch []byte, name, value []byte) (scratch2 []byte, ok bool) {
+// If an element is not base64, p is as it was and the result false.
+func AppendBinaryValues(p *Pairs, name, value []byte) bool {
 	count, size := p.Len(), len(p.b)
 	if len(trimSpace(value)) == 0 {
 		p.Add(name, nil)
-		return scratch, true
+		return true
 	}
 	for more := true; more; {
 		var v []byte
@@ -120,11 +119,12 @@ func AppendBinaryValues(p *Pairs, scratch []byte, name, value []byte) (scratch2 
 		}
 		at := p.begin()
 		p.b = append(p.b, name...)
+		var ok bool
 		if p.b, ok = AppendDecodeBase64(p.b, v); !ok {
 			p.Truncate(count, size)
-			return scratch, false
+			return false
 		}
 		p.end(at, len(name))
 	}
-	return scratch, true
+	return true
 }

@@ -98,7 +98,7 @@ func TestAppendBinaryValues(t *testing.T) {
 	} {
 		var p Pairs
 		p.Add([]byte("before"), nil)
-		_, ok := AppendBinaryValues(&p, nil, []byte("a-bin"), []byte(c.field))
+		ok := AppendBinaryValues(&p, []byte("a-bin"), []byte(c.field))
 		var want Pairs
 		want.Add([]byte("before"), nil)
 		for _, v := range c.values {

@@ -207,7 +207,7 @@ func (c *Call) trailer() func(name, value []byte) bool {
 			switch {
 			case ReservedTrailer(name):
 			case IsBinaryName(name):
-				if _, ok := AppendBinaryValues(&c.trailingBin, nil, name, value); !ok {
+				if !AppendBinaryValues(&c.trailingBin, name, value) {
 					c.trailerBad = true
 				}
 			default:

@@ -48,7 +48,7 @@ func TestCodecsAllocateNothing(t *testing.T) {
 			f.Get("x")
 			p.Reset()
 			p.Add(name, json)
-			AppendBinaryValues(&p, nil, name, []byte("Zg,Zm8"))
+			AppendBinaryValues(&p, name, []byte("Zg,Zm8"))
 			p.Next(0)
 		}},
 	} {

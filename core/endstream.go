@@ -192,7 +192,7 @@ func (r *jsonReader) values(key []byte, into *EndStream) bool {
 		case drop:
 			f.Truncate(count, size)
 		case binary:
-			if _, ok = AppendBinaryValues(&into.Binary, nil, name, value); !ok {
+			if !AppendBinaryValues(&into.Binary, name, value) {
 				return false
 			}
 			f.Truncate(count, size)

@@ -79,6 +79,9 @@ func TestCompressIsReadByOthers(t *testing.T) {
 		if got, err = z.Decompress(nil, packed, len(src)); err != nil || !bytes.Equal(got, src) {
 			t.Errorf("%s: Decompress says %v, %d bytes of %d", name, err, len(got), len(src))
 		}
+		if got, err = z.Decompress(nil, packed, len(src)-1); len(src) > 0 && (err != ErrTooLarge || len(got) > 0) {
+			t.Errorf("%s: a byte over the limit: %v, %d bytes", name, err, len(got))
+		}
 		if again := z.Compress(nil, src); !bytes.Equal(again, packed) {
 			t.Errorf("%s: compressed differently the second time", name)
 		}

@@ -121,7 +121,7 @@ func (h *head) read(fields Fields, reserved section, trailer func(name, value []
 				continue
 			}
 			if count <= MaxMetadataFields && size <= MaxMetadata {
-				_, ok := AppendBinaryValues(&h.binary, nil, name, value)
+				ok := AppendBinaryValues(&h.binary, name, value)
 				h.malformed = h.malformed || !ok
 			}
 		}

@@ -485,7 +485,7 @@ func buildCodes(table []uint32, root uint, lens []uint8, entries []uint32) bool 
 			longest = l
 		}
 	}
-	if left > 0 && (longest > 1 || longest == 1 && count[1] != 1) {
+	if left > 0 && longest > 1 {
 		return false
 	}
 	if left > 0 {

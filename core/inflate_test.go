@@ -124,14 +124,16 @@ func TestCodesOfABlock(t *testing.T) {
 		return l
 	}
 	one := []uint8{1}
+	var z inflater // one for all: no code is left over for the next block
 	for _, c := range []struct {
 		what string
 		b    []byte
 		out  string
 		err  error
 	}{
-		{"complete", dynamicBlock(lit(258), one, "0110"+"10"), "aaaa", nil},
-		{"all symbols sent", dynamicBlock(lit(286), make30(1), "0110"+"10"), "aaaa", nil},
+		{"complete", dynamicBlock(lit(258), one, "011010"), "aaaa", nil},
+		{"all symbols sent", dynamicBlock(lit(286), make30(1), "011010"), "aaaa", nil},
+		{"two distances", dynamicBlock(lit(258), []uint8{1, 1}, "011010"), "aaaa", nil},
 		{"no distance", dynamicBlock(lit(258), []uint8{0}, "0010"), "aa", nil},
 		{"no distance, but a match", dynamicBlock(lit(258), []uint8{0}, "011010"), "", ErrMalformed},
 		{"the other half of a single code", dynamicBlock(lit(258), one, "011110"), "", ErrMalformed},
@@ -145,14 +147,12 @@ func TestCodesOfABlock(t *testing.T) {
 		{"only an end", dynamicBlock(with(without(lit(257), 'a'), 256, 1), one, "0"), "", nil},
 	} {
 		for _, after := range []string{"", "eight more bytes and then some more"} {
-			var z inflater
 			out, used, err := z.inflate(nil, append(bytes.Clone(c.b), after...), 4)
 			if err != c.err || err == nil && (string(out) != c.out || used != len(c.b)) {
 				t.Errorf("%s: %q, %d of %d, %v", c.what, out, used, len(c.b), err)
 			}
 		}
 	}
-	var z inflater
 	if _, _, err := z.inflate(nil, dynamicBlock(with(without(lit(258), 256, 257), 'b', 1), one, "00000000"), 3); err != ErrMalformed {
 		t.Errorf("no end, over the limit: %v", err)
 	}
