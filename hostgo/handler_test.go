@@ -1,8 +1,15 @@
 package hostgo
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +21,16 @@ const echoPath = "/test.v1.Test/Echo"
 func echo(_ context.Context, _ *Call, request *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
 	return wrapperspb.String("echo " + request.GetValue()), nil
 }
+
+// echoBytes gives back payloads as they are.
+var echoBytes = Procedure{Path: "/test.v1.Test/EchoBytes", Type: StreamTypeUnary,
+	Serve: func(_ context.Context, call *Call) error {
+		payload, err := call.ReceiveBytes()
+		if err != nil {
+			return err
+		}
+		return call.SendBytes(payload)
+	}}
 
 func TestUnary(t *testing.T) {
 	h, err := NewHandler(nil, Unary(echoPath, echo, NoSideEffects()))
@@ -40,12 +57,222 @@ func TestUnary(t *testing.T) {
 	}
 }
 
-// echoBytes gives back payloads as they are.
-var echoBytes = Procedure{Path: "/test.v1.Test/EchoBytes", Type: StreamTypeUnary,
-	Serve: func(_ context.Context, call *Call) error {
-		payload, err := call.ReceiveBytes()
-		if err != nil {
+func TestNewHandlerRefuses(t *testing.T) {
+	serve := echoBytes.Serve
+	for _, test := range []struct {
+		name       string
+		options    HandlerOptions
+		procedures []Procedure
+		want       string
+	}{
+		{"no slash", HandlerOptions{}, []Procedure{{Path: "a.B/C", Serve: serve}}, "starts with a slash"},
+		{"twice", HandlerOptions{}, []Procedure{echoBytes, echoBytes}, "given twice"},
+		{"no function", HandlerOptions{}, []Procedure{{Path: "/a.B/C"}}, "no Serve"},
+		{"unknown type", HandlerOptions{}, []Procedure{{Path: "/a.B/C", Type: 4, Serve: serve}}, "unknown stream type 4"},
+		{"negative limit", HandlerOptions{ReadMax: -1}, nil, "-1 bytes is out of range"},
+		{"foreign coding", HandlerOptions{Codings: []string{"lzma"}}, []Procedure{echoBytes}, "the module refuses the configuration"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if _, err := NewHandler(&test.options, test.procedures...); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q in it", err, test.want)
+			}
+		})
+	}
+}
+
+func TestNewClientRefuses(t *testing.T) {
+	for _, test := range []struct {
+		url     string
+		options ClientOptions
+		want    string
+	}{
+		{"ftp://host", ClientOptions{}, "want http:// or https://"},
+		{"host:80", ClientOptions{}, "want http:// or https://"},
+		{"http://host?x=1", ClientOptions{}, "only a scheme, a host and a path"},
+		{"http://user:password@host", ClientOptions{}, "only a scheme, a host and a path"},
+		{"http://host", ClientOptions{SendCoding: "lzma"}, `SendCoding "lzma" is not among Codings`},
+		{"http://host", ClientOptions{GetMax: -1}, "out of range"},
+	} {
+		_, err := NewClient(test.url, &test.options)
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %q in it", test.url, err, test.want)
+			continue
+		}
+		if strings.Contains(err.Error(), "password") {
+			t.Errorf("%s: the error tells the password: %v", test.url, err)
+		}
+	}
+}
+
+// What a handler says in failing goes to the log, never to the peer.
+func TestUnexpected(t *testing.T) {
+	const secret = "the password is 1234"
+	for name, serve := range map[string]func(context.Context, *Call) error{
+		"error": func(context.Context, *Call) error { return errors.New(secret) },
+		"panic": func(context.Context, *Call) error { panic(secret) },
+		"error of another context": func(context.Context, *Call) error {
+			return fmt.Errorf("%s: %w", secret, context.DeadlineExceeded)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			h, err := NewHandler(&HandlerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))},
+				Procedure{Path: echoPath, Serve: serve})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := post(h, echoPath, "")
+			if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), `"unknown"`) ||
+				strings.Contains(w.Body.String(), "1234") {
+				t.Errorf("the peer got %d %s", w.Code, w.Body)
+			}
+			if !strings.Contains(log.String(), secret) || !strings.Contains(log.String(), echoPath) {
+				t.Errorf("the log has %q", log.String())
+			}
+		})
+	}
+}
+
+// http.ErrAbortHandler cuts the response off, as everywhere in net/http.
+func TestAbortHandler(t *testing.T) {
+	h := handlerOn(t, defaultModule, Procedure{Path: echoPath, Serve: func(context.Context, *Call) error { panic(http.ErrAbortHandler) }})
+	before := defaultModule.Stats()
+	func() {
+		defer func() {
+			if recover() != http.ErrAbortHandler {
+				t.Error("the panic did not reach net/http")
+			}
+		}()
+		post(h, echoPath, "")
+	}()
+	if after := defaultModule.Stats(); after.Calls != before.Calls || after.Trapped != before.Trapped {
+		t.Errorf("%+v became %+v", before, after)
+	}
+}
+
+// Metadata that is not legal never reaches the wire.
+func TestIllegalMetadata(t *testing.T) {
+	for name, add := range map[string]func(*Call){
+		"line feed": func(c *Call) { c.Header().Add("x-bad", "a\nset-cookie: b") },
+		"NUL":       func(c *Call) { c.Header().Add("x-bad", "a\x00set-cookie\x00b") },
+		"trailer":   func(c *Call) { c.Trailer().Add("x-bad", "a\r\nb") },
+		"name":      func(c *Call) { c.Header().Add("x bad", "a") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := handlerOn(t, defaultModule, Procedure{Path: echoPath, Serve: func(_ context.Context, call *Call) error {
+				if _, err := call.ReceiveBytes(); err != nil {
+					return err
+				}
+				add(call)
+				return call.SendBytes(nil)
+			}})
+			w := post(h, echoPath, "")
+			if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), `"internal"`) {
+				t.Errorf("got %d %s, want internal", w.Code, w.Body)
+			}
+			if w.Header().Get("Set-Cookie") != "" || w.Header().Get("X-Bad") != "" {
+				t.Errorf("got header %v", w.Header())
+			}
+		})
+	}
+}
+
+// A handler sends what its procedure's type allows.
+func TestOneResponseOnly(t *testing.T) {
+	var second error
+	h := handlerOn(t, defaultModule, Procedure{Path: echoPath, Serve: func(_ context.Context, call *Call) error {
+		if _, err := call.ReceiveBytes(); err != nil {
 			return err
 		}
-		return call.SendBytes(payload)
-	}}
+		if _, err := call.ReceiveBytes(); !errors.Is(err, io.EOF) {
+			return fmt.Errorf("after the request came %w", err)
+		}
+		if err := call.SendBytes([]byte("one")); err != nil {
+			return err
+		}
+		second = call.SendBytes([]byte("two"))
+		return nil
+	}}, Procedure{Path: "/test.v1.Test/Mute", Serve: func(context.Context, *Call) error { return nil }})
+	if w := post(h, echoPath, ""); w.Code != http.StatusOK || w.Body.String() != "one" {
+		t.Errorf("got %d %q", w.Code, w.Body)
+	}
+	if CodeOf(second) != CodeInternal {
+		t.Errorf("the second response gave %v, want internal", second)
+	}
+	if w := post(h, "/test.v1.Test/Mute", ""); w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), `"internal"`) {
+		t.Errorf("without a response: got %d %s, want internal", w.Code, w.Body)
+	}
+}
+
+// A message that cannot be encoded is the handler's failure; one that does not
+// decode is the peer's.
+func TestCodecFailures(t *testing.T) {
+	h := handlerOn(t, defaultModule, Unary(echoPath, func(_ context.Context, _ *Call, m *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
+		return wrapperspb.String("\xff" + m.GetValue()), nil // not UTF-8
+	}))
+	if w := post(h, echoPath, "\x0a\x01x"); w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), `"internal"`) {
+		t.Errorf("encoding: got %d %s, want internal", w.Code, w.Body)
+	}
+	if w := post(h, echoPath, "\x0a\xff"); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), `"invalid_argument"`) {
+		t.Errorf("decoding: got %d %s, want invalid_argument", w.Code, w.Body)
+	}
+}
+
+func TestRequireVersion(t *testing.T) {
+	for require, want := range map[bool]int{false: http.StatusOK, true: http.StatusBadRequest} {
+		h, err := NewHandler(&HandlerOptions{RequireVersion: require}, echoBytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := post(h, echoBytes.Path, "x"); w.Code != want {
+			t.Errorf("required %v: got %d, want %d", require, w.Code, want)
+		}
+	}
+}
+
+func TestMetadata(t *testing.T) {
+	var m Metadata
+	m.Add("X-One", "1")
+	m.Add("x-two", "2")
+	m.Add("x-one", "3")
+	m.AddBinary("X-One-Bin", []byte{0, 255})
+	if got := m.Get("X-ONE"); got != "1" {
+		t.Errorf("Get: %q", got)
+	}
+	if got := strings.Join(m.Values("x-one"), ","); got != "1,3" {
+		t.Errorf("Values: %q", got)
+	}
+	if got := m.Binary("x-one-BIN"); len(got) != 1 || !bytes.Equal(got[0], []byte{0, 255}) {
+		t.Errorf("Binary: %v", got)
+	}
+	copied := m.Clone()
+	m.Set("x-One", "4")
+	m.Delete("X-TWO")
+	if got := strings.Join(m.Values("x-one"), ","); got != "4" || m.Get("x-two") != "" || m.Len() != 2 {
+		t.Errorf("after Set and Delete: %q, %d values", got, m.Len())
+	}
+	if copied.Len() != 4 || copied.Get("x-two") != "2" {
+		t.Errorf("the copy changed: %v", copied)
+	}
+	var names []string
+	for name := range copied.All() {
+		names = append(names, name)
+	}
+	if got := strings.Join(names, ","); got != "x-one,x-two,x-one" {
+		t.Errorf("All: %q", got)
+	}
+}
+
+func TestError(t *testing.T) {
+	cause := errors.New("cause")
+	err := fmt.Errorf("around: %w", Errorf(CodeNotFound, "no row: %w", cause))
+	if CodeOf(err) != CodeNotFound || !errors.Is(err, cause) || !strings.Contains(err.Error(), "not found: no row: cause") {
+		t.Errorf("got %v", err)
+	}
+	if CodeOf(nil) != 0 || CodeOf(cause) != CodeUnknown {
+		t.Errorf("got %v and %v", CodeOf(nil), CodeOf(cause))
+	}
+	if got := Code(99).String(); got != "code 99" {
+		t.Errorf("got %q", got)
+	}
+}
