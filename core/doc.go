@@ -24,7 +24,8 @@
 //	error.go        the Connect error               endstream.go  its end marker
 //	status.go       google.rpc.Status, grpc-message
 //	get.go          the query of a Connect GET
-//	compression.go  choosing a coding               gzip.go, inflate.go, deflate.go
+//	compression.go  choosing a coding
+//	gzip.go         its members     inflate*.go, deflate*.go  what is in them
 //
 // The engine above them turns heads and content into events.
 //
