@@ -21,13 +21,14 @@ type Call struct {
 	sender
 
 	// Server role.
-	proc    *Procedure
-	form    form
-	codec   uint32
-	fault   Error // what receiving failed with, while the handler runs
-	faulted bool
-	isGet   bool
-	get     GetQuery
+	proc        *Procedure
+	canTrailers bool // the host can send a trailer section
+	form        form
+	codec       uint32
+	fault       Error // what receiving failed with, while the handler runs
+	faulted     bool
+	isGet       bool
+	get         GetQuery
 
 	unknownCoding bool // the request's coding is not known: name those that are
 

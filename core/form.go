@@ -183,10 +183,10 @@ func (grpc) open(c *Call) {
 }
 
 func (grpc) end(c *Call, e *Error, fields Fields, binary Pairs) {
-	if e != nil && !c.headSent && c.lead.Len() == 0 {
-		// "Trailers-Only": the status stands in the one and only section. Where
-		// the handler gave leading metadata there are two: clients take that
-		// one section for trailers.
+	if !c.canTrailers {
+		// "Trailers-Only": the status stands in the one and only section, which
+		// must end the HTTP/2 stream. Hosts that send trailers need not be able
+		// to do that (ASGI cannot), so for them there are always two sections.
 		c.head.Reset()
 		grpc{}.open(c)
 		c.addStatus(&c.head, e)

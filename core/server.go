@@ -19,6 +19,7 @@ type Capabilities struct {
 func (s *Server) Open(c *Call, h *RequestHead, can Capabilities, end bool) []Event {
 	c.opened(stateUnread)
 	c.server = s
+	c.canTrailers = can.Trailers
 	c.ended = end
 	f := &c.in
 	if !f.read(h.Fields, ReservedRequest, nil) {

@@ -26,7 +26,7 @@ func (c *Call) Headers(fields Fields, binary Pairs, flush bool) ([]Event, error)
 		return c.events, nil
 	}
 	c.scratch = addMetadata(&c.lead, "", fields, binary, c.scratch)
-	if flush && c.state == stateOpen && c.form.stream() {
+	if flush && c.proc.Stream.manyResponses() && c.form.stream() {
 		c.emitHead()
 	}
 	return c.events, nil

@@ -152,7 +152,19 @@ func (r *Record) U64() uint64 {
 }
 
 // Bytes reads a bytes column: a view into the batch.
-func (r *Record) Bytes() []byte { return r.take(uint64(r.U32())) }
+func (r *Record) Bytes() []byte {
+	if len(r.fixed) >= 4 {
+		n := uint64(binary.LittleEndian.Uint32(r.fixed))
+		r.fixed = r.fixed[4:]
+		if n <= uint64(len(r.tail)) {
+			b := r.tail[:n:n]
+			r.tail = r.tail[n:]
+			return b
+		}
+	}
+	r.bad = true
+	return nil
+}
 
 // Counted reads a fields or a pairs column: its count and its bytes. Whether
 // the count is right is for the reader of the bytes to check.
@@ -163,21 +175,17 @@ func (r *Record) Counted() (count int, b []byte) {
 
 // Words reads a words column into dst.
 func (r *Record) Words(dst []uint32) []uint32 {
-	b := r.take(4 * uint64(r.U32()))
+	n := 4 * uint64(r.U32())
+	if n > uint64(len(r.tail)) {
+		r.bad = true
+		return dst
+	}
+	b := r.tail[:n]
+	r.tail = r.tail[n:]
 	for ; len(b) >= 4; b = b[4:] {
 		dst = append(dst, binary.LittleEndian.Uint32(b))
 	}
 	return dst
-}
-
-func (r *Record) take(n uint64) []byte {
-	if n > uint64(len(r.tail)) {
-		r.bad = true
-		return nil
-	}
-	b := r.tail[:n:n]
-	r.tail = r.tail[n:]
-	return b
 }
 
 // Whole says, after all columns were read, that the record held exactly them.

@@ -1,6 +1,9 @@
 package guest
 
 import (
+	"encoding/binary"
+	"slices"
+
 	"github.com/connectcore/connectcore/core"
 	"github.com/connectcore/connectcore/wasm/abi"
 )
@@ -20,46 +23,101 @@ func flag(on bool, bit uint16) uint16 {
 	return 0
 }
 
+var le = binary.LittleEndian
+
+// record starts a record of known size and returns it, the header written. The
+// hot kinds are written through it: in wasm a call costs more than its work, so
+// that the columns' methods of abi.Writer cost as much as all of core.
+func (g *Guest) record(kind abi.Kind, flags uint16, handle uint32, size int) []byte {
+	b := g.w.B
+	n := len(b)
+	if cap(b)-n < size {
+		b = slices.Grow(b, size)
+	}
+	b = b[:n+size]
+	g.w.B = b
+	r := b[n:]
+	_ = r[abi.HeaderSize-1]
+	le.PutUint64(r, uint64(kind)|uint64(flags)<<16|uint64(size)<<32)
+	le.PutUint32(r[8:], handle)
+	return r
+}
+
 func (g *Guest) encodeEvent(handle uint32, e *core.Event) {
+	const h = abi.HeaderSize
 	w := &g.w
 	switch e.Kind {
 	case core.EventRequest:
-		w.Begin(abi.EvRequest, flag(e.ContentInline, abi.ContentInline)|flag(e.Get, abi.RequestGet), handle)
-		w.U32(e.Procedure)
-		w.U32(uint32(e.Protocol))
-		w.U32(e.Codec)
-		w.U32(e.Coding)
-		w.U32(e.CompressMin)
-		w.U64(e.Timeout)
-		w.Bytes(e.Hidden)
-		w.Counted(e.Binary.Len(), e.Binary.Bytes())
+		const fixed = h + 5*4 + 8 + 4 + 8
+		hidden, pairs := e.Hidden, e.Binary.Bytes()
+		r := g.record(abi.EvRequest, flag(e.ContentInline, abi.ContentInline)|flag(e.Get, abi.RequestGet), handle, fixed+len(hidden)+len(pairs))
+		_ = r[fixed-1]
+		le.PutUint32(r[h:], e.Procedure)
+		le.PutUint32(r[h+4:], uint32(e.Protocol))
+		le.PutUint32(r[h+8:], e.Codec)
+		le.PutUint32(r[h+12:], e.Coding)
+		le.PutUint32(r[h+16:], e.CompressMin)
+		le.PutUint64(r[h+20:], e.Timeout)
+		le.PutUint32(r[h+28:], uint32(len(hidden)))
+		le.PutUint32(r[h+32:], uint32(e.Binary.Len()))
+		le.PutUint32(r[h+36:], uint32(len(pairs)))
+		copy(r[fixed:], hidden)
+		copy(r[fixed+len(hidden):], pairs)
+		return
 	case core.EventMessages:
-		w.Begin(abi.EvMessages, flag(e.Inline, abi.MessagesInline), handle)
-		w.U64(e.Base)
-		w.U32(e.Coding)
-		w.U32(e.Limit)
-		w.Words(e.Spans)
-		w.Bytes(e.Data)
+		const fixed = h + 8 + 4*4
+		r := g.record(abi.EvMessages, flag(e.Inline, abi.MessagesInline), handle, fixed+4*len(e.Spans)+len(e.Data))
+		_ = r[fixed-1]
+		le.PutUint64(r[h:], e.Base)
+		le.PutUint32(r[h+8:], e.Coding)
+		le.PutUint32(r[h+12:], e.Limit)
+		le.PutUint32(r[h+16:], uint32(len(e.Spans)))
+		le.PutUint32(r[h+20:], uint32(len(e.Data)))
+		r = r[fixed:]
+		for i, v := range e.Spans {
+			le.PutUint32(r[4*i:], v)
+		}
+		copy(r[4*len(e.Spans):], e.Data)
+		return
 	case core.EventReceived:
-		w.Begin(abi.EvReceived, 0, handle)
-		w.U32(uint32(e.Code))
-		w.Bytes(e.Message)
+		r := g.record(abi.EvReceived, 0, handle, h+8+len(e.Message))
+		le.PutUint32(r[h:], uint32(e.Code))
+		le.PutUint32(r[h+4:], uint32(len(e.Message)))
+		copy(r[h+8:], e.Message)
+		return
 	case core.EventResponseHead:
-		w.Begin(abi.EvResponseHead, flag(e.End, abi.HTTPEnd)|flag(e.HasTrailers, abi.HTTPTrailers), handle)
-		w.U32(e.Status)
-		w.Counted(e.Fields.Len(), e.Fields.Bytes())
+		fields := e.Fields.Bytes()
+		r := g.record(abi.EvResponseHead, flag(e.End, abi.HTTPEnd)|flag(e.HasTrailers, abi.HTTPTrailers), handle, h+12+len(fields))
+		_ = r[h+11]
+		le.PutUint32(r[h:], e.Status)
+		le.PutUint32(r[h+4:], uint32(e.Fields.Len()))
+		le.PutUint32(r[h+8:], uint32(len(fields)))
+		copy(r[h+12:], fields)
+		return
+	case core.EventBody:
+		r := g.record(abi.EvBody, flag(e.End, abi.HTTPEnd), handle, h+12+len(e.Data))
+		_ = r[h+11]
+		le.PutUint32(r[h:], e.Count)
+		le.PutUint32(r[h+4:], e.Prefix)
+		le.PutUint32(r[h+8:], uint32(len(e.Data)))
+		copy(r[h+12:], e.Data)
+		return
+	case core.EventTrailers:
+		fields := e.Fields.Bytes()
+		r := g.record(abi.EvTrailers, 0, handle, h+8+len(fields))
+		le.PutUint32(r[h:], uint32(e.Fields.Len()))
+		le.PutUint32(r[h+4:], uint32(len(fields)))
+		copy(r[h+8:], fields)
+		return
+	case core.EventDone:
+		g.calls.free(handle)
+		g.over = append(g.over, handle)
+		g.record(abi.EvDone, 0, handle, h)
+		return
 	case core.EventRequestHead:
 		w.Begin(abi.EvRequestHead, flag(e.End, abi.HTTPEnd), handle)
 		w.Bytes(e.Method)
 		w.Bytes(e.Target)
-		w.Counted(e.Fields.Len(), e.Fields.Bytes())
-	case core.EventBody:
-		w.Begin(abi.EvBody, flag(e.End, abi.HTTPEnd), handle)
-		w.U32(e.Count)
-		w.U32(e.Prefix)
-		w.Bytes(e.Data)
-	case core.EventTrailers:
-		w.Begin(abi.EvTrailers, 0, handle)
 		w.Counted(e.Fields.Len(), e.Fields.Bytes())
 	case core.EventResponse:
 		w.Begin(abi.EvResponse, flag(e.ContentInline, abi.ContentInline), handle)
@@ -88,10 +146,6 @@ func (g *Guest) encodeEvent(handle uint32, e *core.Event) {
 		w.U32(e.Status)
 		w.Counted(e.Fields.Len(), e.Fields.Bytes())
 		w.Bytes(e.Length)
-	case core.EventDone:
-		g.calls.free(handle)
-		g.over = append(g.over, handle)
-		w.Begin(abi.EvDone, 0, handle)
 	}
 	w.End()
 }
