@@ -279,7 +279,8 @@ def _failure(error: Exception) -> Exception:
         case TimeoutError():
             return TransportError(Gone.TIMEOUT, text)
         case pyqwest.ReadError() | pyqwest.WriteError():
-            return TransportError(Gone.CLOSED, text)
+            # Some breaches of HTTP are reported as errors of reading.
+            return TransportError(Gone.MALFORMED if "invalid" in text else Gone.CLOSED, text)
         case UnicodeDecodeError():
             return ValueError("metadata that is not UTF-8 cannot be sent by pyqwest")
         case _:

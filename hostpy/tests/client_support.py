@@ -1,0 +1,186 @@
+"""What the clients' tests share: calls in both modes, and servers that say exactly what they are told to say."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.wrappers_pb2 import StringValue
+
+from connectcore import _abi, _pool, _records
+from connectcore._client_config import ClientConfig
+from connectcore.client import ConnectClient, ConnectClientSync
+from connectcore.method import IdempotencyLevel, MethodInfo, StreamType
+from connectcore.protocol import ProtocolType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MODES = ("async", "sync")
+
+
+def method(name: str = "Get", stream_type: StreamType = StreamType.UNARY, *, safe: bool = True) -> MethodInfo[Any, Any]:
+    """A method of acme.v1.Service."""
+    level = IdempotencyLevel.NO_SIDE_EFFECTS if safe else IdempotencyLevel.UNKNOWN
+    return MethodInfo(
+        name=name,
+        service_name="acme.v1.Service",
+        input=StringValue,
+        output=StringValue,
+        idempotency_level=level,
+        stream_type=stream_type,
+    )
+
+
+METHOD = method()
+MESSAGE = StringValue(value="hello")
+DATA = MESSAGE.SerializeToString()
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/proto\r\n"
+GOOD = HEAD + b"content-length: %d\r\n\r\n" % len(DATA) + DATA
+
+
+def response(content: bytes = DATA, *fields: str, status: str = "200 OK") -> bytes:
+    """A whole HTTP/1.1 response; fields are lines. Without a content type among them, it is that of proto."""
+    lines = [f"HTTP/1.1 {status}", *fields, f"content-length: {len(content)}"]
+    if not any(line.lower().startswith("content-type") for line in fields):
+        lines.append("content-type: application/proto")
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + content
+
+
+def call(mode: str, address: str, message: Any = MESSAGE, what: MethodInfo[Any, Any] = METHOD, **options: Any) -> Any:
+    """One unary call by a new client of this mode. Options of the call and of the client may be mixed."""
+    of_call = {name: options.pop(name) for name in ("headers", "timeout", "timeout_ms", "use_get") if name in options}
+    if mode == "sync":
+        with ConnectClientSync(address, **options) as sync_client:
+            return sync_client.execute_unary(request=message, method=what, **of_call)
+
+    async def run() -> Any:
+        async with ConnectClient(address, **options) as client:
+            return await client.execute_unary(request=message, method=what, **of_call)
+
+    return asyncio.run(run())
+
+
+class Exchange:
+    """A connection of a raw server, after one request has come."""
+
+    def __init__(self, connection: socket.socket, head: bytes, content: bytes) -> None:
+        self.connection = connection
+        self.head = head
+        self.content = content
+
+    @property
+    def target(self) -> str:
+        return self.head.split(b" ", 2)[1].decode()
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        lines = self.head.decode("utf-8").split("\r\n")[1:]
+        return [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+
+    def send(self, data: bytes) -> None:
+        self.connection.sendall(data)
+
+    def reset(self) -> None:
+        """Close with a TCP reset."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+    def wait_for_close(self, seconds: float = 5) -> bool:
+        """Whether the client closes its side in time."""
+        self.connection.settimeout(seconds)
+        try:
+            return self.connection.recv(1) == b""
+        except ConnectionError:
+            return True
+        except TimeoutError:
+            return False
+
+
+class RawServer:
+    """Answers every request by a function of the exchange; False from it closes the connection."""
+
+    def __init__(self, answer: Callable[[Exchange], Any]) -> None:
+        self.answer = answer
+        self.exchanges: list[Exchange] = []
+        self.connections = 0
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._open: list[socket.socket] = []
+        self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            self._open.append(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            data = b""
+            while True:
+                while b"\r\n\r\n" not in data:
+                    more = connection.recv(65536)
+                    if not more:
+                        return
+                    data += more
+                head, _, data = data.partition(b"\r\n\r\n")
+                length = next((int(v) for k, v in Exchange(connection, head, b"").fields if k == "content-length"), 0)
+                while len(data) < length:
+                    data += connection.recv(65536)
+                exchange = Exchange(connection, head, data[:length])
+                data = data[length:]
+                self.exchanges.append(exchange)
+                if self.answer(exchange) is False:
+                    return
+
+    def close(self) -> None:
+        self._listener.close()
+        for connection in self._open:
+            connection.close()
+
+
+@contextlib.contextmanager
+def serving(answer: Callable[[Exchange], Any] | bytes) -> Iterator[RawServer]:
+    """A raw server that answers by a function, or always by the same bytes."""
+    said = answer
+    server = RawServer(said if callable(said) else lambda exchange: exchange.send(said))
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def open_calls() -> int:
+    """How many calls the process's instances hold.
+
+    Free slots are used before new ones are made: after as many probes as there ever were calls at a time, the highest slot
+    tells how many were taken.
+    """
+    probes = 256
+    config = ClientConfig(
+        address="http://probe",
+        codec=None,
+        protocol=ProtocolType.CONNECT,
+        accept_compression=None,
+        send_compression=None,
+        timeout=None,
+        read_max_bytes=None,
+    )
+    held = 0
+    for instance in _pool.pool().instances():
+        opening = _records.open_client(config.handle_in(instance), 0, _abi.UNARY, _abi.NO_TIMEOUT, b"/a/b")
+        batch = opening + _records.send(0, (1,)) + _records.end(0)
+        handles = [_records.decode(instance.step(batch))[0].handle for _ in range(probes)]
+        held += max(handle & 0xFFFF for handle in handles) - probes
+        instance.step(b"".join(map(_records.close, handles)))
+    return held
