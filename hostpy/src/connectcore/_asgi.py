@@ -14,7 +14,7 @@ from ._asgi_call import Exchange
 from ._interceptors import check, split_leading, wrap
 from ._records import split_fields
 from ._server_call import ServerCall
-from ._service import DEFAULT_READ_MAX_BYTES, Service, log
+from ._service import DEFAULT_READ_MAX_BYTES, Compressed, RejectedError, Service, log
 from .request import ServerContext, response_metadata
 
 if TYPE_CHECKING:
@@ -145,11 +145,13 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
         ends = None if timeout == _abi.NO_TIMEOUT else monotonic() + timeout / 1e6
         ctx: ServerContext[Any, Any] = ServerContext(procedure.method, method, fields, hidden, _NONE, ends, _addresses, scope)
         try:
+            if payload.__class__ is Compressed:
+                payload = service.unpacked(payload)
             request = procedure.decoders[codec](payload)
-        except Exception:  # noqa: BLE001 - whatever a codec raises: the peer's data is bad
+        except Exception as error:  # noqa: BLE001 - whatever a codec raises: the peer's data is bad
             call = ServerCall(service, head)
             call.adopt(opened)
-            call.reject_request()
+            call.reject_request(error.reason if isinstance(error, RejectedError) else _abi.REJECT_DECODE)
             await Exchange(service, call, receive, send, ctx).flush()
             return
         if procedure.many_responses:
@@ -176,17 +178,22 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             await exchange.run(exchange.handle_started(work, pending))
             return
         leading, trailing = response_metadata(ctx)
-        if failure is None and leading is None and trailing is None and ends is None:
+        if failure is None and leading is None and trailing is None and (ends is None or monotonic() < ends):
             try:
-                status, reply_fields, reply, events = service.finish_unary(opened, response)
+                status, reply_fields, reply, trailers, events = service.finish_unary(opened, response)
             except Exception as error:  # noqa: BLE001 - whatever a codec raises
                 call = ServerCall(service, head)
                 call.adopt(opened)
                 call.reject_reply(error)
             else:
                 if status:
-                    await send({"type": "http.response.start", "status": status, "headers": reply_fields})
+                    start: dict[str, Any] = {"type": "http.response.start", "status": status, "headers": reply_fields}
+                    if trailers is not None:
+                        start["trailers"] = True
+                    await send(start)
                     await send({"type": "http.response.body", "body": reply})
+                    if trailers is not None:
+                        await send({"type": _TRAILERS, "headers": trailers})
                     return
                 call = ServerCall(service, head)
                 call.adopt(opened)

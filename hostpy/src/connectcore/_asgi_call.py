@@ -184,12 +184,17 @@ class Exchange:
         """Write what the call has to write."""
         output = self.call.output
         send = self._send
+        ended = False
         self._writing = True
         try:
             while output:
                 action = output.pop(0)
                 if isinstance(action, BodyAction):
-                    await send({"type": "http.response.body", "body": action.data, "more_body": not action.end})
+                    more = not action.end
+                    if output and isinstance(output[0], TrailersAction):
+                        ended = True
+                        more = False
+                    await send({"type": "http.response.body", "body": action.data, "more_body": more})
                 elif isinstance(action, HeadAction):
                     message: Messages = {
                         "type": "http.response.start",
@@ -202,7 +207,8 @@ class Exchange:
                     if action.end:
                         await send({"type": "http.response.body", "body": b"", "more_body": False})
                 elif isinstance(action, TrailersAction):
-                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+                    if not ended:
+                        await send({"type": "http.response.body", "body": b"", "more_body": False})
                     fields = split_fields(action.fields)
                     await send({"type": "http.response.trailers", "headers": fields, "more_trailers": False})
                 else:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from . import _abi, _guest, _pool, _records
 from ._content import Content
 from ._headers import join_fields, split_fields
-from ._service import CARRY_FIRST, CARRY_WHOLE, log
+from ._service import CARRY_FIRST, CARRY_WHOLE, Compressed, RejectedError, log
 from .code import Code
 from .errors import ConnectError
 from .request import response_metadata
@@ -106,7 +106,7 @@ class ServerCall:
         self._sending: list[bytes] = []
         self._head_written = False
         self.output: list[Action] = []
-        self.messages: deque[bytes | _Compressed] = deque()
+        self.messages: deque[bytes | Compressed] = deque()
         self.received = False
         self.failure: ConnectError | None = None
         self.stopped = 0
@@ -123,7 +123,7 @@ class ServerCall:
 
     def open(self, data: bytes | None = None, *, end: bool = False) -> None:
         """The request's head came, and perhaps content with it; `end` says that this is all of it."""
-        self._instance = _pool.pool().pick()
+        self._instance = _pool.POOL.pick()
         batch = [self._opening(_abi.OPEN_END if end and not data else 0)]
         if data:
             batch.append(self._announce(0, data, end))
@@ -163,7 +163,7 @@ class ServerCall:
             try:
                 self._instance.step(_records.close(self.handle))
             except _guest.GuestError as error:
-                _pool.pool().discard(self._instance, error)
+                _pool.POOL.discard(self._instance, error)
 
     # What the application does
 
@@ -175,10 +175,10 @@ class ServerCall:
         assert self.procedure is not None
         payload = self.messages.popleft()
         try:
-            if isinstance(payload, _Compressed):
-                payload = self._decompress(payload)
+            if isinstance(payload, Compressed):
+                payload = self._service.unpacked(payload)
             return self.procedure.decoders[self.codec](payload)
-        except _RejectedError as rejected:
+        except RejectedError as rejected:
             reason = rejected.reason
         except Exception:  # noqa: BLE001 - whatever a codec raises: the peer's data is bad
             reason = _abi.REJECT_DECODE
@@ -186,10 +186,10 @@ class ServerCall:
         self._step(_records.reject(self.handle, reason))
         raise self.failure or ConnectError(Code.INVALID_ARGUMENT, "the request is malformed")
 
-    def reject_request(self) -> None:
-        """A message that was taken does not decode."""
+    def reject_request(self, reason: int) -> None:
+        """A message that was taken is bad."""
         if not self.done:
-            self._step(_records.reject(self.handle, _abi.REJECT_DECODE))
+            self._step(_records.reject(self.handle, reason))
 
     def reply(self, payloads: list[bytes], ctx: RequestContext[Any, Any]) -> None:
         """The application sends messages, which are encoded."""
@@ -254,7 +254,7 @@ class ServerCall:
         batch.append(_records.send(self.handle, lengths))
 
     def _fail(self, error: Exception) -> None:
-        _pool.pool().discard(self._instance, error)
+        _pool.POOL.discard(self._instance, error)
         self._lost()
 
     def _lost(self) -> None:
@@ -270,7 +270,7 @@ class ServerCall:
             return
         try:
             # Another instance writes the answer: it alone knows the protocol's form of an error.
-            self._instance = _pool.pool().pick()
+            self._instance = _pool.POOL.pick()
             failure = _records.end(0, _NUMBERS[Code.INTERNAL], b"the server failed")
             for event in _records.decode(self._instance.step(self._opening(_abi.OPEN_END) + failure)):
                 self._write(event)
@@ -379,18 +379,9 @@ class ServerCall:
         for start, length in zip(spans[0::2], spans[1::2], strict=True):
             if length & _abi.COMPRESSED:
                 payload = data[start : start + (length & ~_abi.COMPRESSED)]
-                add(_Compressed(payload, event.coding, event.limit))
+                add(Compressed(payload, event.coding, event.limit))
             else:
                 add(data[start : start + length])
-
-    def _decompress(self, payload: _Compressed) -> bytes:
-        try:
-            return self._service.codings[payload.coding - 1].decompress(payload.data, payload.limit)
-        except ConnectError as error:
-            too_large = error.code is Code.RESOURCE_EXHAUSTED
-            raise _RejectedError(_abi.REJECT_TOO_LARGE if too_large else _abi.REJECT_DECOMPRESS) from None
-        except Exception:  # noqa: BLE001 - whatever a compression raises: the peer's data is bad
-            raise _RejectedError(_abi.REJECT_DECOMPRESS) from None
 
     def _compress(self, payloads: list[bytes], lengths: list[int]) -> None:
         coding = self._service.codings[self.coding - 1]
@@ -420,22 +411,6 @@ class ServerCall:
         if self.opened:
             self.stopped = _NUMBERS[Code.INTERNAL]
         self.output.append(AbortAction(0))
-
-
-class _Compressed(NamedTuple):
-    """A payload as it came, with what decompresses it and to how many bytes at most."""
-
-    data: bytes
-    coding: int
-    limit: int
-
-
-class _RejectedError(Exception):
-    """A payload is bad, for a reason that the guest knows by number."""
-
-    def __init__(self, reason: int) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 def _ended(handle: int, error: BaseException | None, ctx: RequestContext[Any, Any] | None) -> bytes:

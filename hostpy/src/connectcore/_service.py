@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import struct
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from . import _abi, _guest, _pool, _records
 from ._codec import default_codecs, resolve_decoder, resolve_encoder
+from .code import Code
 from .compression.gzip import GzipCompression
+from .errors import ConnectError
 from .method import IdempotencyLevel, StreamType
 
 if TYPE_CHECKING:
@@ -21,7 +23,19 @@ if TYPE_CHECKING:
     from ._codec import Codec
     from .compression import Compression
 
-__all__ = ["CARRY_FIRST", "CARRY_WHOLE", "DEFAULT_READ_MAX_BYTES", "Head", "Opened", "Procedure", "Service", "log"]
+__all__ = [
+    "CARRY_FIRST",
+    "CARRY_WHOLE",
+    "DEFAULT_READ_MAX_BYTES",
+    "Compressed",
+    "Head",
+    "Opened",
+    "Procedure",
+    "RejectedError",
+    "Reply",
+    "Service",
+    "log",
+]
 
 log: Final = logging.getLogger("connectcore.server")
 
@@ -46,10 +60,14 @@ _ATTRIBUTES: Final = {
 Head: TypeAlias = "tuple[int, bytes, bytes, bytes, int, bytes]"
 """A request's head: capability flags, HTTP method, path, query, number of fields, fields as a column."""
 
-Opened: TypeAlias = "tuple[_guest.Instance, int, Procedure, int, int, int, int, bytes, bytes]"
+Opened: TypeAlias = "tuple[_guest.Instance, int, Procedure, int, int, int, int, bytes, Any]"
 """A unary call that is open and has its message: instance, handle, procedure, codec, coding and smallest size for what is
-sent back, timeout, mask of hidden fields, payload. Where the handle is 0 the events were not the usual ones: they stand in
+sent back, timeout, mask of hidden fields, payload (bytes or `Compressed`). Where the handle is 0 the events were not the usual ones: they stand in
 the place of the payload, and there are none if the instance failed."""
+
+Reply: TypeAlias = "tuple[int, list[tuple[Any, Any]], bytes, list[tuple[Any, Any]] | None, bytes]"
+"""An answer with one message: status, fields, content, trailers. Where the status is 0 the answer is not the usual one: the
+content is the payload and the events come last, for a `ServerCall` to go on with."""
 
 
 class Procedure:
@@ -71,7 +89,7 @@ class Procedure:
 # as one number.
 _REQUEST: Final = struct.Struct("<III8xIIIQII4x").unpack_from
 _REQUEST_SIZE: Final = 52
-_MESSAGE: Final = struct.Struct("<I8xQ8xQIII8xQ").unpack_from
+_MESSAGE: Final = struct.Struct("<I8xQIIQIII8xQ").unpack_from
 _MESSAGE_SIZE: Final = 64
 _USUAL_SIZE: Final = _REQUEST_SIZE + _MESSAGE_SIZE
 _ONE_SPAN: Final = 2  # two words, and no data
@@ -88,6 +106,14 @@ _BODY_DONE: Final = struct.Struct("<I8xQII").unpack_from
 _BODY_DONE_SIZE: Final = 36
 _LAST_BODY: Final = _abi.EV_HTTP_BODY | _abi.HTTP_END << 16
 _USUAL_BODY: Final = (_LAST_BODY, 1, 0, _abi.EV_DONE)  # one payload, no prefix, no data
+_BODY: Final = struct.Struct("<II4xIII").unpack_from
+_BODY_SIZE: Final = 24
+_TRAILERS: Final = struct.Struct("<II4xI").unpack_from
+_TRAILERS_SIZE: Final = 20
+_HEAD_END: Final = _abi.EV_HTTP_RESPONSE_HEAD | _abi.HTTP_END << 16
+_HEAD_TRAILERS: Final = _abi.EV_HTTP_RESPONSE_HEAD | _abi.HTTP_TRAILERS << 16
+_DONE_SIZE: Final = 12
+_pick: Final = _pool.POOL.pick
 _OPEN: Final = struct.Struct("<HHIIIIIII").pack
 _CONTENT: Final = struct.Struct("<HHIIII").pack
 
@@ -157,7 +183,7 @@ class Service:
     def open_unary(self, head: Head, procedure: Procedure, content: bytes) -> Opened:
         """Open a call whose content is all there. Raises ModuleError."""
         flags, method, path, query, count, fields = head
-        instance = _pool.pool().pick()
+        instance = _pick()
         config = instance.handles.get(self)
         if config is None:
             config = self.configured(instance)
@@ -177,41 +203,80 @@ class Service:
         try:
             events = instance.step(batch)
         except _guest.GuestError as error:
-            _pool.pool().discard(instance, error)
+            _pool.POOL.discard(instance, error)
             events = b""
         if len(events) > _USUAL_SIZE:
             kind, size, handle, codec, coding, minimum, timeout, hidden, binary = _REQUEST(events)
             if kind == 130 and not binary and len(events) == size + _MESSAGE_SIZE:
-                kind, base, columns, start, length, after, fault = _MESSAGE(events, size)
-                if kind == 131 and columns == _ONE_SPAN and length < 1 << 31 and after == 132 and not fault:
+                kind, base, packing, limit, columns, start, length, after, fault = _MESSAGE(events, size)
+                if kind == 131 and columns == _ONE_SPAN and after == 132 and not fault:
                     start += base
                     mask = events[_REQUEST_SIZE : _REQUEST_SIZE + hidden]
-                    payload = content[start : start + length]
+                    payload: bytes | Compressed
+                    if length < _abi.COMPRESSED:
+                        payload = content[start : start + length]
+                    else:
+                        payload = Compressed(content[start : start + length - _abi.COMPRESSED], packing, limit)
                     return instance, handle, procedure, codec, coding, minimum, timeout, mask, payload
         return instance, 0, procedure, 0, 0, 0, 0, b"", events
 
-    def finish_unary(self, opened: Opened, message: Any) -> tuple[int, list[tuple[Any, Any]], bytes, bytes]:
-        """Answer such a call with its one message.
-
-        Gives the status, the fields and the content. Where the answer is more than that, the status is 0 and the events
-        come last, for a `ServerCall` to go on with. Raises whatever the encoder raises.
-        """
+    def finish_unary(self, opened: Opened, message: Any) -> Reply:
+        """Answer such a call with its one message. Raises whatever the encoder raises."""
         instance, handle, procedure, codec, coding, minimum, _, _, _ = opened
         reply = procedure.encoders[codec](message)
         length = len(reply)
         if coding and length >= minimum:
             reply = self.codings[coding - 1].compress(reply)
-            length = len(reply) | 1 << 31
+            length = len(reply) | _abi.COMPRESSED
         try:
             events = instance.step(_SEND_END(_SEND_HEAD, handle, _SEND_FIXED, length, _END_HEAD, handle, _END_FIXED))
         except _guest.GuestError as error:
-            _pool.pool().discard(instance, error)
-            events = b""
-        if len(events) > _HEAD_SIZE + _BODY_DONE_SIZE:
+            _pool.POOL.discard(instance, error)
+            return 0, [], reply, None, b""
+        total = len(events)
+        if total > _HEAD_SIZE + _DONE_SIZE:
             kind, size, status = _HEAD(events)
-            if kind == 133 and len(events) == size + _BODY_DONE_SIZE and _BODY_DONE(events, size) == _USUAL_BODY:
-                return status, self.response_fields(events[_HEAD_SIZE:size]), reply, b""
-        return 0, [], reply, events
+            if kind == _abi.EV_HTTP_RESPONSE_HEAD:
+                if total == size + _BODY_DONE_SIZE and _BODY_DONE(events, size) == _USUAL_BODY:
+                    return status, self.response_fields(events[_HEAD_SIZE:size]), reply, None, b""
+            elif kind == _HEAD_TRAILERS and total > size + _BODY_SIZE + _TRAILERS_SIZE + _DONE_SIZE:
+                kind, body_size, payloads, prefix, data = _BODY(events, size)
+                if kind == _abi.EV_HTTP_BODY and payloads == 1 and prefix == data:
+                    at = size + body_size
+                    kind, trailers_size, _ = _TRAILERS(events, at)
+                    if kind == _abi.EV_HTTP_TRAILERS and total == at + trailers_size + _DONE_SIZE:
+                        trailers = self.response_fields(events[at + _TRAILERS_SIZE : at + trailers_size])
+                        content = events[size + _BODY_SIZE : at] + reply
+                        return status, self.response_fields(events[_HEAD_SIZE:size]), content, trailers, b""
+            elif kind == _HEAD_END and total == size + _DONE_SIZE:
+                return status, self.response_fields(events[_HEAD_SIZE:size]), b"", None, b""
+        return 0, [], reply, None, events
+
+    def unpacked(self, payload: Compressed) -> bytes:
+        """A payload decompressed. Raises RejectedError."""
+        try:
+            return self.codings[payload.coding - 1].decompress(payload.data, payload.limit)
+        except ConnectError as error:
+            too_large = error.code is Code.RESOURCE_EXHAUSTED
+            raise RejectedError(_abi.REJECT_TOO_LARGE if too_large else _abi.REJECT_DECOMPRESS) from None
+        except Exception:  # noqa: BLE001 - whatever a compression raises: the peer's data is bad
+            raise RejectedError(_abi.REJECT_DECOMPRESS) from None
+
+
+class Compressed(NamedTuple):
+    """A payload as it came, with what decompresses it and to how many bytes at most."""
+
+    data: bytes
+    coding: int
+    limit: int
+
+
+class RejectedError(Exception):
+    """A payload is bad, for a reason that the guest knows by number."""
+
+    def __init__(self, reason: int) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def _attributes(method: Any) -> int:

@@ -10,7 +10,7 @@ from . import _abi
 from ._interceptors import check_sync, split_leading_sync, wrap_sync
 from ._records import split_text_fields
 from ._server_call import ServerCall
-from ._service import DEFAULT_READ_MAX_BYTES, Service
+from ._service import DEFAULT_READ_MAX_BYTES, Compressed, RejectedError, Service
 from ._wsgi_call import Exchange, status_line
 from ._wsgi_request import RequestContent, addresses, fields_of
 from .request import ServerContext, response_metadata
@@ -133,11 +133,13 @@ class ConnectWSGIApplication(ABC):
         ends = None if timeout == _abi.NO_TIMEOUT else monotonic() + timeout / 1e6
         ctx: ServerContext[Any, Any] = ServerContext(procedure.method, method, fields, hidden, _NONE, ends, addresses, environ)
         try:
+            if payload.__class__ is Compressed:
+                payload = service.unpacked(payload)
             request = procedure.decoders[codec](payload)
-        except Exception:  # noqa: BLE001 - whatever a codec raises: the peer's data is bad
+        except Exception as error:  # noqa: BLE001 - whatever a codec raises: the peer's data is bad
             call = ServerCall(service, head)
             call.adopt(opened)
-            call.reject_request()
+            call.reject_request(error.reason if isinstance(error, RejectedError) else _abi.REJECT_DECODE)
             return Exchange(service, call, None, start_response, send_trailers).written()
         failure: Exception | None = None
         response: Any = None
@@ -146,9 +148,9 @@ class ConnectWSGIApplication(ABC):
         except Exception as error:  # noqa: BLE001 - it is answered
             failure = error
         leading, trailing = response_metadata(ctx)
-        if failure is None and leading is None and trailing is None and ends is None:
+        if failure is None and leading is None and trailing is None and (ends is None or monotonic() < ends):
             try:
-                status, reply_fields, reply, events = service.finish_unary(opened, response)
+                status, reply_fields, reply, trailers, events = service.finish_unary(opened, response)
             except Exception as error:  # noqa: BLE001 - whatever a codec raises
                 call = ServerCall(service, head)
                 call.adopt(opened)
@@ -156,6 +158,9 @@ class ConnectWSGIApplication(ABC):
             else:
                 if status:
                     start_response(status_line(status), reply_fields)
+                    if trailers is not None:
+                        assert send_trailers is not None
+                        send_trailers(trailers)
                     return (reply,)
                 call = ServerCall(service, head)
                 call.adopt(opened)
