@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -207,6 +208,13 @@ func TestTapes(t *testing.T) {
 			t.Errorf("%s: needs a title and a spec, and no more headers", name)
 		}
 		count[strings.Split(name, "/")[0]]++
+		for _, spec := range tape.Specs {
+			if ours, ok := strings.CutPrefix(spec, "ours, rule"); ok {
+				for _, n := range regexp.MustCompile(`\d+`).FindAllString(ours, -1) {
+					seen["ours, rule "+n] = true
+				}
+			}
+		}
 		for _, s := range tape.Steps {
 			for _, c := range s.Commands {
 				seen["> "+c.Kind] = true
@@ -226,6 +234,16 @@ func TestTapes(t *testing.T) {
 					seen["< "+e.Kind+" "+a.Key+"="+string(a.Value.Bytes)] = true
 				}
 			}
+		}
+	}
+	rules, err := os.ReadFile("../../core/RULES.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\| (\d+) `).FindAllStringSubmatch(string(rules), -1) {
+		// 6 is for gRPC clients, which 1.0 has not; 11 is what the modes prove.
+		if m[1] != "6" && m[1] != "11" && !seen["ours, rule "+m[1]] {
+			t.Errorf("no tape cites rule %s of our own", m[1])
 		}
 	}
 	for _, want := range wantSeen() {
