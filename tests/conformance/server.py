@@ -26,6 +26,7 @@ from connectrpc.conformance.v1.service_connectcore import (  # type: ignore[impo
     ConformanceServiceASGIApplication,
     ConformanceServiceWSGIApplication,
 )
+
 from service import Service, ServiceSync  # noqa: E402
 
 HOST = "127.0.0.1"
