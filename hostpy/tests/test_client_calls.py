@@ -12,9 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pyqwest
 import pytest
-from client_support import DATA, MESSAGE, METHOD, MODES, call, method, open_calls, response, serving
 from google.protobuf.wrappers_pb2 import StringValue
 
+from client_support import DATA, MESSAGE, METHOD, MODES, call, method, open_calls, response, serving
 from connectcore.client import ConnectClient, ConnectClientSync, ResponseMetadata
 from connectcore.code import Code
 from connectcore.codec import proto_json_codec
@@ -300,7 +300,7 @@ def test_interceptors_of_the_other_mode_are_refused(mode: str) -> None:
 
 
 @pytest.mark.parametrize("option", [{"timeout": 2.5}, {"timeout_ms": 2500}])
-def test_timeout_is_told(mode: str, option: dict[str, float]) -> None:
+def test_timeout_is_told(mode: str, option: dict[str, Any]) -> None:
     with serving(response()) as server:
         call(mode, server.address, **option)
     assert 2000 < int(dict(server.exchanges[0].fields)["connect-timeout-ms"]) <= 2500
@@ -338,7 +338,7 @@ def test_endless_timeout_is_none(mode: str) -> None:
 
 
 @pytest.mark.parametrize(("options", "text"), [({"timeout": 1, "timeout_ms": 1}, "not both"), ({"timeout": math.nan}, "NaN")])
-def test_senseless_timeouts(mode: str, options: dict[str, float], text: str) -> None:
+def test_senseless_timeouts(mode: str, options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         call(mode, "http://127.0.0.1:1", **options)
 

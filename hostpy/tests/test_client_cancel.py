@@ -9,8 +9,8 @@ from typing import Any
 
 import pyqwest
 import pytest
-from client_support import DATA, GOOD, HEAD, MESSAGE, METHOD, Exchange, call, open_calls, serving
 
+from client_support import DATA, GOOD, HEAD, MESSAGE, METHOD, Exchange, call, open_calls, serving
 from connectcore import _client_cancellation
 from connectcore.client import Cancellation, ConnectClient, ConnectClientSync, ResponseMetadata
 from connectcore.code import Code

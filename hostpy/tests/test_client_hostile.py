@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyqwest
 import pytest
-from client_support import DATA, GOOD, HEAD, MESSAGE, METHOD, MODES, Exchange, call, open_calls, response, serving
 
+from client_support import DATA, GOOD, HEAD, MESSAGE, METHOD, MODES, Exchange, call, open_calls, response, serving
 from connectcore.client import ConnectClient, ConnectClientSync
 from connectcore.code import Code
 from connectcore.errors import ConnectError
@@ -286,10 +286,9 @@ def test_many_at_once_with_hostile_ones_between() -> None:
         return resets(LONG, b"x")(exchange)
 
     async def run() -> None:
-        async with ConnectClient(server.address) as client:
-            async with asyncio.TaskGroup() as tasks:
-                good = [tasks.create_task(client.execute_unary(request=MESSAGE, method=METHOD)) for _ in range(40)]
-                bad = [tasks.create_task(fails(client)) for _ in range(20)]
+        async with ConnectClient(server.address) as client, asyncio.TaskGroup() as tasks:
+            good = [tasks.create_task(client.execute_unary(request=MESSAGE, method=METHOD)) for _ in range(40)]
+            bad = [tasks.create_task(fails(client)) for _ in range(20)]
         assert all(task.result() == MESSAGE for task in good)
         assert {task.result() for task in bad} == {Code.UNAVAILABLE}
 

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from client_support import GOOD, MESSAGE, METHOD, MODES, Exchange, call, method, open_calls, response, serving
 
+from client_support import GOOD, MESSAGE, METHOD, MODES, Exchange, call, method, open_calls, response, serving
 from connectcore import _abi, _client_config, _guest, _pool
 from connectcore.client import ConnectClient, ConnectClientSync
 from connectcore.code import Code
