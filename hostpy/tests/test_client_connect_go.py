@@ -1,0 +1,103 @@
+"""The example's generated clients against connect-go's own server."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from client_support import MESSAGE, METHOD, MODES, call
+from connectcore.client import ResponseMetadata
+from connectcore.code import Code
+from connectcore.codec import proto_json_codec
+from connectcore.compression import GzipCompression
+from connectcore.errors import ConnectError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "hostpy/examples"
+PROGRAM = "./tests/demo/goserver"
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("go") is None or not (ROOT / PROGRAM).is_dir(), reason="needs Go and the whole repository"
+)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    binary = tmp_path_factory.mktemp("bin") / "goserver"
+    subprocess.run(["go", "build", "-o", binary, PROGRAM], cwd=ROOT, check=True)
+    with subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        assert server.stdin
+        yield server.stdout.readline().strip()
+        server.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def greet() -> Any:
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        return importlib.import_module("greet.v1.greet_connectcore"), importlib.import_module("greet.v1.greet_pb2")
+    finally:
+        sys.path.remove(str(EXAMPLES))
+
+
+def greeting(greet: Any, mode: str, address: str, name: str, use_get: bool = False, **options: Any) -> str:
+    generated, messages = greet
+    request = messages.GreetRequest(name=name)
+    if mode == "sync":
+        with generated.GreetServiceClientSync(address, **options) as client:
+            return str(client.greet(request, use_get=use_get).greeting)
+
+    async def run() -> str:
+        async with generated.GreetServiceClient(address, **options) as client:
+            return str((await client.greet(request, use_get=use_get)).greeting)
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("codec", [None, proto_json_codec()], ids=["proto", "json"])
+@pytest.mark.parametrize("gzip", [None, GzipCompression()], ids=["identity", "gzip"])
+@pytest.mark.parametrize("use_get", [False, True], ids=["POST", "GET"])
+@pytest.mark.parametrize("size", [3, 100_000])
+def test_greet(greet: Any, address: str, mode: str, codec: Any, gzip: Any, use_get: bool, size: int) -> None:
+    name = "Ada" * (size // 3)
+    with ResponseMetadata() as metadata:
+        got = greeting(greet, mode, address, name, use_get, codec=codec, send_compression=gzip, timeout=10)
+    assert got == f"Hello from Go, {name}!"
+    assert metadata.http_status == 200
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_error(greet: Any, address: str, mode: str) -> None:
+    with pytest.raises(ConnectError, match="a greeting needs a name") as caught:
+        greeting(greet, mode, address, "")
+    assert caught.value.code is Code.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_unknown_procedure(address: str, mode: str) -> None:
+    with pytest.raises(ConnectError) as caught:
+        call(mode, address, MESSAGE, METHOD)
+    assert caught.value.code is Code.UNIMPLEMENTED
+
+
+def test_generated_streams_say_that_they_are_not_there_yet(greet: Any, address: str) -> None:
+    generated, messages = greet
+    with generated.GreetServiceClientSync(address) as client:
+        with pytest.raises(ConnectError) as caught:
+            list(client.greet_many(messages.GreetManyRequest(name="Ada")))
+        assert caught.value.code is Code.UNIMPLEMENTED
+        with pytest.raises(ConnectError) as caught:
+            client.greet_group(iter([messages.GreetGroupRequest(name="Ada")]))
+        assert caught.value.code is Code.UNIMPLEMENTED
