@@ -28,11 +28,11 @@ help: ## list the targets
 
 setup: $(STAMPS)/venv $(STAMPS)/go $(EXAMPLE) $(STAMPS)/conformance ## virtual environment, Go modules, generated code, conformance suite
 
-$(STAMPS)/venv: hostpy/pyproject.toml tests/constraints.txt
+$(STAMPS)/venv: hostpy/pyproject.toml tests/constraints.txt tests/requirements.txt
 	@test -n "$(PYTHON)" || { echo "make: needs Python 3.11 or newer with its venv module" >&2; exit 1; }
 	@echo "setup: Python packages into $(VENV) ($$($(PYTHON) --version)); the first time takes a minute or two"
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@$(PY) -m pip install -q --disable-pip-version-check -c tests/constraints.txt -e 'hostpy[dev]'
+	@$(PY) -m pip install -q --disable-pip-version-check -c tests/constraints.txt -e 'hostpy[dev]' -r tests/requirements.txt
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/go: go.mod go.sum
@@ -88,7 +88,7 @@ test-go: setup
 
 test-python: setup
 	@echo "test: Python"
-	@$(PY) -m pytest -c hostpy/pyproject.toml --rootdir=. hostpy/tests tests/lint tests/demo tests/tapes
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest -c hostpy/pyproject.toml --rootdir=. -rs hostpy/tests tests/lint tests/demo tests/tapes
 
 # Verbose, so that a runner that is skipped is seen.
 test-tapes: setup

@@ -108,7 +108,7 @@ def gunicorn(settings: Settings, worker_class: str = "sync") -> None:
 
     class Application(BaseApplication):  # type: ignore[misc]
         def load_config(self) -> None:
-            values = {
+            values: dict[str, Any] = {
                 "bind": f"{HOST}:0",
                 "workers": 4 if worker_class == "sync" else 1,
                 "threads": 1 if worker_class == "sync" else 16,
