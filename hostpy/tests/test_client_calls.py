@@ -460,6 +460,13 @@ def test_addresses(address: str, origin: str, server: str) -> None:
     assert (config.origin, config.server_address) == (origin, server)
 
 
+def test_no_limit(mode: str) -> None:
+    message = StringValue(value="x" * (5 << 20))
+    with serving(response(message.SerializeToString())) as server:
+        assert error_of(mode, server.address).code is Code.RESOURCE_EXHAUSTED
+        assert call(mode, server.address, read_max_bytes=None) == message
+
+
 @pytest.mark.parametrize("limit", [0, -1, 1 << 31])
 def test_bad_limits(limit: int) -> None:
     with pytest.raises(ValueError, match="read_max_bytes"):

@@ -11,6 +11,7 @@ import gzip
 import resource
 import time
 import zlib
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pyqwest
@@ -73,6 +74,7 @@ LONG = HEAD + b"content-length: 100\r\n\r\n"
 GZIP = HEAD + b"content-encoding: gzip\r\n"
 
 
+@cache
 def bomb(size: int) -> bytes:
     compressor = zlib.compressobj(9, zlib.DEFLATED, 31)
     return b"".join(compressor.compress(bytes(MEGABYTE)) for _ in range(size // MEGABYTE)) + compressor.flush()

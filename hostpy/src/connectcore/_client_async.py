@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ._client_base import GET, POST, ClientBase, check_get, report, seconds_left
 from ._client_call import ClientCall
+from ._client_config import DEFAULT_READ_MAX_BYTES
 from ._interceptors import check, wrap
 from ._response_metadata import current_response
 from ._transport import Transport, TransportError, gone_of
@@ -47,7 +48,7 @@ class ConnectClient(ClientBase):
             compression that is sent with is accepted, too.
         timeout_ms: milliseconds that a call may take when it does not say itself.
         timeout: the same in seconds.
-        read_max_bytes: longest message to receive, in bytes, before and after decompression; None for 4 MiB.
+        read_max_bytes: longest message to receive, in bytes, before and after decompression; None for no limit.
         interceptors: code around every call, the first outermost.
         http_client: what sends requests: a `pyqwest.Client`, or a transport of `connectcore.transport`. None for one that all
             clients in the process share: HTTP/1.1 over cleartext, HTTP/2 or HTTP/1.1 over TLS with the system's certificate
@@ -70,7 +71,7 @@ class ConnectClient(ClientBase):
         send_compression: Compression | None = None,
         timeout_ms: float | None = None,
         timeout: float | None = None,
-        read_max_bytes: int | None = None,
+        read_max_bytes: int | None = DEFAULT_READ_MAX_BYTES,
         interceptors: Iterable[Interceptor] = (),
         http_client: pyqwest.Client | Transport | None = None,
     ) -> None:

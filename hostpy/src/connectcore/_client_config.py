@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from .method import MethodInfo
     from .protocol import ProtocolType
 
-__all__ = ["ClientConfig", "timeout_seconds"]
+__all__ = ["DEFAULT_READ_MAX_BYTES", "ClientConfig", "timeout_seconds"]
+
+DEFAULT_READ_MAX_BYTES: Final = 4 << 20
+"""Bytes in one received message, unless a client is told otherwise."""
 
 _MOST: Final = (1 << 31) - 1  # a length has 31 bits in the module's interface
 _MOST_PER_INSTANCE: Final = 512
@@ -65,7 +68,7 @@ class ClientConfig:
         accept_compression: compressions that responses may have, most preferred first; None for gzip, empty for none.
         send_compression: what requests are compressed with; None for nothing.
         timeout: seconds that a call may take when it does not say itself; None for no limit.
-        read_max_bytes: longest message to receive, before and after decompression; None for the core's default.
+        read_max_bytes: longest message to receive, before and after decompression; None for no limit.
 
     Raises:
         ValueError: an argument makes no sense; the text says which and why.
@@ -108,7 +111,7 @@ class ClientConfig:
         self.record = _Key(
             _records.configure_client(
                 protocol=protocol.value,
-                read_max=read_max_bytes or 0,
+                read_max=read_max_bytes or _MOST,
                 send_max=0,
                 compress_min=0,
                 send_coding=send,
