@@ -136,7 +136,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             await self._general(service, call, scope, fields, receive, send)
             return
         opened = service.open_unary(head, procedure, content)
-        _, handle, _, codec, _, _, timeout, hidden, payload = opened
+        _, handle, _, codec, _, _, timeout, hidden, _, payload = opened
         if not handle:
             call = ServerCall(service, head)
             call.resume(opened[0], content, payload)

@@ -31,9 +31,12 @@ if TYPE_CHECKING:
 __all__ = ["AbortedError", "Exchange"]
 
 _BATCH_MESSAGES: Final = 256
-_BATCH_BYTES: Final = 64 << 10
 _BATCH_SECONDS: Final = 0.002
-"""Replies that are made without waiting are collected up to these bounds before they are written."""
+_LARGE: Final = 2 << 10
+"""Replies that are made without waiting are collected before they are written: up to so many, for so long, and while the last
+one is smaller than this."""
+
+_SELDOM: Final = 16
 
 _LONGEST: Final = 365 * 86400.0  # seconds that a timer is set to at most
 
@@ -275,21 +278,24 @@ class Exchange:
         assert call.procedure is not None
         encode = call.procedure.encoders[call.codec]
         add = batch.append
-        size = 0
-        started = 0.0
+        # Time and size are looked at every `limit` replies: each time at first, more rarely for a handler that turns out to
+        # make small ones quickly.
+        limit = left = 1
+        last = monotonic()
         async for reply in replies:
             try:
                 payload = encode(reply)
             except Exception as error:  # noqa: BLE001 - whatever a codec raises
                 self._rejected = error
                 return
-            if not batch:
-                started = monotonic()
-                size = 0
             add(payload)
-            size += len(payload)
-            if size >= _BATCH_BYTES or len(batch) >= _BATCH_MESSAGES or monotonic() - started > _BATCH_SECONDS:
-                await _pause()
+            left -= 1
+            if not left:
+                light = monotonic() - last < _BATCH_SECONDS and len(payload) < _LARGE
+                left = limit = min(2 * limit, _SELDOM) if light else 1
+                if not light or len(batch) >= _BATCH_MESSAGES:
+                    await _pause()
+                    last = monotonic()
 
     @types.coroutine
     def _pump(self, producer: Coroutine[Any, Any, None], ctx: Context) -> Generator[Any, Any, None]:

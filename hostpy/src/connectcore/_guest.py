@@ -36,7 +36,8 @@ class Instance:
     """One instance, on wasmtime's public API.
 
     `lock` is held during a step and never across one. `failed` is set when the instance must not be used again.
-    `handles` belongs to the configurations' owner: what the instance calls each of them.
+    `handles` belongs to the configurations' owner: what the instance calls each of them. `ended` holds calls that are over
+    and that the next batch is to close.
     """
 
     __slots__ = (
@@ -47,6 +48,7 @@ class Instance:
         "_memory",
         "_room",
         "_store",
+        "ended",
         "failed",
         "handles",
         "lock",
@@ -58,6 +60,7 @@ class Instance:
         self.lock = threading.Lock()
         self.failed = False
         self.handles: dict[Any, int] = {}
+        self.ended: list[int] = []
         self._loaded = loaded  # the store does not outlive the engine
         store = wasmtime.Store(loaded.engine)
         store.set_limits(memory_size=_module.MEMORY_CAP, instances=1, memories=1)

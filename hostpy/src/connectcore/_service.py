@@ -1,7 +1,9 @@
 """What a server offers, and the short way of a unary call through the module.
 
 A unary call that comes in one piece, which is most of them, takes two steps whose usual events are read at fixed places.
-Whatever is not usual goes to a `ServerCall` (`_server_call.py`), which knows everything.
+The second is left out where the guest's answer is known beforehand: of a plain reply nothing but the length changes from
+call to call (ABI.md, "Replies that repeat"). Whatever is not usual goes to a `ServerCall` (`_server_call.py`), which knows
+everything.
 """
 
 from __future__ import annotations
@@ -60,10 +62,10 @@ _ATTRIBUTES: Final = {
 Head: TypeAlias = "tuple[int, bytes, bytes, bytes, int, bytes]"
 """A request's head: capability flags, HTTP method, path, query, number of fields, fields as a column."""
 
-Opened: TypeAlias = "tuple[_guest.Instance, int, Procedure, int, int, int, int, bytes, Any]"
+Opened: TypeAlias = "tuple[_guest.Instance, int, Procedure, int, int, int, int, bytes, bytes, Any]"
 """A unary call that is open and has its message: instance, handle, procedure, codec, coding and smallest size for what is
-sent back, timeout, mask of hidden fields, payload (bytes or `Compressed`). Where the handle is 0 the events were not the usual ones: they stand in
-the place of the payload, and there are none if the instance failed."""
+sent back, timeout, mask of hidden fields, what its plain reply depends on, payload (bytes or `Compressed`). Where the handle
+is 0 the events were not the usual ones: they stand in the place of the payload, and there are none if the instance failed."""
 
 Reply: TypeAlias = "tuple[int, list[tuple[Any, Any]], bytes, list[tuple[Any, Any]] | None, bytes]"
 """An answer with one message: status, fields, content, trailers. Where the status is 0 the answer is not the usual one: the
@@ -89,6 +91,7 @@ class Procedure:
 # as one number.
 _REQUEST: Final = struct.Struct("<III8xIIIQII4x").unpack_from
 _REQUEST_SIZE: Final = 52
+_PLAIN: Final = slice(12, 32)  # procedure, protocol, codec, coding, compress_min
 _MESSAGE: Final = struct.Struct("<I8xQIIQIII8xQ").unpack_from
 _MESSAGE_SIZE: Final = 64
 _USUAL_SIZE: Final = _REQUEST_SIZE + _MESSAGE_SIZE
@@ -116,6 +119,7 @@ _DONE_SIZE: Final = 12
 _pick: Final = _pool.POOL.pick
 _OPEN: Final = struct.Struct("<HHIIIIIII").pack
 _CONTENT: Final = struct.Struct("<HHIIII").pack
+_CLOSE: Final = struct.Struct("<HHII").pack
 
 
 class Service:
@@ -124,7 +128,7 @@ class Service:
     `fields_of` turns a column of response fields into what the server's interface takes; results are remembered.
     """
 
-    __slots__ = ("_fields_of", "_heads", "_record", "codings", "procedures", "routes")
+    __slots__ = ("_fields_of", "_heads", "_plain", "_record", "codings", "procedures", "routes")
 
     def __init__(
         self,
@@ -154,6 +158,7 @@ class Service:
         )
         self._fields_of = fields_of
         self._heads: dict[bytes, tuple[list[tuple[Any, Any]], Any]] = {}
+        self._plain: dict[bytes, tuple[int, list[tuple[Any, Any]], Callable[[int], tuple[Any, Any]]]] = {}
 
     def configured(self, instance: _guest.Instance) -> int:
         """The handle of this service's configuration in an instance, made if it is not there."""
@@ -200,6 +205,8 @@ class Service:
         else:
             carried = _CONTENT(7, 1, 20 + CARRY_FIRST, 0, length, CARRY_FIRST)
             batch = b"".join((opening, method, path, query, fields, carried, content[:CARRY_FIRST]))
+        if instance.ended:
+            batch = _closing(instance.ended) + batch
         try:
             events = instance.step(batch)
         except _guest.GuestError as error:
@@ -217,17 +224,24 @@ class Service:
                         payload = content[start : start + length]
                     else:
                         payload = Compressed(content[start : start + length - _abi.COMPRESSED], packing, limit)
-                    return instance, handle, procedure, codec, coding, minimum, timeout, mask, payload
-        return instance, 0, procedure, 0, 0, 0, 0, b"", events
+                    plain = events[_PLAIN]
+                    return instance, handle, procedure, codec, coding, minimum, timeout, mask, plain, payload
+        return instance, 0, procedure, 0, 0, 0, 0, b"", b"", events
 
     def finish_unary(self, opened: Opened, message: Any) -> Reply:
         """Answer such a call with its one message. Raises whatever the encoder raises."""
-        instance, handle, procedure, codec, coding, minimum, _, _, _ = opened
+        instance, handle, procedure, codec, coding, minimum, _, _, plain, _ = opened
         reply = procedure.encoders[codec](message)
         length = len(reply)
         if coding and length >= minimum:
             reply = self.codings[coding - 1].compress(reply)
             length = len(reply) | _abi.COMPRESSED
+        else:
+            known = self._plain.get(plain)
+            if known is not None and length:
+                instance.ended.append(handle)
+                status, fields, lengthy = known
+                return status, [*fields, lengthy(length)], reply, None, b""
         try:
             events = instance.step(_SEND_END(_SEND_HEAD, handle, _SEND_FIXED, length, _END_HEAD, handle, _END_FIXED))
         except _guest.GuestError as error:
@@ -238,7 +252,10 @@ class Service:
             kind, size, status = _HEAD(events)
             if kind == _abi.EV_HTTP_RESPONSE_HEAD:
                 if total == size + _BODY_DONE_SIZE and _BODY_DONE(events, size) == _USUAL_BODY:
-                    return status, self.response_fields(events[_HEAD_SIZE:size]), reply, None, b""
+                    fields = self.response_fields(events[_HEAD_SIZE:size])
+                    if length < _abi.COMPRESSED:
+                        self._remember(plain, status, fields, length)
+                    return status, fields, reply, None, b""
             elif kind == _HEAD_TRAILERS and total > size + _BODY_SIZE + _TRAILERS_SIZE + _DONE_SIZE:
                 kind, body_size, payloads, prefix, data = _BODY(events, size)
                 if kind == _abi.EV_HTTP_BODY and payloads == 1 and prefix == data:
@@ -252,6 +269,15 @@ class Service:
                 return status, self.response_fields(events[_HEAD_SIZE:size]), b"", None, b""
         return 0, [], reply, None, events
 
+    def _remember(self, plain: bytes, status: int, fields: list[tuple[Any, Any]], length: int) -> None:
+        """Keep the head of a plain reply, if its length stands in it once and where it should."""
+        for lengthy in (_length_field, _length_text_field):
+            own = lengthy(length)
+            if fields.count(own) == 1:
+                if len(self._plain) >= _CACHED:
+                    self._plain.clear()
+                self._plain[plain] = (status, [field for field in fields if field != own], lengthy)
+
     def unpacked(self, payload: Compressed) -> bytes:
         """A payload decompressed. Raises RejectedError."""
         try:
@@ -261,6 +287,25 @@ class Service:
             raise RejectedError(_abi.REJECT_TOO_LARGE if too_large else _abi.REJECT_DECOMPRESS) from None
         except Exception:  # noqa: BLE001 - whatever a compression raises: the peer's data is bad
             raise RejectedError(_abi.REJECT_DECOMPRESS) from None
+
+
+def _closing(ended: list[int]) -> bytes:
+    """Records that close calls, taken off the list one by one: another thread may be adding to it."""
+    records: list[bytes] = []
+    try:
+        while ended:
+            records.append(_CLOSE(_abi.CMD_CLOSE, 0, 12, ended.pop()))
+    except IndexError:  # another thread took the last
+        pass
+    return b"".join(records)
+
+
+def _length_field(length: int) -> tuple[bytes, bytes]:
+    return (b"content-length", b"%d" % length)
+
+
+def _length_text_field(length: int) -> tuple[str, str]:
+    return ("content-length", str(length))
 
 
 class Compressed(NamedTuple):

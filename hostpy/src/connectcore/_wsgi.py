@@ -125,7 +125,7 @@ class ConnectWSGIApplication(ABC):
             call.open(data)
             return self._general(call, environ, fields, RequestContent(environ, len(data)), start_response)
         opened = service.open_unary(head, procedure, data)
-        _, handle, _, codec, _, _, timeout, hidden, payload = opened
+        _, handle, _, codec, _, _, timeout, hidden, _, payload = opened
         if not handle:
             call = ServerCall(service, head)
             call.resume(opened[0], data, payload)
