@@ -124,10 +124,25 @@ STREAMS = [
         go_client("many", "World", "3"),
         "Hello 1, World!\nHello 2, World!\nHello 3, World!",
     ),
+    Step(
+        "connect-go's client, Connect client stream",
+        go_client("group", "World", "all the others"),
+        "Hello, World and all the others!",
+    ),
+    Step(
+        "connect-go's client, Connect bidi stream: each line is answered before the next is sent",
+        go_client("chat", "one", "two", flags=("-h2",)),
+        "You said: one\nYou said: two",
+    ),
     Step("connect-go's client, gRPC unary", go_client("greet", "World", flags=("-grpc",)), HELLO),
+    Step(
+        "connect-go's client, gRPC server stream",
+        go_client("many", "World", "2", flags=("-grpc",)),
+        "Hello 1, World!\nHello 2, World!",
+    ),
     Step("connect-go's client, a gRPC error", go_client("greet", "", flags=("-grpc",)), NAMELESS),
     Step(
-        "connect-go's client, gRPC bidi stream: each line is answered before the next is sent",
+        "connect-go's client, gRPC bidi stream",
         go_client("chat", "one", "two", flags=("-grpc",)),
         "You said: one\nYou said: two",
     ),

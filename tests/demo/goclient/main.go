@@ -1,7 +1,7 @@
 // Command goclient calls the example service with connect-go's own client and
 // prints what came back, one message a line:
 //
-//	goclient [-grpc] [-get] URL greet NAME | many NAME COUNT | chat LINE...
+//	goclient [-grpc] [-h2] [-get] URL greet NAME | many NAME COUNT | group NAME... | chat LINE...
 //
 // An RPC error is printed as `error: code: message`, and is an answer too.
 package main
@@ -24,7 +24,8 @@ import (
 )
 
 func main() {
-	grpc := flag.Bool("grpc", false, "speak gRPC, on HTTP/2 without TLS")
+	grpc := flag.Bool("grpc", false, "speak gRPC, and so HTTP/2")
+	http2 := flag.Bool("h2", false, "speak HTTP/2 without TLS")
 	get := flag.Bool("get", false, "use HTTP GET where the procedure allows it")
 	flag.Parse()
 	if flag.NArg() < 3 {
@@ -35,6 +36,8 @@ func main() {
 	transport := &http.Transport{}
 	if *grpc {
 		options = append(options, connect.WithGRPC())
+	}
+	if *grpc || *http2 {
 		transport.Protocols = new(http.Protocols)
 		transport.Protocols.SetUnencryptedHTTP2(true)
 	}
@@ -64,6 +67,8 @@ func call(ctx context.Context, client greetv1connect.GreetServiceClient, what st
 				return many(ctx, client, args[0], uint32(count))
 			}
 		}
+	case "group":
+		return group(ctx, client, args)
 	case "chat":
 		return chat(ctx, client, args)
 	}
@@ -88,6 +93,21 @@ func many(ctx context.Context, client greetv1connect.GreetServiceClient, name st
 		fmt.Println(stream.Msg().GetGreeting())
 	}
 	return errors.Join(stream.Err(), stream.Close())
+}
+
+func group(ctx context.Context, client greetv1connect.GreetServiceClient, names []string) error {
+	stream := client.GreetGroup(ctx)
+	for _, name := range names {
+		if err := stream.Send(&greetv1.GreetGroupRequest{Name: name}); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+	}
+	response, err := stream.CloseAndReceive()
+	if err != nil {
+		return err
+	}
+	fmt.Println(response.Msg.GetGreeting())
+	return nil
 }
 
 // chat sends a line only when the one before was answered, so it needs a
