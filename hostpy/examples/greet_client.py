@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from connectcore.errors import ConnectError
 from greet.v1.greet_connectcore import GreetServiceClient
 from greet.v1.greet_pb2 import GreetRequest
-
-from connectcore.errors import ConnectError
 
 
 async def main(url: str, name: str) -> None:

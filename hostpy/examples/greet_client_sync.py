@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from connectcore.errors import ConnectError
 from greet.v1.greet_connectcore import GreetServiceClientSync
 from greet.v1.greet_pb2 import GreetRequest
-
-from connectcore.errors import ConnectError
 
 
 def main(url: str, name: str) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from connectcore.code import Code
+from connectcore.errors import ConnectError
+from connectcore.request import RequestContext
 from greet.v1.greet_connectcore import GreetService, GreetServiceASGIApplication
 from greet.v1.greet_pb2 import (
     ChatRequest,
@@ -15,10 +18,6 @@ from greet.v1.greet_pb2 import (
     GreetRequest,
     GreetResponse,
 )
-
-from connectcore.code import Code
-from connectcore.errors import ConnectError
-from connectcore.request import RequestContext
 
 
 class Greeter(GreetService):
