@@ -31,17 +31,19 @@ class Run:
 
 
 SERVER_CASES, CLIENT_CASES = 344, 368
+UVICORN = (PYTHON, str(HERE / "server.py"), "--mode", "async", "--server", "uvicorn")
+GUNICORN = (PYTHON, str(HERE / "server.py"), "--mode", "sync", "--server", "gunicorn")
+GO_SERVER = (str(BIN / "goserver"),)
 RUNS = {
-    "server-async-uvicorn": Run(
-        "server", (PYTHON, str(HERE / "server.py"), "--mode", "async", "--server", "uvicorn"), SERVER_CASES
-    ),
-    "server-sync-gunicorn": Run(
-        "server", (PYTHON, str(HERE / "server.py"), "--mode", "sync", "--server", "gunicorn"), SERVER_CASES
-    ),
+    "server-async-uvicorn": Run("server", UVICORN, SERVER_CASES),
+    "server-sync-gunicorn": Run("server", GUNICORN, SERVER_CASES),
     "client-async": Run("client", (PYTHON, str(HERE / "client.py"), "--mode", "async"), CLIENT_CASES),
     "client-sync": Run("client", (PYTHON, str(HERE / "client.py"), "--mode", "sync"), CLIENT_CASES),
-    "goserver": Run("server", (str(BIN / "goserver"),), SERVER_CASES),
+    "goserver": Run("server", GO_SERVER, SERVER_CASES),
     "goclient": Run("client", (str(BIN / "goclient"),), CLIENT_CASES),
+    "all-async-uvicorn": Run("server", UVICORN, 2500, "config-servers.yaml"),
+    "all-sync-gunicorn": Run("server", GUNICORN, 772, "config-servers-http1.yaml"),
+    "all-goserver": Run("server", GO_SERVER, 2500, "config-servers.yaml"),
 }
 
 
