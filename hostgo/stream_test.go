@@ -109,7 +109,7 @@ func chunk(b []byte) string { return fmt.Sprintf("%x\r\n%s\r\n", len(b), b) }
 // Over HTTP/1.1 too, an answer can come before the next question.
 func TestFullDuplexHTTP1(t *testing.T) {
 	server := httptest.NewServer(handlerOn(t, defaultModule, echoAll))
-	defer server.Close()
+	t.Cleanup(server.Close)
 	conn, reader := raw(t, server, "POST "+bidiPath+" HTTP/1.1\r\nHost: x\r\nContent-Type: "+streamType+
 		"\r\nTransfer-Encoding: chunked\r\n\r\n"+chunk(envelope(nil, "one")))
 	response, err := http.ReadResponse(reader, nil)
@@ -141,7 +141,7 @@ func TestFullDuplexHTTP1(t *testing.T) {
 // deadline.
 func TestDeadlineWhileReading(t *testing.T) {
 	server := httptest.NewServer(handlerOn(t, defaultModule, echoBytes, echoAll))
-	defer server.Close()
+	t.Cleanup(server.Close)
 	for _, test := range []struct{ name, head string }{
 		{"known size", "POST " + echoBytes.Path + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/proto\r\n" +
 			"Connect-Timeout-Ms: 100\r\nContent-Length: 100\r\n\r\nabc"},
@@ -184,7 +184,7 @@ func TestDeadlineWhileWriting(t *testing.T) {
 		}
 	}}
 	server := httptest.NewServer(handlerOn(t, defaultModule, flood))
-	defer server.Close()
+	t.Cleanup(server.Close)
 	raw(t, server, "POST "+flood.Path+" HTTP/1.1\r\nHost: x\r\nContent-Type: "+streamType+
 		"\r\nConnect-Timeout-Ms: 200\r\nContent-Length: 5\r\n\r\n\x00\x00\x00\x00\x00")
 	select {
@@ -212,7 +212,7 @@ func TestPeerGoneWhileReading(t *testing.T) {
 		}
 	}}
 	server := httptest.NewServer(handlerOn(t, defaultModule, wait))
-	defer server.Close()
+	t.Cleanup(server.Close)
 	conn, _ := raw(t, server, "POST "+bidiPath+" HTTP/1.1\r\nHost: x\r\nContent-Type: "+streamType+
 		"\r\nTransfer-Encoding: chunked\r\n\r\n"+chunk(envelope(nil, "one")))
 	if err := conn.Close(); err != nil {
