@@ -1,18 +1,79 @@
 """Commands and events as bytes: what `wasm/ABI.md` calls records.
 
-A function per command returns the record's bytes; `decode` turns a batch of events into named tuples. Names and values of
-fields are bytes here, joined by NUL: one native call joins or splits any number of them.
+A function per command returns the record's bytes; `decode` turns a batch of events into objects (`_events.py`). Names and
+values of fields are bytes here, joined by NUL: one native call joins or splits any number of them.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from . import _abi
+from ._events import (
+    Body,
+    Configured,
+    Done,
+    EndOfCall,
+    Event,
+    Fault,
+    Messages,
+    More,
+    Received,
+    Request,
+    RequestHead,
+    Reset,
+    Response,
+    ResponseHead,
+    Stop,
+    Trailers,
+    decode,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+__all__ = [
+    "Body",
+    "Configured",
+    "Done",
+    "EndOfCall",
+    "Event",
+    "Fault",
+    "Messages",
+    "More",
+    "Pairs",
+    "Received",
+    "Request",
+    "RequestHead",
+    "Reset",
+    "Response",
+    "ResponseHead",
+    "Stop",
+    "Trailers",
+    "cancel",
+    "close",
+    "close_config",
+    "configure_client",
+    "configure_server",
+    "content",
+    "content_end",
+    "deadline",
+    "decode",
+    "end",
+    "fields_column",
+    "headers",
+    "open_client",
+    "open_server",
+    "pairs_column",
+    "peer_gone",
+    "reject",
+    "response_head",
+    "send",
+    "send_inline",
+    "split_fields",
+    "split_text_fields",
+]
 
 Pairs: TypeAlias = "Sequence[tuple[bytes, bytes]]"
 
@@ -74,17 +135,6 @@ def split_text_fields(column: bytes) -> list[tuple[str, str]]:
         return []
     parts = column.decode("latin-1").split("\0")
     return list(zip(parts[0::2], parts[1::2], strict=True))
-
-
-def _split_pairs(count: int, column: bytes) -> list[tuple[bytes, bytes]]:
-    pairs: list[tuple[bytes, bytes]] = []
-    at = 0
-    for _ in range(count):
-        size_a, size_b = struct.unpack_from("<II", column, at)
-        middle = at + 8 + size_a
-        at = middle + size_b
-        pairs.append((column[middle - size_a : middle], column[middle:at]))
-    return pairs
 
 
 # Commands
@@ -241,205 +291,3 @@ def cancel(handle: int) -> bytes:
 def close(handle: int) -> bytes:
     """Forget the call."""
     return _HEAD.pack(_abi.CMD_CLOSE, 0, 12, handle)
-
-
-# Events: the columns in the contract's order, after the handle and, where the record has any, the flags.
-
-
-class Configured(NamedTuple):
-    handle: int
-
-
-class Request(NamedTuple):
-    handle: int
-    flags: int
-    procedure: int
-    protocol: int
-    codec: int
-    coding: int
-    compress_min: int
-    timeout_us: int
-    hidden: bytes
-    binary: list[tuple[bytes, bytes]]
-
-
-class Messages(NamedTuple):
-    handle: int
-    flags: int
-    base: int
-    coding: int
-    limit: int
-    spans: tuple[int, ...]
-    data: bytes
-
-
-class Received(NamedTuple):
-    handle: int
-    code: int
-    message: bytes
-
-
-class ResponseHead(NamedTuple):
-    handle: int
-    flags: int
-    status: int
-    fields: bytes
-
-
-class RequestHead(NamedTuple):
-    handle: int
-    flags: int
-    method: bytes
-    target: bytes
-    fields: bytes
-
-
-class Body(NamedTuple):
-    handle: int
-    flags: int
-    payloads: int
-    prefix: int
-    data: bytes
-
-
-class Trailers(NamedTuple):
-    handle: int
-    fields: bytes
-
-
-class Response(NamedTuple):
-    handle: int
-    flags: int
-    hidden: bytes
-    binary: list[tuple[bytes, bytes]]
-
-
-class EndOfCall(NamedTuple):
-    handle: int
-    code: int
-    message: bytes
-    details: list[tuple[bytes, bytes]]
-    fields: bytes
-    binary: list[tuple[bytes, bytes]]
-
-
-class Reset(NamedTuple):
-    handle: int
-    reset_code: int
-
-
-class Stop(NamedTuple):
-    handle: int
-    code: int
-
-
-class More(NamedTuple):
-    handle: int
-    offset: int
-    want: int
-
-
-class Done(NamedTuple):
-    handle: int
-
-
-class Fault(NamedTuple):
-    handle: int
-    fault: int
-    text: bytes
-
-
-Event: TypeAlias = (
-    Configured
-    | Request
-    | Messages
-    | Received
-    | ResponseHead
-    | RequestHead
-    | Body
-    | Trailers
-    | Response
-    | EndOfCall
-    | Reset
-    | Stop
-    | More
-    | Done
-    | Fault
-)
-
-_TYPES: Final[dict[int, tuple[Any, bool]]] = {
-    _abi.EV_CONFIGURED: (Configured, False),
-    _abi.EV_REQUEST: (Request, True),
-    _abi.EV_MESSAGES: (Messages, True),
-    _abi.EV_RECEIVED: (Received, False),
-    _abi.EV_HTTP_RESPONSE_HEAD: (ResponseHead, True),
-    _abi.EV_HTTP_REQUEST_HEAD: (RequestHead, True),
-    _abi.EV_HTTP_BODY: (Body, True),
-    _abi.EV_HTTP_TRAILERS: (Trailers, False),
-    _abi.EV_RESPONSE: (Response, True),
-    _abi.EV_END_OF_CALL: (EndOfCall, False),
-    _abi.EV_RESET: (Reset, False),
-    _abi.EV_STOP: (Stop, False),
-    _abi.EV_MORE: (More, False),
-    _abi.EV_DONE: (Done, False),
-    _abi.EV_FAULT: (Fault, False),
-}
-
-
-def _reader(kind: int) -> Callable[[bytes, int, int, int], Event]:
-    """Makes the decoder of one kind of event from its schema."""
-    made, flagged = _TYPES[kind]
-    types = [column_type for _, column_type in _abi.SCHEMAS[kind][2]]
-    letters = {"u32": "I", "u64": "Q", "bytes": "I", "words": "I", "fields": "II", "pairs": "II"}
-    layout = struct.Struct("<" + "".join(letters[column_type] for column_type in types))
-    unpack = layout.unpack_from
-    tail = _abi.HEADER_SIZE + layout.size
-    numbers_only = all(column_type in ("u32", "u64") for column_type in types)
-    new = made._make
-
-    def read(data: bytes, at: int, flags: int, handle: int) -> Event:
-        numbers = unpack(data, at + 12)
-        start = (handle, flags) if flagged else (handle,)
-        if numbers_only:
-            return new(start + numbers)  # type: ignore[no-any-return]
-        values: list[Any] = list(start)
-        position = at + tail
-        number = iter(numbers)
-        for column_type in types:
-            value = next(number)
-            if column_type == "bytes":
-                values.append(data[position : position + value])
-                position += value
-            elif column_type == "fields":
-                size = next(number)
-                values.append(data[position : position + size])
-                position += size
-            elif column_type == "pairs":
-                size = next(number)
-                values.append(_split_pairs(value, data[position : position + size]) if value else [])
-                position += size
-            elif column_type == "words":
-                values.append(struct.unpack_from(f"<{value}I", data, position))
-                position += 4 * value
-            else:
-                values.append(value)
-        return new(values)  # type: ignore[no-any-return]
-
-    return read
-
-
-_READERS: Final = {kind: _reader(kind) for kind in _TYPES}
-
-
-def decode(events: bytes) -> list[Event]:
-    """The events of one step, in order. Events of kinds that this version does not know are skipped."""
-    result: list[Event] = []
-    at = 0
-    end_of_batch = len(events)
-    while at < end_of_batch:
-        kind, flags, size, handle = _HEAD.unpack_from(events, at)
-        reader = _READERS.get(kind)
-        if reader is not None:
-            result.append(reader(events, at, flags, handle))
-        at += size
-    return result

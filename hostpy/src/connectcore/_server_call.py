@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from . import _abi, _guest, _pool, _records
 from ._content import Content
@@ -34,32 +34,44 @@ _CODES: Final = (None, *Code)
 _NUMBERS: Final = {code: number for number, code in enumerate(Code, 1)}
 
 
-class HeadAction(NamedTuple):
+class HeadAction:
     """Write the response's head: status, fields as a column, whether nothing follows, whether trailers end it."""
 
-    status: int
-    fields: bytes
-    end: bool
-    trailers: bool
+    __slots__ = ("end", "fields", "status", "trailers")
+
+    def __init__(self, status: int, fields: bytes, end: bool, trailers: bool) -> None:
+        self.status = status
+        self.fields = fields
+        self.end = end
+        self.trailers = trailers
 
 
-class BodyAction(NamedTuple):
+class BodyAction:
     """Write content, and whether it is the last."""
 
-    data: bytes
-    end: bool
+    __slots__ = ("data", "end")
+
+    def __init__(self, data: bytes, end: bool) -> None:
+        self.data = data
+        self.end = end
 
 
-class TrailersAction(NamedTuple):
+class TrailersAction:
     """End the response with these fields."""
 
-    fields: bytes
+    __slots__ = ("fields",)
+
+    def __init__(self, fields: bytes) -> None:
+        self.fields = fields
 
 
-class AbortAction(NamedTuple):
+class AbortAction:
     """Break the response off, so that the peer does not take it for whole."""
 
-    reset_code: int
+    __slots__ = ("reset_code",)
+
+    def __init__(self, reset_code: int) -> None:
+        self.reset_code = reset_code
 
 
 Action: TypeAlias = HeadAction | BodyAction | TrailersAction | AbortAction

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from . import _abi, _guest, _pool, _records
 from ._codec import default_codecs, resolve_decoder, resolve_encoder
@@ -308,12 +308,15 @@ def _length_text_field(length: int) -> tuple[str, str]:
     return ("content-length", str(length))
 
 
-class Compressed(NamedTuple):
+class Compressed:
     """A payload as it came, with what decompresses it and to how many bytes at most."""
 
-    data: bytes
-    coding: int
-    limit: int
+    __slots__ = ("coding", "data", "limit")
+
+    def __init__(self, data: bytes, coding: int, limit: int) -> None:
+        self.data = data
+        self.coding = coding
+        self.limit = limit
 
 
 class RejectedError(Exception):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from ._interceptors import MetadataRunSync
@@ -30,12 +29,17 @@ _DRAIN: Final = 4 << 20
 """Bytes of content that are read and forgotten after an answer that did not want them."""
 
 
-_LINES: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_LINES: Final[dict[int, str]] = {200: "200 OK"}
 
 
 def status_line(status: int) -> str:
     """The status as WSGI wants it; one that is not registered gets a phrase that says nothing."""
-    return _LINES.get(status) or f"{status} Status {status}"
+    line = _LINES.get(status)
+    if line is None:
+        from http.client import responses
+
+        line = _LINES[status] = f"{status} {responses.get(status, f'Status {status}')}"
+    return line
 
 
 class AbortedError(RuntimeError):
