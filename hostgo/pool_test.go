@@ -98,8 +98,9 @@ func TestTrapRetiresInstance(t *testing.T) {
 		t.Errorf("the other instance's call got %d %q", spared.Code, spared.Body)
 	}
 	stats := m.Stats()
-	if stats.Trapped != 1 || stats.Instances != 1 || stats.Calls != 0 {
-		t.Errorf("got %+v, want one trapped, one alive, no calls", stats)
+	// Its answer came from another instance: the second, or a third if that was busy.
+	if stats.Trapped != 1 || stats.Instances != int(stats.Created)-1 || stats.Instances > 2 || stats.Calls != 0 {
+		t.Errorf("got %+v, want one trapped, the others alive, no calls", stats)
 	}
 	if !bad.dead {
 		t.Error("the damaged instance is still alive")
