@@ -153,6 +153,9 @@ func checkMetadata(fields Fields, binary Pairs, reserved section) string {
 		if reserved(name) {
 			return "a metadata name belongs to the protocol"
 		}
+		if IsBinaryName(name) && !validBase64(value) {
+			return "a metadata name ends in -bin, and its text value is not base64"
+		}
 	}
 	pos = 0
 	for range binary.Len() {
@@ -166,6 +169,12 @@ func checkMetadata(fields Fields, binary Pairs, reserved section) string {
 		}
 	}
 	return ""
+}
+
+// validBase64 says whether a peer would decode the value of a -bin field.
+func validBase64(value []byte) bool {
+	var p Pairs
+	return AppendBinaryValues(&p, nil, value)
 }
 
 // addMetadata adds metadata as HTTP fields, each name after a prefix.
