@@ -3,6 +3,7 @@ package interop
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -63,6 +64,8 @@ func outcome(t *testing.T, client *http.Client, url string, e *exchange) string 
 	result := fmt.Sprint(response.StatusCode)
 	var failure struct{ Code string }
 	switch {
+	case response.StatusCode == http.StatusOK && strings.HasPrefix(response.Header.Get("Content-Type"), streamTypes):
+		result += " " + response.Header.Get("Content-Type") + envelopes(t, content)
 	case response.StatusCode == http.StatusOK:
 		result += fmt.Sprintf(" %s %x", response.Header.Get("Content-Type"), content)
 	case response.Header.Get("Content-Type") == "application/json" && json.Unmarshal(content, &failure) == nil:
@@ -75,6 +78,56 @@ func outcome(t *testing.T, client *http.Client, url string, e *exchange) string 
 		result += " accept-post"
 	}
 	return result
+}
+
+const streamTypes = "application/connect+"
+
+// envelopes describes the messages of a stream, compressed or not, and the code
+// of its end.
+func envelopes(t *testing.T, content []byte) (result string) {
+	t.Helper()
+	for len(content) >= 5 {
+		flags, size := content[0], binary.BigEndian.Uint32(content[1:])
+		if uint64(size) > uint64(len(content)-5) {
+			break
+		}
+		payload := content[5 : 5+size]
+		content = content[5+size:]
+		if flags&1 != 0 {
+			payload = unzipped(t, payload)
+		}
+		if flags&2 == 0 {
+			result += fmt.Sprintf(" %x", payload)
+			continue
+		}
+		var end struct{ Error struct{ Code string } }
+		if err := json.Unmarshal(payload, &end); err != nil {
+			t.Errorf("the end of the stream is no JSON: %q", payload)
+		}
+		result += " end:" + end.Error.Code
+	}
+	if len(content) > 0 {
+		result += fmt.Sprintf(" and %d bytes", len(content))
+	}
+	return result
+}
+
+func unzipped(t *testing.T, b []byte) []byte {
+	t.Helper()
+	r, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// enveloped is one message of a stream.
+func enveloped(flags byte, payload []byte) []byte {
+	return append(binary.BigEndian.AppendUint32([]byte{flags}, uint32(len(payload))), payload...)
 }
 
 func encoded(value string) []byte {
@@ -117,6 +170,10 @@ func exchanges() []exchange {
 	good := encoded("hello")
 	post := func(name string, body []byte, pairs ...string) exchange {
 		return exchange{name: name, header: headers(pairs...), body: body}
+	}
+	stream := func(name string, body []byte, pairs ...string) exchange {
+		return exchange{name: "stream: " + name, target: serverPath, body: body,
+			header: headers(append([]string{"content-type", streamTypes + "proto"}, pairs...)...)}
 	}
 	return []exchange{
 		post("proto", good),
@@ -194,6 +251,40 @@ func exchanges() []exchange {
 		get("connect=v1&encoding=json&message=%22hello%22&compression=lzma"),
 		get("connect=v1&encoding=json&message=%22hello%22&compression=identity"),
 		get("connect=v1&encoding=json&message=%22" + strings.Repeat("x", readMax) + "%22"),
+		stream("one message", enveloped(0, good)),
+		stream("JSON", enveloped(0, []byte(`"hello"`)), "content-type", streamTypes+"json"),
+		stream("RPC error", enveloped(0, encoded(askFail))),
+		stream("plain error", enveloped(0, encoded(askPlain))),
+		stream("no message", nil),
+		stream("two messages", append(enveloped(0, good), enveloped(0, good)...)),
+		stream("prefix cut off", enveloped(0, good)[:3]).but(
+			"200 application/connect+proto end:invalid_argument",
+			"malformed content is the client's fault, and known to be"),
+		stream("message cut off", enveloped(0, good)[:8]).but(
+			"200 application/connect+proto end:invalid_argument",
+			"malformed content is the client's fault, and known to be"),
+		stream("unknown flag", enveloped(8, good)).but(
+			"200 application/connect+proto end:invalid_argument",
+			"malformed content is the client's fault, and known to be"),
+		stream("end marker from a client", append(enveloped(0, good), enveloped(2, []byte("{}"))...)).but(
+			"200 application/connect+proto end:invalid_argument",
+			"Connect Streaming-Request: only a response has an end marker"),
+		stream("compressed without a compression", enveloped(1, zipped(good))),
+		stream("gzip", enveloped(1, zipped(good)), "connect-content-encoding", "gzip"),
+		stream("gzip not used", enveloped(0, good), "connect-content-encoding", "gzip"),
+		stream("broken gzip", enveloped(1, good), "connect-content-encoding", "gzip"),
+		stream("unknown compression", enveloped(0, good), "connect-content-encoding", "lzma"),
+		stream("malformed proto", enveloped(0, []byte("\x0a\xff"))),
+		stream("at the limit", enveloped(0, encoded(strings.Repeat("x", readMax-3)))),
+		stream("over the limit", enveloped(0, encoded(strings.Repeat("x", readMax)))),
+		stream("length of 4 GiB", []byte("\x00\xff\xff\xff\xff")),
+		stream("over the limit when decompressed", enveloped(1, zipped(encoded(strings.Repeat("x", readMax)))), "connect-content-encoding", "gzip"),
+		stream("negative timeout", enveloped(0, good), "connect-timeout-ms", "-1"),
+		stream("zero timeout", enveloped(0, good), "connect-timeout-ms", "0").but(
+			"200 application/connect+proto end:deadline_exceeded",
+			"a deadline that has passed ends the call before the handler runs, whatever that would look at"),
+		stream("version 2", enveloped(0, good), "connect-protocol-version", "2"),
+		stream("unary's type", good, "content-type", "application/proto"),
 	}
 }
 
