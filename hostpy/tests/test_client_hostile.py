@@ -155,34 +155,40 @@ CASES: dict[str, tuple[Answer, Code]] = {
 }
 
 
+@pytest.mark.parametrize("warm", [False, True], ids=["first", "second"])
 @pytest.mark.parametrize("name", CASES)
-def test_hostile(mode: str, name: str) -> None:
+def test_hostile(mode: str, name: str, warm: bool) -> None:
+    """As the first call of a client, and as one whose request is remembered from an earlier call."""
     evil, code = CASES[name]
-    turn = iter([evil])
+    turn = iter([lambda e: e.send(GOOD), evil] if warm else [evil])
 
     def answer(exchange: Exchange) -> Any:
         return next(turn, lambda e: e.send(GOOD))(exchange)
 
     with serving(answer) as server:
         start = time.monotonic()
-        error, reply = in_turn(mode, server.address)
+        error, reply = in_turn(mode, server.address, warm)
         assert time.monotonic() - start < PATIENCE
         assert error.code is code, error
         assert reply == MESSAGE
-        assert len(server.exchanges) == 2  # nothing was sent twice, no redirect followed
+        assert len(server.exchanges) == 2 + warm  # nothing was sent twice, no redirect followed
     assert open_calls() == 0
 
 
-def in_turn(mode: str, address: str) -> tuple[ConnectError, Any]:
+def in_turn(mode: str, address: str, warm: bool) -> tuple[ConnectError, Any]:
     """A call that fails and one that does not, by one client. Without a deadline: what ends them is what comes."""
     if mode == "sync":
         with ConnectClientSync(address) as client:
+            if warm:
+                client.execute_unary(request=MESSAGE, method=METHOD)
             with pytest.raises(ConnectError) as caught:
                 client.execute_unary(request=MESSAGE, method=METHOD)
             return caught.value, client.execute_unary(request=MESSAGE, method=METHOD)
 
     async def run() -> tuple[ConnectError, Any]:
         async with asyncio.timeout(PATIENCE), ConnectClient(address) as client:
+            if warm:
+                await client.execute_unary(request=MESSAGE, method=METHOD)
             with pytest.raises(ConnectError) as caught:
                 await client.execute_unary(request=MESSAGE, method=METHOD)
             return caught.value, await client.execute_unary(request=MESSAGE, method=METHOD)

@@ -107,7 +107,8 @@ def test_configuration_that_is_closed_between_look_up_and_use() -> None:
         client.execute_unary(request=MESSAGE, method=METHOD)
         instance = _pool.pool().pick()
         instance.handles[client._config.record] = 0xC0FF0001  # a handle that is no more
-        assert client.execute_unary(request=MESSAGE, method=METHOD) == MESSAGE
+        headers = {"x-a": "1"}  # with metadata nothing is remembered
+        assert client.execute_unary(request=MESSAGE, method=METHOD, headers=headers) == MESSAGE
         assert instance.handles[client._config.record] != 0xC0FF0001
 
 

@@ -10,6 +10,11 @@
 Two steps of the module make a call whose response has a known, small length: its head is kept back until the content is
 there. Otherwise the module sees each piece as it comes, so that a response that cannot become good is dropped at once.
 
+What the module says is a function of what it is told. So the request of a call without metadata is remembered; the next such
+call takes it from there, and is opened in the module only with the batch that ends it. Likewise a response whose head and
+length are the same to the byte as those of an earlier good one has the same outcome, as long as its message went by reference:
+then the module has not looked at it. A client that repeats a call pays for no step at all.
+
 Payloads do not go through the module unless it has to look into them; it names them by their place in the content.
 """
 
@@ -19,8 +24,9 @@ import logging
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from . import _abi, _client_records, _guest, _pool, _records
+from . import _abi, _client_records, _records
 from ._client_config import timeout_microseconds
+from ._client_steps import ClientSteps
 from ._headers import Headers, headers_from_fields, join_fields, split_fields
 from ._transport import Gone, Request, TransportError
 from .code import Code
@@ -28,7 +34,7 @@ from .errors import ConnectError, ErrorDetail
 from .method import StreamType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from ._client_config import ClientConfig
     from ._transport import Fields
@@ -41,6 +47,9 @@ _HELD: Final = 64 << 10
 
 _CARRIED: Final = 16 << 10
 """Longest content that goes into the module before it asks for it (ABI.md, section 4)."""
+
+_REMEMBERED: Final = 4 << 10
+"""Longest header section whose outcome is remembered."""
 
 _CODES: Final = (None, *Code)  # by their numbers in the interface, which are those of the enum's order
 _STREAM_TYPES: Final = {
@@ -56,11 +65,10 @@ _WORD: Final = struct.Struct("<I")
 _log: Final = logging.getLogger("connectcore")
 
 
-class ClientCall:
+class ClientCall(ClientSteps):
     """One call. Not to be used by two threads at a time. Making one raises ModuleError where the module cannot be loaded."""
 
     # Values to start with, here because most calls change few of them.
-    _handle = 0
     _held = False
     _fields: Fields = ()
     _length: int | None = None
@@ -72,14 +80,10 @@ class ClientCall:
     _limit = 0
     _end: _records.EndOfCall | None = None
     cause: BaseException | None = None
-    finished = False
     http_status: int | None = None
 
     def __init__(self, config: ClientConfig, method: MethodInfo[Any, Any]) -> None:
-        self._config = config
-        self._plan = config.plan(method)
-        # Where the module has to be compiled first, that takes a second or two: before the call's clock starts.
-        self._instance = _pool.pool().pick()
+        super().__init__(config, method)
         self._chunks: list[bytes] = []
 
     # The request
@@ -115,12 +119,19 @@ class ClientCall:
         if headers or get:
             events = self._open(_abi.UNARY, headers, timeout_us, get, _message(payload, length, get))
         else:
+            known = self._plan.requests.get((timeout_us, length))
+            if known is not None:
+                self._late = timeout_us, length
+                method, target, column = known
+                return Request(method, config.origin, target, column, payload, deadline)
             procedure = self._plan.procedure
             events = self._opened(lambda handle: _client_records.ask(handle, timeout_us, procedure, length))
         usual = _client_records.read_request(events)
         if usual is not None:
-            self._handle, method, target, fields = usual
-            return Request(method.decode("ascii"), config.origin, target.decode("ascii"), fields, payload, deadline)
+            self._handle, method, target, column = usual
+            if not headers and not get:
+                self._plan.remember(self._plan.requests, (timeout_us, length), (method, target, column))
+            return Request(method, config.origin, target, column, payload, deadline)
         request: Request | None = None
         for event in self._decoded(events):
             if isinstance(event, _records.RequestHead):
@@ -163,23 +174,6 @@ class ClientCall:
 
         return self._opened(batch)
 
-    def _opened(self, batch: Callable[[int], bytes]) -> bytes:
-        """Step a batch that opens a call, given the configuration's handle."""
-        config, instance = self._config, self._instance
-        for _ in range(2):
-            try:
-                handle = config.handle_in(instance)
-            except _guest.GuestError as error:
-                raise self._failed(error) from error
-            events = self._step(batch(handle))
-            if events[:2] != _FAULT:
-                return events
-            first = self._decoded(events)[0]
-            if not isinstance(first, _records.Fault) or first.fault != _abi.FAULT_HANDLE:
-                return events
-            config.forget_in(instance)  # closed in the meantime, to make room for another client's
-        raise self._broken("it does not know its own configuration")
-
     # The response
 
     def head(self, status: int, fields: Fields, length: int | None) -> None:
@@ -202,18 +196,29 @@ class ClientCall:
         elif announced == self._length:
             self._held = False
             data = self._whole() if announced <= _CARRIED else b""
-            fields, status = self._fields, self.http_status or 0
-            batch = _client_records.answer(self._handle, status, len(fields), _column(fields), announced, data)
-            events = self._step(batch)
+            self._whole_response(data)
+
+    def _whole_response(self, carried: bytes) -> None:
+        """The response is here in one piece."""
+        status, fields, length = self.http_status or 0, self._fields, self._announced
+        column = _column(fields)
+        key = status, column, length
+        usual = None if self._late is None else self._plan.replies.get(key)
+        if usual is None:
+            batch = _client_records.answer(self._handle, status, len(fields), column, length, carried)
+            events = self._advance(batch)
             usual = _client_records.read_success(events)
             if usual is None:
                 self._follow(self._decoded(events))
                 return
-            hidden, offset, length, self._payload_coding, self._limit = usual
-            self._response = _records.Response(self._handle, 0, hidden, [])
-            self._end = _records.EndOfCall(self._handle, 0, b"", [], b"", [])
-            self._keep(offset, length)
-            self.finished = True
+            if len(column) <= _REMEMBERED:
+                self._plan.remember(self._plan.replies, key, usual)
+        self._late = None
+        hidden, offset, length, self._payload_coding, self._limit = usual
+        self._response = _records.Response(0, 0, hidden, [])
+        self._end = _GOOD_END
+        self._keep(offset, length)
+        self.finished = True
 
     def ended(self, trailers: Fields) -> None:
         """The content ended, with this trailer section."""
@@ -247,25 +252,12 @@ class ClientCall:
 
     def cancel(self) -> None:
         """The application gave the call up. Never raises: the caller is busy with its own cancellation."""
-        if self.finished or not self._handle:
+        if self.finished or not (self._handle or self._late):
             return
         try:
             self._run(self._held_back() + _records.cancel(self._handle))
         except ConnectError as error:
             _log.debug("A call that was being canceled failed: %s", error)
-
-    def close(self) -> None:
-        """The call is over for its caller; if it is not for the module, the module forgets it. Never raises."""
-        if self.finished or not self._handle:
-            return
-        self.finished = True
-        instance = self._instance
-        if instance.failed:
-            return
-        try:
-            instance.step(_records.close(self._handle))
-        except _guest.GuestError as error:
-            _pool.pool().discard(instance, error)
 
     # The outcome
 
@@ -339,13 +331,9 @@ class ClientCall:
         if isinstance(why, ConnectError):
             why = why.message
         text = str(why).encode("utf-8", "replace")
-        instance = self._instance
-        try:
-            for event in _records.decode(instance.step(_records.reject(self._config.handle_in(instance), reason, text))):
-                if isinstance(event, _records.EndOfCall):
-                    return self._error(event)
-        except _guest.GuestError as error:
-            return self._failed(error)
+        for event in self._rejected(reason, text):
+            if isinstance(event, _records.EndOfCall):
+                return self._error(event)
         return self._broken("it has no verdict on a message")
 
     # The module
@@ -360,7 +348,7 @@ class ClientCall:
 
     def _run(self, batch: bytes) -> None:
         """Give commands, and do what the events say."""
-        self._follow(self._decoded(self._step(batch)))
+        self._follow(self._decoded(self._advance(batch)))
 
     def _follow(self, events: list[_records.Event]) -> None:
         """Keep what events say, and show the module the content again where it asks."""
@@ -383,6 +371,8 @@ class ClientCall:
     def _take(self, event: _records.Event) -> None:
         """Keep what an event says."""
         match event:
+            case _records.RequestHead():
+                self._handle = event.handle
             case _records.Done():
                 self.finished = True
             case _records.EndOfCall():
@@ -415,35 +405,9 @@ class ClientCall:
         whole = self._whole() if self._chunks else b""
         self._payload = whole if length == len(whole) else whole[offset : offset + length]
 
-    def _step(self, batch: bytes) -> bytes:
-        try:
-            return self._instance.step(batch)
-        except _guest.GuestError as error:
-            raise self._failed(error) from error
-
-    def _decoded(self, events: bytes) -> list[_records.Event]:
-        decoded = _records.decode(events)
-        for event in decoded:
-            if isinstance(event, _records.Fault) and event.fault == _abi.FAULT_PANIC:
-                self._instance.failed = True
-                raise self._failed(event.text.decode("utf-8", "replace"))
-        return decoded
-
-    def _failed(self, why: object) -> ConnectError:
-        """The instance is lost, and this call with it."""
-        self.finished = True
-        _pool.pool().discard(self._instance, why)
-        return ConnectError(Code.INTERNAL, "the protocol module failed; the next call gets a fresh one")
-
-    def _broken(self, what: str) -> ConnectError:
-        """The module and this host do not agree."""
-        _log.error("The protocol module refused what this client did: %s", what)
-        self.close()
-        return ConnectError(Code.INTERNAL, f"the protocol module and its host disagree: {what}")
-
 
 _END: Final = _records.end(0)
-_FAULT: Final = struct.pack("<H", _abi.EV_FAULT)
+_GOOD_END: Final = _records.EndOfCall(0, 0, b"", [], b"", [])
 
 
 def _message(payload: bytes, length: int, inline: bool) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from . import _abi, _records
@@ -33,6 +33,7 @@ DEFAULT_READ_MAX_BYTES: Final = 4 << 20
 
 _MOST: Final = (1 << 31) - 1  # a length has 31 bits in the module's interface
 _MOST_PER_INSTANCE: Final = 512
+_MOST_REMEMBERED: Final = 32
 _MOST_PLANS: Final = 1024  # generated code has one object per method; other code may make one per call
 _SCHEMES: Final = ("http", "https")
 
@@ -45,17 +46,32 @@ class _Key(bytes):
 
 _lock = threading.Lock()
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 
 class Plan:
-    """A method, ready to be called: its path, encoder and decoder. It keeps the method, so that its id stays its own."""
+    """A method, ready to be called: its path, encoder and decoder. It keeps the method, so that its id stays its own.
 
-    __slots__ = ("decode", "encode", "method", "procedure")
+    `requests` holds what the module said to calls without metadata, by timeout and length of the message: method, target and
+    fields. `replies` holds what it said to responses, by status, fields and length: see `read_success`.
+    """
+
+    __slots__ = ("decode", "encode", "method", "procedure", "replies", "requests")
 
     def __init__(self, method: MethodInfo[Any, Any], codec: Codec[Any, Any]) -> None:
         self.method = method
         self.procedure = f"/{method.service_name}/{method.name}".encode()
         self.encode = resolve_encoder(codec, method.input)
         self.decode = resolve_decoder(codec, method.output)
+        self.requests: dict[tuple[int, int], tuple[str, str, bytes]] = {}
+        self.replies: dict[tuple[int, bytes, int], tuple[bytes, int, int, int, int]] = {}
+
+    def remember(self, where: dict[K, V], key: K, value: V) -> None:
+        """Put something where it will be found again. There is room for a few: what repeats comes back soon."""
+        if len(where) >= _MOST_REMEMBERED:
+            where.clear()
+        where[key] = value
 
 
 class ClientConfig:

@@ -26,6 +26,7 @@ _BODY_SIZE: Final = 24
 _RESPONSE: Final = struct.Struct("<HHIIIII")
 # messages with one span that is not inline, an end of call with nothing in it, done
 _REST: Final = struct.Struct("<HHIIQIIIIIIHHII8IHHII")
+_REQUEST: Final = (_abi.EV_HTTP_REQUEST_HEAD, _abi.EV_HTTP_BODY)
 _NOTHING: Final = (0,) * 8
 
 
@@ -36,7 +37,7 @@ def ask(config: int, timeout_us: int, procedure: bytes, length: int) -> bytes:
     return b"".join((opening, procedure, _SEND.pack(_abi.CMD_SEND, 0, _SEND.size, 0, 1, 0, length), _END))
 
 
-def read_request(events: bytes) -> tuple[int, bytes, bytes, bytes] | None:
+def read_request(events: bytes) -> tuple[int, str, str, bytes] | None:
     """Handle, method, target and fields of a request whose content is the message as it is; None for any other events."""
     if len(events) < _REQUEST_HEAD.size + _BODY_SIZE:
         return None
@@ -45,7 +46,8 @@ def read_request(events: bytes) -> tuple[int, bytes, bytes, bytes] | None:
         return None
     target = _REQUEST_HEAD.size + method_size
     fields = target + target_size
-    return handle, events[_REQUEST_HEAD.size : target], events[target:fields], events[fields : fields + fields_size]
+    method = events[_REQUEST_HEAD.size : target].decode("ascii")
+    return handle, method, events[target:fields].decode("ascii"), events[fields : fields + fields_size]
 
 
 def answer(handle: int, status: int, count: int, fields: bytes, length: int, data: bytes) -> bytes:
@@ -62,16 +64,25 @@ def answer(handle: int, status: int, count: int, fields: bytes, length: int, dat
 
 def read_success(events: bytes) -> tuple[bytes, int, int, int, int] | None:
     """A call's good end: the response's mask; offset and length of the message in the content, the length's top bit for
-    "compressed"; its coding; the limit for decompressing it. None for any other events, and for binary or trailing metadata."""
-    if len(events) < _RESPONSE.size + _REST.size:
+    "compressed"; its coding; the limit for decompressing it. None for any other events, and for binary or trailing metadata.
+
+    The request may stand before: the batch may have opened the call.
+    """
+    at = 0
+    while len(events) >= at + _RESPONSE.size + _REST.size:
+        kind, flags, size, _, hidden_size, binary, _ = _RESPONSE.unpack_from(events, at)
+        if kind not in _REQUEST:
+            break
+        at += size
+    else:
         return None
-    kind, flags, size, _, hidden_size, binary, _ = _RESPONSE.unpack_from(events)
-    if kind != _abi.EV_RESPONSE or flags or binary or len(events) != size + _REST.size:
+    if kind != _abi.EV_RESPONSE or flags or binary or len(events) != at + size + _REST.size:
         return None
-    rest = _REST.unpack_from(events, size)
+    rest = _REST.unpack_from(events, at + size)
     (kind, flags, _, _, base, coding, limit, words, data_size, start, length, end, _, _, _) = rest[:15]
     if kind != _abi.EV_MESSAGES or flags or words != 2 or data_size or end != _abi.EV_END_OF_CALL:
         return None
     if rest[15:23] != _NOTHING or rest[23] != _abi.EV_DONE:
         return None
-    return events[_RESPONSE.size : _RESPONSE.size + hidden_size], base + start, length, coding, limit
+    at += _RESPONSE.size
+    return events[at : at + hidden_size], base + start, length, coding, limit
