@@ -37,7 +37,7 @@ class Instance:
 
     `lock` is held during a step and never across one. `failed` is set when the instance must not be used again.
     `handles` belongs to the configurations' owner: what the instance calls each of them. `ended` holds calls that are over
-    and that the next batch is to close.
+    and that the next batch is to close. `version` is the interface's, as the module gives it.
     """
 
     __slots__ = (
@@ -52,6 +52,7 @@ class Instance:
         "failed",
         "handles",
         "lock",
+        "version",
     )
 
     def __init__(self, loaded: _module.LoadedModule) -> None:
@@ -71,7 +72,7 @@ class Instance:
             instance = loaded.linker.instantiate(store, loaded.module)
             self._exports = instance.exports(store)
             self._function("_initialize")
-            version = self._function(_abi.EXPORT_VERSION)
+            self.version = version = self._function(_abi.EXPORT_VERSION)
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
             raise _module.ModuleError(f"the module does not start: {_text(error)}") from error
         if version >> 16 != _abi.MAJOR or version & 0xFFFF < _abi.MINOR:
