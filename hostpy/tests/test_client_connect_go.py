@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyqwest
 import pytest
 
 from client_support import MESSAGE, METHOD, MODES, call
@@ -18,6 +19,7 @@ from connectcore.code import Code
 from connectcore.codec import proto_json_codec
 from connectcore.compression import GzipCompression
 from connectcore.errors import ConnectError
+from connectcore.transport import PyqwestTransport, PyqwestTransportSync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +78,18 @@ def test_greet(greet: Any, address: str, mode: str, codec: Any, gzip: Any, use_g
         got = greeting(greet, mode, address, name, use_get, codec=codec, send_compression=gzip, timeout=10)
     assert got == f"Hello from Go, {name}!"
     assert metadata.http_status == 200
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [3, 300_000])
+def test_http2(greet: Any, address: str, mode: str, size: int) -> None:
+    name = "Ada" * (size // 3)
+    make: Any = PyqwestTransport if mode == "async" else PyqwestTransportSync
+    transport = make(http_version=pyqwest.HTTPVersion.HTTP2)
+    for _ in range(3):
+        assert greeting(greet, mode, address, name, http_client=transport) == f"Hello from Go, {name}!"
+    with pytest.raises(ConnectError, match="a greeting needs a name"):
+        greeting(greet, mode, address, "", http_client=transport)
 
 
 @pytest.mark.parametrize("mode", MODES)
