@@ -28,6 +28,7 @@ class Case:
     messages: int = 1  # figures are per message
     target: float | None = None  # wanted ratio of our time to the peer's
     http_version: str = "1.1"
+    unlike: bool = False  # each call has a field of its own, so that nothing learnt from an earlier head helps
     reply: bytes = field(default=b"", repr=False)  # the content that a right answer has, decompressed
 
 
@@ -76,6 +77,26 @@ _grpc = (("te", "trailers"),)
 CASES: dict[str, Case] = {
     "unary52": Case("ASGI unary, 52 B", "asgi", "Unary", "application/proto", content=_small, target=0.6, reply=_small),
     "unary64k": Case("ASGI unary, 64 KiB", "asgi", "Unary", "application/proto", content=_large, target=0.9, reply=_large),
+    "unlike52": Case(
+        "ASGI unary, 52 B, unlike heads",
+        "asgi",
+        "Unary",
+        "application/proto",
+        content=_small,
+        target=0.6,
+        unlike=True,
+        reply=_small,
+    ),
+    "unlike64k": Case(
+        "ASGI unary, 64 KiB, unlike heads",
+        "asgi",
+        "Unary",
+        "application/proto",
+        content=_large,
+        target=0.9,
+        unlike=True,
+        reply=_large,
+    ),
     "timeout52": Case(
         "ASGI unary, 52 B, timeout",
         "asgi",
@@ -101,6 +122,18 @@ CASES: dict[str, Case] = {
         http_version="2",
         reply=envelope(_small),
     ),
+    "grpcunlike52": Case(
+        "ASGI gRPC unary, unlike heads",
+        "asgi",
+        "Unary",
+        "application/grpc+proto",
+        _grpc,
+        envelope(_small),
+        target=0.5,
+        http_version="2",
+        unlike=True,
+        reply=envelope(_small),
+    ),
     "serverstream": Case(
         "ASGI server stream, a message",
         "asgi",
@@ -121,5 +154,15 @@ CASES: dict[str, Case] = {
         reply=envelope(_small) + envelope(b"{}", 2),
     ),
     "wsgi52": Case("WSGI unary, 52 B", "wsgi", "Unary", "application/proto", content=_small, target=0.8, reply=_small),
+    "wsgiunlike52": Case(
+        "WSGI unary, 52 B, unlike heads",
+        "wsgi",
+        "Unary",
+        "application/proto",
+        content=_small,
+        target=0.8,
+        unlike=True,
+        reply=_small,
+    ),
     "wsgi64k": Case("WSGI unary, 64 KiB", "wsgi", "Unary", "application/proto", content=_large, target=0.9, reply=_large),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import io
+import itertools
 import time
 from typing import Any
 
@@ -35,6 +36,7 @@ def verify(case: Case, status: int, fields: dict[str, str], content: bytes, trai
 class AsgiDriver:
     def __init__(self, app: Any, case: Case) -> None:
         self.app, self.case = app, case
+        self.numbers = itertools.count(1)
         self.loop = asyncio.new_event_loop()
         fields = [("host", HOST), ("user-agent", "bench/1"), ("accept", "*/*"), ("content-type", case.content_type)]
         fields += [("content-length", str(len(case.content)))] if case.http_version == "1.1" else []
@@ -65,6 +67,9 @@ class AsgiDriver:
         self.loop.close()
 
     def scope(self) -> dict[str, Any]:
+        headers = list(self.headers)
+        if self.case.unlike:
+            headers.append((b"x-request-id", b"%032x" % next(self.numbers)))
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -73,7 +78,7 @@ class AsgiDriver:
             "client": ("127.0.0.1", 50000),
             "scheme": "http",
             "root_path": "",
-            "headers": list(self.headers),
+            "headers": headers,
             "state": {},
             "method": "POST",
             "path": PATH + self.case.procedure,
@@ -137,6 +142,7 @@ class AsgiDriver:
 class WsgiDriver:
     def __init__(self, app: Any, case: Case) -> None:
         self.app, self.case = app, case
+        self.numbers = itertools.count(1)
         self.environ: dict[str, Any] = {
             "REQUEST_METHOD": "POST",
             "SCRIPT_NAME": "",
@@ -163,6 +169,8 @@ class WsgiDriver:
 
     def _call(self, start_response: Any) -> bytes:
         environ = dict(self.environ)
+        if self.case.unlike:
+            environ["HTTP_X_REQUEST_ID"] = f"{next(self.numbers):032x}"
         environ["wsgi.input"] = io.BytesIO(self.case.content)
         result = self.app(environ, start_response)
         try:
