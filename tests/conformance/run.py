@@ -60,7 +60,7 @@ def build() -> None:
 
 def suite(run: Run, *options: str) -> tuple[int, str]:
     """The runner's exit code and what it said."""
-    command = [RUNNER, "--conf", HERE / run.config, "--mode", run.mode, *options, "--", *run.command]
+    command = [str(RUNNER), "--conf", str(HERE / run.config), "--mode", run.mode, *options, "--", *run.command]
     done = subprocess.run(
         command,
         cwd=ROOT,
