@@ -221,3 +221,67 @@ def test_long_heads_are_not_kept() -> None:
         for _ in range(3):
             client.execute_unary(request=MESSAGE, method=METHOD)
         assert not client._config.plan(METHOD).replies
+
+
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+
+
+def chunks(content: bytes, size: int = 1000, end: bytes = b"0\r\n\r\n") -> bytes:
+    pieces = [content[i : i + size] for i in range(0, len(content), size)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + end
+
+
+def test_head_of_a_response_of_unknown_length(counting: Counting) -> None:
+    with serving(CHUNKED + chunks(DATA, 2)) as server, ConnectClientSync(server.address) as client:
+        assert steps_of(counting, client) > 3  # a step for each piece
+        assert steps_of(counting, client) == 1  # the head is known to become good
+        assert steps_of(counting, client) == 0  # and so is the length
+
+
+def test_known_head_with_other_content(counting: Counting) -> None:
+    texts = ["a", "", "b" * 10_000, "c" * 100_000, "d" * 400_000, "e"]
+    left = iter(texts)
+    with (
+        serving(lambda e: e.send(CHUNKED + chunks(StringValue(value=next(left)).SerializeToString()))) as server,
+        ConnectClientSync(server.address) as client,
+    ):
+        assert [client.execute_unary(request=MESSAGE, method=METHOD).value for _ in texts] == texts
+
+
+@pytest.mark.parametrize("limit", [1000, 300_000, 1 << 20])
+def test_known_head_with_too_much_content(counting: Counting, limit: int) -> None:
+    def answer(exchange: Exchange) -> None:
+        exchange.send(CHUNKED)
+        if len(server.exchanges) == 1:
+            exchange.send(chunks(DATA))
+        while len(server.exchanges) > 1:  # until the client closes
+            exchange.send(chunks(bytes(16384), 16384, b""))
+
+    with serving(answer) as server, ConnectClientSync(server.address, read_max_bytes=limit) as client:
+        client.execute_unary(request=MESSAGE, method=METHOD)
+        with pytest.raises(ConnectError) as caught:
+            client.execute_unary(request=MESSAGE, method=METHOD)
+        assert caught.value.code is Code.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize("said", [b"", b"3\r\nabc\r\n", b"3\r\nab"])
+def test_known_head_and_a_connection_that_breaks(counting: Counting, said: bytes) -> None:
+    turns: Iterator[bytes] = iter([chunks(DATA), said])
+
+    def answer(exchange: Exchange) -> bool:
+        exchange.send(CHUNKED + next(turns))
+        return len(server.exchanges) < 2
+
+    with serving(answer) as server, ConnectClientSync(server.address) as client:
+        client.execute_unary(request=MESSAGE, method=METHOD)
+        with pytest.raises(ConnectError) as caught:
+            client.execute_unary(request=MESSAGE, method=METHOD)
+        assert caught.value.code is Code.UNAVAILABLE
+
+
+def test_known_head_and_a_compressed_message(counting: Counting) -> None:
+    head = HEAD + b"content-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n"
+    with serving(head + chunks(gzip.compress(DATA), 5)) as server, ConnectClientSync(server.address) as client:
+        for _ in range(4):
+            assert client.execute_unary(request=MESSAGE, method=METHOD) == MESSAGE
+        assert steps_of(counting, client) == 0

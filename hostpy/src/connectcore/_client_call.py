@@ -8,7 +8,8 @@
     call.close()                   at last, always: a call that is not finished is forgotten by the module
 
 Two steps of the module make a call whose response has a known, small length: its head is kept back until the content is
-there. Otherwise the module sees each piece as it comes, so that a response that cannot become good is dropped at once.
+there. So it is where the length is not known, but the same head has become a good response before. Otherwise the module sees
+each piece as it comes, so that a response that cannot become good is dropped at once.
 
 What the module says is a function of what it is told. So the request of a call without metadata is remembered; the next such
 call takes it from there, and is opened in the module only with the batch that ends it. Likewise a response whose head and
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientCall"]
 
-_HELD: Final = 64 << 10
-"""Longest content that the head is kept back for."""
+_HELD: Final = 256 << 10
+"""Longest content that is kept back with its head, unless less may be received."""
 
 _CARRIED: Final = 16 << 10
 """Longest content that goes into the module before it asks for it (ABI.md, section 4)."""
@@ -71,6 +72,7 @@ class ClientCall(ClientSteps):
     # Values to start with, here because most calls change few of them.
     _held = False
     _fields: Fields = ()
+    _column = b""
     _length: int | None = None
     _announced = 0
     _inline = False
@@ -182,7 +184,9 @@ class ClientCall(ClientSteps):
         self._fields = fields
         self._length = length
         self._held = True
-        if not length or length > _HELD:
+        self._column = _column(fields)
+        short = length is not None and 0 < length <= min(_HELD, self._config.read_max)
+        if not short and (length is not None or (status, self._column) not in self._plan.heads):
             self._run(self._held_back(_abi.HTTP_END if length == 0 else 0))
 
     def content(self, data: bytes) -> None:
@@ -194,25 +198,27 @@ class ClientCall(ClientSteps):
             carried = data if len(data) <= _CARRIED or self._inline else b""
             self._run(_records.content(self._handle, flags, len(data), carried))
         elif announced == self._length:
-            self._held = False
-            data = self._whole() if announced <= _CARRIED else b""
-            self._whole_response(data)
+            self._whole_response()
+        elif announced > min(_HELD, self._config.read_max):
+            self._run(self._held_back() + _records.content(self._handle, 0, announced, b""))
 
-    def _whole_response(self, carried: bytes) -> None:
+    def _whole_response(self) -> None:
         """The response is here in one piece."""
-        status, fields, length = self.http_status or 0, self._fields, self._announced
-        column = _column(fields)
+        self._held = False
+        status, column, length = self.http_status or 0, self._column, self._announced
         key = status, column, length
-        usual = None if self._late is None else self._plan.replies.get(key)
+        plan = self._plan
+        usual = None if self._late is None else plan.replies.get(key)
         if usual is None:
-            batch = _client_records.answer(self._handle, status, len(fields), column, length, carried)
+            carried = self._whole() if length <= _CARRIED else b""
+            batch = _client_records.answer(self._handle, status, len(self._fields), column, length, carried)
             events = self._advance(batch)
             usual = _client_records.read_success(events)
             if usual is None:
                 self._follow(self._decoded(events))
                 return
             if len(column) <= _REMEMBERED:
-                self._plan.remember(self._plan.replies, key, usual)
+                plan.remember(plan.replies, key, usual)
         self._late = None
         hidden, offset, length, self._payload_coding, self._limit = usual
         self._response = _records.Response(0, 0, hidden, [])
@@ -224,9 +230,16 @@ class ClientCall(ClientSteps):
         """The content ended, with this trailer section."""
         if self._length is not None and self._announced < self._length:
             self.gone(TransportError(Gone.CLOSED, "the content is shorter than its declared length"))
-        else:
-            end = _records.content_end(self._handle, len(trailers), _column(trailers))
-            self._run(self._held_back() + end)
+            return
+        if self._held and not trailers:
+            self._whole_response()
+            return
+        batch = self._held_back()
+        if batch and self._announced:
+            batch += _records.content(self._handle, 0, self._announced, b"")
+        self._run(batch + _records.content_end(self._handle, len(trailers), _column(trailers)))
+        if self._end is not None and not self._end.code and len(self._column) <= _REMEMBERED:
+            self._plan.remember(self._plan.heads, (self.http_status or 0, self._column), None)
 
     def gone(self, error: TransportError) -> None:
         """The transport failed."""
@@ -343,8 +356,7 @@ class ClientCall(ClientSteps):
         if not self._held:
             return b""
         self._held = False
-        fields = self._fields
-        return _records.response_head(self._handle, flags, self.http_status or 0, len(fields), _column(fields))
+        return _records.response_head(self._handle, flags, self.http_status or 0, len(self._fields), self._column)
 
     def _run(self, batch: bytes) -> None:
         """Give commands, and do what the events say."""

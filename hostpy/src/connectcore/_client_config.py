@@ -54,10 +54,11 @@ class Plan:
     """A method, ready to be called: its path, encoder and decoder. It keeps the method, so that its id stays its own.
 
     `requests` holds what the module said to calls without metadata, by timeout and length of the message: method, target and
-    fields. `replies` holds what it said to responses, by status, fields and length: see `read_success`.
+    fields. `replies` holds what it said to responses, by status, fields and length: see `read_success`. `heads` are status and
+    fields of responses of unknown length that became good.
     """
 
-    __slots__ = ("decode", "encode", "method", "procedure", "replies", "requests")
+    __slots__ = ("decode", "encode", "heads", "method", "procedure", "replies", "requests")
 
     def __init__(self, method: MethodInfo[Any, Any], codec: Codec[Any, Any]) -> None:
         self.method = method
@@ -66,6 +67,7 @@ class Plan:
         self.decode = resolve_decoder(codec, method.output)
         self.requests: dict[tuple[int, int], tuple[str, str, bytes]] = {}
         self.replies: dict[tuple[int, bytes, int], tuple[bytes, int, int, int, int]] = {}
+        self.heads: dict[tuple[int, bytes], None] = {}
 
     def remember(self, where: dict[K, V], key: K, value: V) -> None:
         """Put something where it will be found again. There is room for a few: what repeats comes back soon."""
@@ -91,7 +93,7 @@ class ClientConfig:
 
     """
 
-    __slots__ = ("_plans", "codec", "codings", "origin", "record", "send_compression", "server_address", "timeout")
+    __slots__ = ("_plans", "codec", "codings", "origin", "read_max", "record", "send_compression", "server_address", "timeout")
 
     def __init__(
         self,
@@ -124,10 +126,11 @@ class ClientConfig:
         self._plans: dict[int, Plan] = {}
         self.send_compression = send_compression
         self.timeout = timeout
+        self.read_max = read_max_bytes or _MOST
         self.record = _Key(
             _records.configure_client(
                 protocol=protocol.value,
-                read_max=read_max_bytes or _MOST,
+                read_max=self.read_max,
                 send_max=0,
                 compress_min=0,
                 send_coding=send,
