@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from . import _abi
 from ._asgi_call import Exchange
 from ._interceptors import check, split_leading, wrap
-from ._records import split_fields
-from ._server_call import ServerCall
-from ._service import DEFAULT_READ_MAX_BYTES, Compressed, RejectedError, Service, log
+from ._lifespan import serve_other
+from ._server_call import ServerCall, adopted
+from ._service import DEFAULT_READ_MAX_BYTES, Compressed, RejectedError, Service
 from .request import ServerContext, response_metadata
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ._codec import Codec
     from ._endpoint import Endpoint
-    from ._service import Procedure
+    from ._service import Opened, Procedure
     from .compression import Compression
     from .interceptor import Interceptor
 
@@ -32,7 +32,6 @@ SVC = TypeVar("SVC")
 
 _TRAILERS: Final = "http.response.trailers"
 _HALF_DUPLEX: Final = ("1.1", "1.0")
-_NONE: Final[tuple[tuple[bytes, bytes], ...]] = ()
 
 
 class ConnectASGIApplication(ABC, Generic[SVC]):
@@ -79,7 +78,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             "codecs": None if codecs is None else list(codecs),
             "compressions": None if compressions is None else list(compressions),
             "read_max_bytes": read_max_bytes,
-            "fields_of": split_fields,
+            "text": False,
         }
         self._service: Service | None = None
         if not inspect.isasyncgen(service):
@@ -93,7 +92,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
     ) -> None:
         """Serve one request, or the server's lifespan."""
         if scope["type"] != "http":
-            await self._other(scope, receive, send)
+            await serve_other(self, scope, receive, send)
             return
         service = self._service
         if service is None:
@@ -130,34 +129,61 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
         if event["type"] != "http.request":
             return  # gone before it asked for anything
         content = event.get("body", b"")
+        opened: Opened | None = None
         if event.get("more_body", False):
+            if not procedure.many_responses:
+                opened = service.open_unary(head, procedure, None)
+            if opened is None or not opened.status or opened.timeout != _abi.NO_TIMEOUT:
+                call = ServerCall(service, head)
+                if opened is None or opened.status:
+                    call.open(content)
+                else:
+                    call.resume(opened, content, end=False)
+                await self._general(service, call, scope, fields, receive, send)
+                return
+            more = True
+            chunks = [content]
+            size = len(content)
+            while more and size <= opened.limit:
+                event = await receive()
+                if event["type"] != "http.request":
+                    return
+                chunks.append(event.get("body", b""))
+                size += len(chunks[-1])
+                more = event.get("more_body", False)
+            content = b"".join(chunks)
+            if size > opened.limit:
+                call = ServerCall(service, head)
+                call.open(content, end=not more)
+                await self._general(service, call, scope, fields, receive, send)
+                return
+        if opened is None:
+            opened = service.open_unary(head, procedure, content)
+        payload: Any
+        if opened.status:
+            payload = content
+        elif opened.handle:
+            payload = opened.payload
+        else:
             call = ServerCall(service, head)
-            call.open(content)
+            call.resume(opened, content, end=True)
             await self._general(service, call, scope, fields, receive, send)
             return
-        opened = service.open_unary(head, procedure, content)
-        _, handle, _, codec, _, _, timeout, hidden, _, payload = opened
-        if not handle:
-            call = ServerCall(service, head)
-            call.resume(opened[0], content, payload)
-            await self._general(service, call, scope, fields, receive, send)
-            return
-        ends = None if timeout == _abi.NO_TIMEOUT else monotonic() + timeout / 1e6
-        ctx: ServerContext[Any, Any] = ServerContext(procedure.method, method, fields, hidden, _NONE, ends, _addresses, scope)
+        ends = None if opened.timeout == _abi.NO_TIMEOUT else monotonic() + opened.timeout / 1e6
+        ctx: ServerContext[Any, Any] = ServerContext(
+            procedure.method, method, fields, opened.hidden, opened.binary, ends, _addresses, scope
+        )
         try:
             if payload.__class__ is Compressed:
                 payload = service.unpacked(payload)
-            request = procedure.decoders[codec](payload)
+            request = procedure.decoders[opened.codec](payload)
         except Exception as error:  # noqa: BLE001 - whatever a codec raises: the peer's data is bad
-            call = ServerCall(service, head)
-            call.adopt(opened)
+            call = adopted(service, head, opened, content)
             call.reject_request(error.reason if isinstance(error, RejectedError) else _abi.REJECT_DECODE)
             await Exchange(service, call, receive, send, ctx).flush()
             return
         if procedure.many_responses:
-            call = ServerCall(service, head)
-            call.adopt(opened)
-            exchange = Exchange(service, call, receive, send, ctx)
+            exchange = Exchange(service, adopted(service, head, opened, content), receive, send, ctx)
             await exchange.run(exchange.handle_stream(request))
             return
         failure: Exception | None = None
@@ -172,9 +198,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
         except Exception as error:  # noqa: BLE001 - it is answered
             failure = error
         else:
-            call = ServerCall(service, head)
-            call.adopt(opened)
-            exchange = Exchange(service, call, receive, send, ctx)
+            exchange = Exchange(service, adopted(service, head, opened, content), receive, send, ctx)
             await exchange.run(exchange.handle_started(work, pending))
             return
         leading, trailing = response_metadata(ctx)
@@ -182,8 +206,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             try:
                 status, reply_fields, reply, trailers, events = service.finish_unary(opened, response)
             except Exception as error:  # noqa: BLE001 - whatever a codec raises
-                call = ServerCall(service, head)
-                call.adopt(opened)
+                call = adopted(service, head, opened, content)
                 call.reject_reply(error)
             else:
                 if status:
@@ -195,14 +218,11 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
                     if trailers is not None:
                         await send({"type": _TRAILERS, "headers": trailers})
                     return
-                call = ServerCall(service, head)
-                call.adopt(opened)
-                call.go_on(events, [reply])
+                call = adopted(service, head, opened, content)
+                call.answer(reply, events, ctx)
             await Exchange(service, call, receive, send, ctx).flush()
             return
-        call = ServerCall(service, head)
-        call.adopt(opened)
-        exchange = Exchange(service, call, receive, send, ctx)
+        exchange = Exchange(service, adopted(service, head, opened, content), receive, send, ctx)
         exchange.finish(failure, response)
         await exchange.flush()
 
@@ -221,41 +241,25 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
         exchange = Exchange(service, call, receive, send, ctx, self._leading)
         await exchange.run(exchange.handle())
 
-    async def _other(self, scope: Any, receive: Any, send: Any) -> None:
-        kind = scope["type"]
-        if kind == "lifespan":
-            await self._lifespan(receive, send)
-        elif kind == "websocket":
-            await receive()
-            await send({"type": "websocket.close"})  # before it was accepted: refused
-        else:
-            raise ValueError(f"an ASGI scope of type {kind!r} is not served")
+    async def start(self) -> None:
+        """Run the service's generator to where it yields the service; nothing where the service was given as it is.
 
-    async def _lifespan(self, receive: Any, send: Any) -> None:
-        """Run the service's generator from the server's start to its stop."""
-        generator: Any = self._source if inspect.isasyncgen(self._source) else None
-        await receive()
-        if generator is not None:
+        A server's lifespan calls this. Raises what the generator raises, and RuntimeError if it yields nothing.
+        """
+        generator: Any = self._source
+        if inspect.isasyncgen(self._source):
             try:
                 self._service = self._resolve(await anext(generator))
             except StopAsyncIteration:
-                await send({"type": "lifespan.startup.failed", "message": "the service generator yielded nothing"})
-                return
-            except Exception as error:  # noqa: BLE001 - the server reports it
-                log.exception("The service did not start")
-                await send({"type": "lifespan.startup.failed", "message": str(error)})
-                return
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        if generator is not None:
-            try:
-                await anext(generator, None)
-                await generator.aclose()
-            except Exception as error:  # noqa: BLE001 - the server reports it
-                log.exception("The service did not stop well")
-                await send({"type": "lifespan.shutdown.failed", "message": str(error)})
-                return
-        await send({"type": "lifespan.shutdown.complete"})
+                raise RuntimeError("the service's generator yields no service") from None
+
+    async def stop(self) -> None:
+        """Run the service's generator to its end. Raises what the generator raises."""
+        generator: Any = self._source
+        if inspect.isasyncgen(self._source):
+            self._service = None
+            await anext(generator, None)
+            await generator.aclose()
 
     def _resolve(self, service: SVC) -> Service:
         endpoints = {

@@ -13,9 +13,9 @@ import types
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from ._actions import AbortAction, BodyAction, HeadAction, PlainAction, TrailersAction
 from ._interceptors import MetadataRun
 from ._records import split_fields
-from ._server_call import AbortAction, BodyAction, HeadAction, TrailersAction
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
@@ -209,6 +209,9 @@ class Exchange:
                     await send(message)
                     if action.end:
                         await send({"type": "http.response.body", "body": b"", "more_body": False})
+                elif isinstance(action, PlainAction):
+                    await send({"type": "http.response.start", "status": action.status, "headers": action.fields})
+                    await send({"type": "http.response.body", "body": action.data})
                 elif isinstance(action, TrailersAction):
                     if not ended:
                         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -189,6 +189,17 @@ class Done:
         self.handle = handle
 
 
+class Prepared:
+    __slots__ = ("fields", "handle", "length", "limit", "status")
+
+    def __init__(self, handle: int, limit: int, status: int, fields: bytes, length: bytes) -> None:
+        self.handle = handle
+        self.limit = limit
+        self.status = status
+        self.fields = fields
+        self.length = length
+
+
 class Fault:
     __slots__ = ("fault", "handle", "text")
 
@@ -214,6 +225,7 @@ Event: TypeAlias = (
     | More
     | Done
     | Fault
+    | Prepared
 )
 
 _TYPES: Final[dict[int, tuple[Any, bool]]] = {
@@ -232,6 +244,7 @@ _TYPES: Final[dict[int, tuple[Any, bool]]] = {
     _abi.EV_MORE: (More, False),
     _abi.EV_DONE: (Done, False),
     _abi.EV_FAULT: (Fault, False),
+    _abi.EV_PREPARED: (Prepared, False),
 }
 
 

@@ -36,8 +36,8 @@ class Instance:
     """One instance, on wasmtime's public API.
 
     `lock` is held during a step and never across one. `failed` is set when the instance must not be used again.
-    `handles` belongs to the configurations' owner: what the instance calls each of them. `ended` holds calls that are over
-    and that the next batch is to close. `version` is the interface's, as the module gives it.
+    `handles` belongs to the configurations' owner: what the instance calls each of them. `version` is the interface's, as the
+    module gives it.
     """
 
     __slots__ = (
@@ -48,7 +48,6 @@ class Instance:
         "_memory",
         "_room",
         "_store",
-        "ended",
         "failed",
         "handles",
         "lock",
@@ -61,7 +60,6 @@ class Instance:
         self.lock = threading.Lock()
         self.failed = False
         self.handles: dict[Any, int] = {}
-        self.ended: list[int] = []
         self._loaded = loaded  # the store does not outlive the engine
         store = wasmtime.Store(loaded.engine)
         store.set_limits(memory_size=_module.MEMORY_CAP, instances=1, memories=1)

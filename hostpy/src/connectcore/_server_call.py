@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from . import _abi, _guest, _pool, _records
+from ._actions import AbortAction, BodyAction, HeadAction, PlainAction, TrailersAction
 from ._content import Content
 from ._headers import join_fields, split_fields
 from ._service import CARRY_FIRST, CARRY_WHOLE, Compressed, RejectedError, log
@@ -22,59 +23,17 @@ from .errors import ConnectError
 from .request import response_metadata
 
 if TYPE_CHECKING:
+    from ._actions import Action
     from ._service import Head, Opened, Procedure, Service
     from .request import RequestContext
 
-__all__ = ["AbortAction", "Action", "BodyAction", "HeadAction", "ServerCall", "TrailersAction"]
+__all__ = ["ServerCall", "adopted"]
 
 _CARRY_STREAM: Final = 64 << 10
 """Of a stream, in which a message begins every few bytes, content up to this size is given to the guest whole."""
 
 _CODES: Final = (None, *Code)
 _NUMBERS: Final = {code: number for number, code in enumerate(Code, 1)}
-
-
-class HeadAction:
-    """Write the response's head: status, fields as a column, whether nothing follows, whether trailers end it."""
-
-    __slots__ = ("end", "fields", "status", "trailers")
-
-    def __init__(self, status: int, fields: bytes, end: bool, trailers: bool) -> None:
-        self.status = status
-        self.fields = fields
-        self.end = end
-        self.trailers = trailers
-
-
-class BodyAction:
-    """Write content, and whether it is the last."""
-
-    __slots__ = ("data", "end")
-
-    def __init__(self, data: bytes, end: bool) -> None:
-        self.data = data
-        self.end = end
-
-
-class TrailersAction:
-    """End the response with these fields."""
-
-    __slots__ = ("fields",)
-
-    def __init__(self, fields: bytes) -> None:
-        self.fields = fields
-
-
-class AbortAction:
-    """Break the response off, so that the peer does not take it for whole."""
-
-    __slots__ = ("reset_code",)
-
-    def __init__(self, reset_code: int) -> None:
-        self.reset_code = reset_code
-
-
-Action: TypeAlias = HeadAction | BodyAction | TrailersAction | AbortAction
 
 
 class ServerCall:
@@ -91,8 +50,10 @@ class ServerCall:
         "_head",
         "_head_written",
         "_instance",
+        "_prepared",
         "_sending",
         "_service",
+        "_unopened",
         "binary",
         "codec",
         "coding",
@@ -117,6 +78,8 @@ class ServerCall:
         self._content = Content()
         self._sending: list[bytes] = []
         self._head_written = False
+        self._prepared: Opened | None = None
+        self._unopened: bytes | None = None  # the content of a prepared call that no instance knows of
         self.output: list[Action] = []
         self.messages: deque[bytes | Compressed] = deque()
         self.received = False
@@ -141,16 +104,30 @@ class ServerCall:
             batch.append(self._announce(0, data, end))
         self._step(b"".join(batch))
 
-    def resume(self, instance: _guest.Instance, content: bytes, events: bytes) -> None:
-        """Go on from the events of a call that was opened by the short way with all of its content."""
-        self._instance = instance
-        self._content.add(content)
-        self._begin(events)
+    def resume(self, opened: Opened, content: bytes, *, end: bool) -> None:
+        """Go on from the unusual events of a call that was opened by the short way; `end` says that its content is all
+        there."""
+        self._instance = opened.instance
+        if opened.told:
+            self._content.add(content)
+        assert isinstance(opened.payload, bytes)
+        self._begin(opened.payload)
+        if not opened.told:
+            self.feed(content, end=end)
 
-    def adopt(self, opened: Opened) -> None:
-        """Take over a call that was opened by the short way and whose message was taken."""
-        (self._instance, self.handle, self.procedure, self.codec, self.coding, self.compress_min) = opened[:6]
-        self.timeout_us, self.hidden = opened[6], opened[7]
+    def adopt(self, opened: Opened, content: bytes) -> None:
+        """Take over a call that was opened by the short way with all of its content, and whose message was taken.
+
+        A call that is prepared is not open in any instance. It is opened, again, when there is more to tell than a plain
+        success, and all is told at once.
+        """
+        if opened.status:
+            self._prepared, self._unopened = opened, content
+        else:
+            self._instance, self.handle = opened.instance, opened.handle
+        self.procedure, self.codec = opened.procedure, opened.codec
+        self.coding, self.compress_min, self.timeout_us = opened.coding, opened.minimum, opened.timeout
+        self.hidden = opened.hidden
         self.opened = self.received = True
 
     def feed(self, data: bytes, *, end: bool) -> None:
@@ -160,8 +137,14 @@ class ServerCall:
 
     def peer_gone(self) -> None:
         """The peer went away before its content ended, or before it had all of the answer."""
-        if not self.done:
+        if self.done:
+            return
+        if self._unopened is None:
             self._step(_records.peer_gone(self.handle, _abi.GONE_CLOSED))
+            return
+        self.done = True
+        self.stopped = _NUMBERS[Code.CANCELED]
+        self.failure = ConnectError(Code.CANCELED, "the peer is gone")
 
     def deadline(self) -> None:
         """The call's deadline passed."""
@@ -172,6 +155,8 @@ class ServerCall:
         """Nobody waits for the call any more; nothing is written."""
         if not self.done:
             self.done = True
+            if self._unopened is not None:
+                return
             try:
                 self._instance.step(_records.close(self.handle))
             except _guest.GuestError as error:
@@ -219,8 +204,14 @@ class ServerCall:
             payload = self.procedure.encoders[self.codec](message)
         except Exception as error:  # noqa: BLE001 - whatever a codec raises
             self.reject_reply(error)
-        else:
-            self.end(None, ctx, [payload])
+            return
+        if self._prepared is not None and response_metadata(ctx) == (None, None):
+            fields = self._service.plain_fields(self._prepared, payload)
+            if fields is not None:
+                self.done = True
+                self.output.append(PlainAction(self._prepared.status, fields, payload))
+                return
+        self.end(None, ctx, [payload])
 
     def reject_reply(self, error: Exception) -> None:
         """A message of the application's cannot be encoded."""
@@ -244,10 +235,13 @@ class ServerCall:
         batch.append(_ended(self.handle, error, ctx))
         self._step(b"".join(batch))
 
-    def go_on(self, events: bytes, payloads: list[bytes]) -> None:
-        """Go on from the events of an answer that was given by the short way."""
-        self._sending += payloads
-        self._begin(events)
+    def answer(self, payload: bytes, events: bytes | None, ctx: RequestContext[Any, Any]) -> None:
+        """The application is done with this one message, and the short way has no answer to it, or these events."""
+        if events is None:
+            self.end(None, ctx, [payload])
+        else:
+            self._sending.append(payload)
+            self._begin(events)
 
     # Inside
 
@@ -305,6 +299,10 @@ class ServerCall:
         return _records.content(handle, _abi.CONTENT_END_FLAG if end else 0, len(data), carried)
 
     def _step(self, batch: bytes) -> None:
+        if self._unopened is not None:
+            content, self._unopened = self._unopened, None
+            self._instance = _pool.POOL.pick()
+            batch = b"".join((self._opening(0), self._announce(0, content, True), batch))
         try:
             events = self._instance.step(batch)
         except _guest.GuestError as error:
@@ -320,7 +318,8 @@ class ServerCall:
                 if isinstance(event, _records.More):
                     wanted = event
                 elif isinstance(event, _records.Messages):
-                    self._receive(event)
+                    if self._prepared is None:  # else the message was taken before
+                        self._receive(event)
                 elif isinstance(event, _records.Fault):
                     self._fault(event)
                     return
@@ -423,6 +422,13 @@ class ServerCall:
         if self.opened:
             self.stopped = _NUMBERS[Code.INTERNAL]
         self.output.append(AbortAction(0))
+
+
+def adopted(service: Service, head: Head, opened: Opened, content: bytes) -> ServerCall:
+    """The call that was opened by the short way, to go on with in full."""
+    call = ServerCall(service, head)
+    call.adopt(opened, content)
+    return call
 
 
 def _ended(handle: int, error: BaseException | None, ctx: RequestContext[Any, Any] | None) -> bytes:

@@ -1,9 +1,9 @@
 """What a server offers, and the short way of a unary call through the module.
 
-A unary call that comes in one piece, which is most of them, takes two steps whose usual events are read at fixed places.
-The second is left out where the guest's answer is known beforehand: of a plain reply nothing but the length changes from
-call to call (ABI.md, "Replies that repeat"). Whatever is not usual goes to a `ServerCall` (`_server_call.py`), which knows
-everything.
+Most calls are plain: unary, in one piece, answered with one message and no metadata. The guest settles these when it reads
+the head ("A prepared call", ABI.md section 9): one step, or none where the verdict on an equal head was kept. Other calls
+that come in one piece take two steps, whose usual events are read at fixed places. Whatever is not usual goes to a
+`ServerCall` (`_server_call.py`), which knows everything.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ CARRY_FIRST: Final = 4 << 10
 
 _MOST: Final = (1 << 31) - 1  # longest message that a span can name
 _COMPRESS_MIN: Final = 1024  # smaller messages do not get smaller
-_CACHED: Final = 512
+_CACHED: Final = 512  # heads whose verdict, or response fields, are kept
+_CONFIDENT: Final = 16  # after so many prepared calls in a row the content of the next is not shown with its head
+_KEPT_BYTES: Final = 4 << 10  # longest head, about, whose verdict is kept
 
 _ATTRIBUTES: Final = {
     StreamType.UNARY: _abi.UNARY,
@@ -62,23 +64,19 @@ _ATTRIBUTES: Final = {
 Head: TypeAlias = "tuple[int, bytes, bytes, bytes, int, bytes]"
 """A request's head: capability flags, HTTP method, path, query, number of fields, fields as a column."""
 
-Opened: TypeAlias = "tuple[_guest.Instance, int, Procedure, int, int, int, int, bytes, bytes, Any]"
-"""A unary call that is open and has its message: instance, handle, procedure, codec, coding and smallest size for what is
-sent back, timeout, mask of hidden fields, what its plain reply depends on, payload (bytes or `Compressed`). Where the handle
-is 0 the events were not the usual ones: they stand in the place of the payload, and there are none if the instance failed."""
-
-Reply: TypeAlias = "tuple[int, list[tuple[Any, Any]], bytes, list[tuple[Any, Any]] | None, bytes]"
-"""An answer with one message: status, fields, content, trailers. Where the status is 0 the answer is not the usual one: the
-content is the payload and the events come last, for a `ServerCall` to go on with."""
+Reply: TypeAlias = "tuple[int, list[tuple[Any, Any]], bytes, list[tuple[Any, Any]] | None, bytes | None]"
+"""An answer with one message: status, fields, content, trailers. Where the status is 0 the content is the payload, and a
+`ServerCall` goes on: from the events that come last, or, where these are None, by ending the call."""
 
 
 class Procedure:
     """One method, with a decoder and an encoder for each codec."""
 
-    __slots__ = ("decoders", "encoders", "function", "many_requests", "many_responses", "method", "path")
+    __slots__ = ("decoders", "encoders", "function", "many_requests", "many_responses", "method", "path", "plain")
 
     def __init__(self, path: str, method: Any, function: Callable[..., Any], codecs: Sequence[Codec]) -> None:
         self.path = path.encode()
+        self.plain = 0  # how many of its last calls in a row were prepared
         self.method = method
         self.function = function
         self.many_requests = method.stream_type in (StreamType.CLIENT_STREAM, StreamType.BIDI_STREAM)
@@ -87,14 +85,60 @@ class Procedure:
         self.encoders = tuple(resolve_encoder(codec, method.output) for codec in codecs)
 
 
-# The events that open a unary call: request without binary metadata, one message, received. A kind and its flags are read
-# as one number.
+class Opened:
+    """A call whose content came in one piece: what the guest says of it.
+
+    It is *prepared* where `status` is not 0: no call is open, and what is here holds for all requests with this head.
+    Otherwise `instance` has a call named `handle`, and `payload` is its message; but if the handle is 0, the events were
+    not the usual ones and stand in the place of the payload, and there are none if the instance failed. `told` says whether
+    the guest knows of the content.
+    """
+
+    __slots__ = (
+        "binary",
+        "codec",
+        "coding",
+        "fields",
+        "handle",
+        "hidden",
+        "instance",
+        "length_name",
+        "limit",
+        "minimum",
+        "payload",
+        "procedure",
+        "status",
+        "timeout",
+        "told",
+    )
+
+    instance: _guest.Instance
+    payload: bytes | Compressed
+    # prepared: most bytes of content, fields, and the name of the one that gives the reply's length
+    limit: int
+    fields: list[tuple[Any, Any]]
+    length_name: Any
+
+    def __init__(self, procedure: Procedure, codec: int, coding: int, minimum: int, timeout: int) -> None:
+        self.procedure = procedure
+        self.codec = codec
+        self.coding = coding
+        self.minimum = minimum
+        self.timeout = timeout
+        self.hidden = b""
+        self.binary: Sequence[tuple[bytes, bytes]] = ()
+        self.handle = 0
+        self.status = 0
+        self.told = False
+
+
+# The events that open a unary call: request without binary metadata, one message, received; or request, prepared, done. A
+# kind and its flags are read as one number.
 _REQUEST: Final = struct.Struct("<III8xIIIQII4x").unpack_from
 _REQUEST_SIZE: Final = 52
-_PLAIN: Final = slice(12, 32)  # procedure, protocol, codec, coding, compress_min
+_KIND_SIZE: Final = struct.Struct("<II").unpack_from
 _MESSAGE: Final = struct.Struct("<I8xQIIQIII8xQ").unpack_from
 _MESSAGE_SIZE: Final = 64
-_USUAL_SIZE: Final = _REQUEST_SIZE + _MESSAGE_SIZE
 _ONE_SPAN: Final = 2  # two words, and no data
 # The commands that answer it: send of one message, end without anything.
 _SEND_END: Final = struct.Struct("<8sI8sI8sI32s").pack
@@ -116,19 +160,19 @@ _TRAILERS_SIZE: Final = 20
 _HEAD_END: Final = _abi.EV_HTTP_RESPONSE_HEAD | _abi.HTTP_END << 16
 _HEAD_TRAILERS: Final = _abi.EV_HTTP_RESPONSE_HEAD | _abi.HTTP_TRAILERS << 16
 _DONE_SIZE: Final = 12
+_LEAST_SIZE: Final = _REQUEST_SIZE + 32
 _pick: Final = _pool.POOL.pick
 _OPEN: Final = struct.Struct("<HHIIIIIII").pack
 _CONTENT: Final = struct.Struct("<HHIIII").pack
-_CLOSE: Final = struct.Struct("<HHII").pack
 
 
 class Service:
     """What a server offers, and how the guest is told.
 
-    `fields_of` turns a column of response fields into what the server's interface takes; results are remembered.
+    With `text` fields are given and taken as text, a character per byte, as WSGI has them; else as bytes.
     """
 
-    __slots__ = ("_fields_of", "_heads", "_plain", "_record", "codings", "procedures", "routes")
+    __slots__ = ("_answers", "_digits", "_fields_of", "_heads", "_record", "_verdicts", "codings", "procedures", "routes")
 
     def __init__(
         self,
@@ -137,7 +181,7 @@ class Service:
         codecs: Iterable[Codec] | None,
         compressions: Iterable[Compression] | None,
         read_max_bytes: int | None,
-        fields_of: Callable[[bytes], list[tuple[Any, Any]]],
+        text: bool,
     ) -> None:
         known = list(default_codecs() if codecs is None else codecs)
         self.codings: list[Compression] = [GzipCompression()] if compressions is None else list(compressions)
@@ -156,9 +200,13 @@ class Service:
             procedures=list(self.routes),
             attributes=[_attributes(procedure.method) for procedure in self.procedures],
         )
-        self._fields_of = fields_of
+        self._fields_of: Callable[[bytes], list[tuple[Any, Any]]] = (
+            _records.split_text_fields if text else _records.split_fields
+        )
+        self._digits: Callable[[int], Any] = str if text else b"%d".__mod__
         self._heads: dict[bytes, tuple[list[tuple[Any, Any]], Any]] = {}
-        self._plain: dict[bytes, tuple[int, list[tuple[Any, Any]], Callable[[int], tuple[Any, Any]]]] = {}
+        self._verdicts: dict[Head, Opened] = {}
+        self._answers: dict[tuple[bytes, bytes], Opened] = {}
 
     def configured(self, instance: _guest.Instance) -> int:
         """The handle of this service's configuration in an instance, made if it is not there."""
@@ -185,9 +233,14 @@ class Service:
         first, (name, value) = known
         return [*first, (name, last if isinstance(value, bytes) else last.decode("latin-1"))]
 
-    def open_unary(self, head: Head, procedure: Procedure, content: bytes) -> Opened:
-        """Open a call whose content is all there. Raises ModuleError."""
+    def open_unary(self, head: Head, procedure: Procedure, content: bytes | None) -> Opened:
+        """Open a call whose content is all there, or, where it is None, has not come. Raises ModuleError."""
+        opened = self._verdicts.get(head)
+        if opened is not None and (content is None or len(content) <= opened.limit):
+            return opened
         flags, method, path, query, count, fields = head
+        if opened is None:
+            flags |= _abi.OPEN_PREPARE
         instance = _pick()
         config = instance.handles.get(self)
         if config is None:
@@ -198,50 +251,102 @@ class Service:
         method_size = len(method)
         size = 32 + method_size + path_size + query_size + fields_size
         opening = _OPEN(4, flags, size, config, method_size, path_size, query_size, count, fields_size)
-        length = len(content)
-        if length <= CARRY_WHOLE:
+        told = content is not None and procedure.plain < _CONFIDENT
+        if content is None or not told:
+            batch = b"".join((opening, method, path, query, fields))
+        elif (length := len(content)) <= CARRY_WHOLE:
             carried = _CONTENT(7, 1, 20 + length, 0, length, length)
             batch = b"".join((opening, method, path, query, fields, carried, content))
         else:
             carried = _CONTENT(7, 1, 20 + CARRY_FIRST, 0, length, CARRY_FIRST)
             batch = b"".join((opening, method, path, query, fields, carried, content[:CARRY_FIRST]))
-        if instance.ended:
-            batch = _closing(instance.ended) + batch
         try:
             events = instance.step(batch)
         except _guest.GuestError as error:
             _pool.POOL.discard(instance, error)
             events = b""
-        if len(events) > _USUAL_SIZE:
-            kind, size, handle, codec, coding, minimum, timeout, hidden, binary = _REQUEST(events)
-            if kind == 130 and not binary and len(events) == size + _MESSAGE_SIZE:
-                kind, base, packing, limit, columns, start, length, after, fault = _MESSAGE(events, size)
-                if kind == 131 and columns == _ONE_SPAN and after == 132 and not fault:
-                    start += base
-                    mask = events[_REQUEST_SIZE : _REQUEST_SIZE + hidden]
-                    payload: bytes | Compressed
-                    if length < _abi.COMPRESSED:
-                        payload = content[start : start + length]
-                    else:
-                        payload = Compressed(content[start : start + length - _abi.COMPRESSED], packing, limit)
-                    plain = events[_PLAIN]
-                    return instance, handle, procedure, codec, coding, minimum, timeout, mask, plain, payload
-        return instance, 0, procedure, 0, 0, 0, 0, b"", b"", events
+        if len(events) > _LEAST_SIZE:
+            kind, size = _KIND_SIZE(events)
+            if kind == 130:
+                # Of a prepared call all but the handles is the same as of many calls before.
+                if _KIND_SIZE(events, size)[0] == 144:
+                    answer = (events[12:size], events[size + 12 : -_DONE_SIZE])
+                    opened = self._answers.get(answer)
+                    if opened is None:
+                        opened = self._prepared(procedure, events, answer)
+                    procedure.plain += 1
+                    if len(query) + fields_size <= _KEPT_BYTES:
+                        if len(self._verdicts) >= _CACHED:
+                            self._verdicts.clear()
+                        self._verdicts[head] = opened
+                    return opened
+                procedure.plain = 0
+                if told:
+                    assert content is not None
+                    opened = self._usual(procedure, content, events, size)
+                    if opened is not None:
+                        opened.instance = instance
+                        return opened
+        opened = Opened(procedure, 0, 0, 0, 0)
+        opened.instance, opened.payload, opened.told = instance, events, told
+        return opened
+
+    def _prepared(self, procedure: Procedure, events: bytes, answer: tuple[bytes, bytes]) -> Opened:
+        """Read the events of a prepared call, and remember what they came to."""
+        request, prepared, *_ = _records.decode(events)
+        assert isinstance(request, _records.Request)
+        assert isinstance(prepared, _records.Prepared)
+        opened = Opened(procedure, request.codec, request.coding, request.compress_min, request.timeout_us)
+        opened.hidden, opened.binary = request.hidden, request.binary
+        opened.limit = prepared.limit
+        opened.status = prepared.status
+        opened.fields = self._fields_of(prepared.fields)
+        opened.length_name = prepared.length if self._digits is not str else prepared.length.decode("latin-1")
+        if not request.binary:
+            if len(self._answers) >= _CACHED:
+                self._answers.clear()
+            self._answers[answer] = opened
+        return opened
+
+    def _usual(self, procedure: Procedure, content: bytes, events: bytes, size: int) -> Opened | None:
+        """Read the events of a call that is open and has its one message, if that is what they are."""
+        _, _, handle, codec, coding, minimum, timeout, hidden, binary = _REQUEST(events)
+        if binary or len(events) != size + _MESSAGE_SIZE:
+            return None
+        kind, base, packing, limit, columns, start, length, after, fault = _MESSAGE(events, size)
+        if kind != 131 or columns != _ONE_SPAN or after != 132 or fault:
+            return None
+        opened = Opened(procedure, codec, coding, minimum, timeout)
+        opened.hidden = events[_REQUEST_SIZE : _REQUEST_SIZE + hidden]
+        opened.handle = handle
+        start += base
+        if length < _abi.COMPRESSED:
+            opened.payload = content[start : start + length]
+        else:
+            opened.payload = Compressed(content[start : start + length - _abi.COMPRESSED], packing, limit)
+        return opened
+
+    def plain_fields(self, opened: Opened, payload: bytes) -> list[tuple[Any, Any]] | None:
+        """The response's fields for a prepared call that ended well, without metadata and in time, with this payload; None
+        where it is to be compressed, which is the guest's to decide."""
+        length = len(payload)
+        if opened.coding and length >= opened.minimum:
+            return None
+        return [*opened.fields, (opened.length_name, self._digits(length))]
 
     def finish_unary(self, opened: Opened, message: Any) -> Reply:
-        """Answer such a call with its one message. Raises whatever the encoder raises."""
-        instance, handle, procedure, codec, coding, minimum, _, _, plain, _ = opened
-        reply = procedure.encoders[codec](message)
+        """Answer a call with its one message. Raises whatever the encoder raises."""
+        reply = opened.procedure.encoders[opened.codec](message)
+        if opened.status:
+            fields = self.plain_fields(opened, reply)
+            if fields is None:
+                return 0, [], reply, None, None
+            return opened.status, fields, reply, None, None
         length = len(reply)
-        if coding and length >= minimum:
-            reply = self.codings[coding - 1].compress(reply)
+        if opened.coding and length >= opened.minimum:
+            reply = self.codings[opened.coding - 1].compress(reply)
             length = len(reply) | _abi.COMPRESSED
-        else:
-            known = self._plain.get(plain)
-            if known is not None and length:
-                instance.ended.append(handle)
-                status, fields, lengthy = known
-                return status, [*fields, lengthy(length)], reply, None, b""
+        instance, handle = opened.instance, opened.handle
         try:
             events = instance.step(_SEND_END(_SEND_HEAD, handle, _SEND_FIXED, length, _END_HEAD, handle, _END_FIXED))
         except _guest.GuestError as error:
@@ -252,10 +357,7 @@ class Service:
             kind, size, status = _HEAD(events)
             if kind == _abi.EV_HTTP_RESPONSE_HEAD:
                 if total == size + _BODY_DONE_SIZE and _BODY_DONE(events, size) == _USUAL_BODY:
-                    fields = self.response_fields(events[_HEAD_SIZE:size])
-                    if length < _abi.COMPRESSED:
-                        self._remember(plain, status, fields, length)
-                    return status, fields, reply, None, b""
+                    return status, self.response_fields(events[_HEAD_SIZE:size]), reply, None, None
             elif kind == _HEAD_TRAILERS and total > size + _BODY_SIZE + _TRAILERS_SIZE + _DONE_SIZE:
                 kind, body_size, payloads, prefix, data = _BODY(events, size)
                 if kind == _abi.EV_HTTP_BODY and payloads == 1 and prefix == data:
@@ -264,19 +366,10 @@ class Service:
                     if kind == _abi.EV_HTTP_TRAILERS and total == at + trailers_size + _DONE_SIZE:
                         trailers = self.response_fields(events[at + _TRAILERS_SIZE : at + trailers_size])
                         content = events[size + _BODY_SIZE : at] + reply
-                        return status, self.response_fields(events[_HEAD_SIZE:size]), content, trailers, b""
+                        return status, self.response_fields(events[_HEAD_SIZE:size]), content, trailers, None
             elif kind == _HEAD_END and total == size + _DONE_SIZE:
-                return status, self.response_fields(events[_HEAD_SIZE:size]), b"", None, b""
+                return status, self.response_fields(events[_HEAD_SIZE:size]), b"", None, None
         return 0, [], reply, None, events
-
-    def _remember(self, plain: bytes, status: int, fields: list[tuple[Any, Any]], length: int) -> None:
-        """Keep the head of a plain reply, if its length stands in it once and where it should."""
-        for lengthy in (_length_field, _length_text_field):
-            own = lengthy(length)
-            if fields.count(own) == 1:
-                if len(self._plain) >= _CACHED:
-                    self._plain.clear()
-                self._plain[plain] = (status, [field for field in fields if field != own], lengthy)
 
     def unpacked(self, payload: Compressed) -> bytes:
         """A payload decompressed. Raises RejectedError."""
@@ -287,25 +380,6 @@ class Service:
             raise RejectedError(_abi.REJECT_TOO_LARGE if too_large else _abi.REJECT_DECOMPRESS) from None
         except Exception:  # noqa: BLE001 - whatever a compression raises: the peer's data is bad
             raise RejectedError(_abi.REJECT_DECOMPRESS) from None
-
-
-def _closing(ended: list[int]) -> bytes:
-    """Records that close calls, taken off the list one by one: another thread may be adding to it."""
-    records: list[bytes] = []
-    try:
-        while ended:
-            records.append(_CLOSE(_abi.CMD_CLOSE, 0, 12, ended.pop()))
-    except IndexError:  # another thread took the last
-        pass
-    return b"".join(records)
-
-
-def _length_field(length: int) -> tuple[bytes, bytes]:
-    return (b"content-length", b"%d" % length)
-
-
-def _length_text_field(length: int) -> tuple[str, str]:
-    return ("content-length", str(length))
 
 
 class Compressed:

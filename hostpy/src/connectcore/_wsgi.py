@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import _abi
 from ._interceptors import check_sync, split_leading_sync, wrap_sync
-from ._records import split_text_fields
-from ._server_call import ServerCall
+from ._server_call import ServerCall, adopted
 from ._service import DEFAULT_READ_MAX_BYTES, Compressed, RejectedError, Service
 from ._wsgi_call import Exchange, status_line
 from ._wsgi_request import RequestContent, addresses, fields_of
@@ -30,8 +29,6 @@ __all__ = ["ConnectWSGIApplication"]
 _WHOLE_DIGITS: Final = 6
 """Content whose length has up to this many digits is read before the guest is asked; longer content when the head was
 found good."""
-
-_NONE: Final[tuple[tuple[bytes, bytes], ...]] = ()
 
 
 class ConnectWSGIApplication(ABC):
@@ -78,7 +75,7 @@ class ConnectWSGIApplication(ABC):
             codecs=codecs,
             compressions=compressions,
             read_max_bytes=read_max_bytes,
-            fields_of=split_text_fields,
+            text=True,
         )
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -125,20 +122,25 @@ class ConnectWSGIApplication(ABC):
             call.open(data)
             return self._general(call, environ, fields, RequestContent(environ, len(data)), start_response)
         opened = service.open_unary(head, procedure, data)
-        _, handle, _, codec, _, _, timeout, hidden, _, payload = opened
-        if not handle:
+        payload: Any
+        if opened.status:
+            payload = data
+        elif opened.handle:
+            payload = opened.payload
+        else:
             call = ServerCall(service, head)
-            call.resume(opened[0], data, payload)
+            call.resume(opened, data, end=True)
             return self._general(call, environ, fields, None, start_response)
-        ends = None if timeout == _abi.NO_TIMEOUT else monotonic() + timeout / 1e6
-        ctx: ServerContext[Any, Any] = ServerContext(procedure.method, method, fields, hidden, _NONE, ends, addresses, environ)
+        ends = None if opened.timeout == _abi.NO_TIMEOUT else monotonic() + opened.timeout / 1e6
+        ctx: ServerContext[Any, Any] = ServerContext(
+            procedure.method, method, fields, opened.hidden, opened.binary, ends, addresses, environ
+        )
         try:
             if payload.__class__ is Compressed:
                 payload = service.unpacked(payload)
-            request = procedure.decoders[codec](payload)
+            request = procedure.decoders[opened.codec](payload)
         except Exception as error:  # noqa: BLE001 - whatever a codec raises: the peer's data is bad
-            call = ServerCall(service, head)
-            call.adopt(opened)
+            call = adopted(service, head, opened, data)
             call.reject_request(error.reason if isinstance(error, RejectedError) else _abi.REJECT_DECODE)
             return Exchange(service, call, None, start_response, send_trailers).written()
         failure: Exception | None = None
@@ -152,8 +154,7 @@ class ConnectWSGIApplication(ABC):
             try:
                 status, reply_fields, reply, trailers, events = service.finish_unary(opened, response)
             except Exception as error:  # noqa: BLE001 - whatever a codec raises
-                call = ServerCall(service, head)
-                call.adopt(opened)
+                call = adopted(service, head, opened, data)
                 call.reject_reply(error)
             else:
                 if status:
@@ -162,13 +163,10 @@ class ConnectWSGIApplication(ABC):
                         assert send_trailers is not None
                         send_trailers(trailers)
                     return (reply,)
-                call = ServerCall(service, head)
-                call.adopt(opened)
-                call.go_on(events, [reply])
+                call = adopted(service, head, opened, data)
+                call.answer(reply, events, ctx)
             return Exchange(service, call, None, start_response, send_trailers).written()
-        call = ServerCall(service, head)
-        call.adopt(opened)
-        exchange = Exchange(service, call, None, start_response, send_trailers, ctx)
+        exchange = Exchange(service, adopted(service, head, opened, data), None, start_response, send_trailers, ctx)
         exchange.finish(failure, response)
         return exchange.written()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from ._actions import AbortAction, BodyAction, HeadAction, PlainAction, TrailersAction
 from ._interceptors import MetadataRunSync
 from ._records import split_text_fields
-from ._server_call import AbortAction, BodyAction, HeadAction, TrailersAction
 from .code import Code
 from .errors import ConnectError
 
@@ -197,6 +197,9 @@ class Exchange:
                 yield action.data
             elif isinstance(action, HeadAction):
                 self._start_response(status_line(action.status), self._service.response_fields(action.fields))
+            elif isinstance(action, PlainAction):
+                self._start_response(status_line(action.status), action.fields)
+                yield action.data
             elif isinstance(action, TrailersAction):
                 assert self._send_trailers is not None
                 self._send_trailers(split_text_fields(action.fields))
