@@ -26,9 +26,30 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	ctx, orphaned := context.WithCancel(ctx)
+	go watchParent(ctx, orphaned)
 	if err := run(ctx, os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "goserver:", err)
 		os.Exit(1)
+	}
+}
+
+// watchParent ends the program with its parent. `go run`, which the runner may
+// have started, is ended by the runner's SIGTERM and does not pass it on.
+func watchParent(ctx context.Context, orphaned context.CancelFunc) {
+	parent := os.Getppid()
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if os.Getppid() != parent {
+				orphaned()
+				return
+			}
+		}
 	}
 }
 
