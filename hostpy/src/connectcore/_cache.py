@@ -23,6 +23,9 @@ _log: Final = logging.getLogger("connectcore")
 ENVIRONMENT: Final = "CONNECTCORE_CACHE"
 """Names the cache directory; `off` turns the cache off."""
 
+KEPT: Final = 8
+"""Compiled modules, of any version, that the cache holds at most."""
+
 _SUFFIX: Final = ".cwasm"
 _warned = False
 
@@ -108,6 +111,7 @@ def store(key: str, compiled: bytes | bytearray, *, shared: bool = False) -> str
     except BaseException:
         _unlink(aside)
         raise
+    _prune(path)
     return path
 
 
@@ -150,6 +154,16 @@ def _fault(status: os.stat_result, *, directory: bool) -> str | None:
     if status.st_mode & 0o022:
         return "can be written by others"
     return None
+
+
+def _prune(new: str) -> None:
+    """Drop what older versions left behind, oldest first. A process that has one of them open keeps it."""
+    try:
+        old = sorted((path for path, _ in entries() if path != new), key=os.path.getmtime)
+        for path in old[: max(0, len(old) + 1 - KEPT)]:
+            os.unlink(path)
+    except OSError:
+        pass
 
 
 def _warn(what: str) -> None:

@@ -95,7 +95,7 @@ _inherited: LoadedModule | None = None
 _compiled_before_fork = False
 _compiling = False
 _quick = True
-_faulthandler = False
+_faulthandler: bool | None = None  # whether it was on when the first quick engine was made, which set up the signals
 
 
 def load() -> LoadedModule:
@@ -104,14 +104,15 @@ def load() -> LoadedModule:
     if _loaded is None:
         with _lock:
             if _loaded is None:
-                _faulthandler = faulthandler.is_enabled()
+                if _quick and _faulthandler is None:
+                    _faulthandler = faulthandler.is_enabled()
                 _loaded = _load(wasm_path(), _quick)
     return _loaded
 
 
 def sound() -> bool:
     """Whether instances of what `load` gave may go on taking calls; if not, `be_careful`."""
-    return not _quick or faulthandler.is_enabled() is _faulthandler
+    return not _quick or _faulthandler is None or faulthandler.is_enabled() is _faulthandler
 
 
 def be_careful() -> None:
@@ -227,7 +228,7 @@ def _verify(module: wasmtime.Module, path: str) -> None:
         raise ModuleError(f"{path} imports {', '.join(foreign)}, but only {_WASI} is served: {_REINSTALL}")
     exports = {entry.name: entry.type for entry in module.exports}
     if _abi.EXPORT_MARKER not in exports:
-        other = [name for name in exports if name.startswith("connectcore_abi_v")]
+        other = [name for name in exports if name.startswith("connectcore_abi_v") and name[-1:].isdigit()]
         found = f"speaks another interface ({', '.join(other)})" if other else "is not a Connectcore module"
         raise ModuleError(f"{path} {found}; this package needs {_abi.EXPORT_MARKER}: {_REINSTALL}")
     missing = [] if "memory" in exports else ["memory"]

@@ -1,0 +1,233 @@
+"""Records against the contract's tables: commands as this host writes them, events as it reads them."""
+
+from __future__ import annotations
+
+import random
+import struct
+from typing import Any
+
+import pytest
+
+from connectcore import _abi, _events, _records
+
+EVENTS = {kind: made for kind, (made, _) in _events._TYPES.items()}
+
+
+def columns(kind: int, record: bytes) -> dict[str, Any]:
+    """A record's parts, read column by column as section 2 of ABI.md says."""
+    got_kind, flags, size, handle = struct.unpack_from("<HHII", record)
+    assert (got_kind, size) == (kind, len(record))
+    types = _abi.SCHEMAS[kind][2]
+    at = 12
+    numbers: list[tuple[str, str, tuple[int, ...]]] = []
+    for name, column in types:
+        layout = {"u32": "<I", "u64": "<Q", "bytes": "<I", "words": "<I", "fields": "<II", "pairs": "<II"}[column]
+        numbers.append((name, column, struct.unpack_from(layout, record, at)))
+        at += struct.calcsize(layout)
+    found: dict[str, Any] = {"flags": flags, "handle": handle}
+    for name, column, values in numbers:
+        if column in ("u32", "u64"):
+            found[name] = values[0]
+            continue
+        length = 4 * values[0] if column == "words" else values[-1]
+        part, at = record[at : at + length], at + length
+        assert len(part) == length
+        if column == "words":
+            found[name] = list(struct.unpack(f"<{values[0]}I", part))
+        elif column == "pairs":
+            found[name] = (values[0], part)
+        else:
+            found[name] = (values[0], part) if column == "fields" else part
+    assert at == len(record)
+    return found
+
+
+PAIRS = [(b"x-bin", b"\0\1"), (b"y-bin", b"")]
+PAIR_BYTES = b"\x05\0\0\0\x02\0\0\0x-bin\0\1\x05\0\0\0\0\0\0\0y-bin"
+
+COMMANDS: list[tuple[int, bytes, dict[str, Any]]] = [
+    (
+        _abi.CMD_CONFIGURE_SERVER,
+        _records.configure_server(
+            flags=1,
+            read_max=1,
+            send_max=2,
+            compress_min=3,
+            codecs=["proto", "json"],
+            codings=["gzip"],
+            native=[True],
+            procedures=["/a.B/C", "/a.B/D"],
+            attributes=[4, 3],
+        ),
+        {
+            "flags": 1,
+            "handle": 0,
+            "read_max": 1,
+            "send_max": 2,
+            "compress_min": 3,
+            "codecs": b"proto\0json",
+            "codings": b"gzip",
+            "native": b"\1",
+            "procedures": b"/a.B/C\0/a.B/D",
+            "attributes": b"\4\3",
+        },
+    ),
+    (
+        _abi.CMD_CONFIGURE_CLIENT,
+        _records.configure_client(
+            protocol=1,
+            read_max=2,
+            send_max=3,
+            compress_min=4,
+            send_coding=5,
+            get_max=6,
+            codec="json",
+            codings=["gzip", "br"],
+            native=[False, True],
+            prefix="/p",
+            user_agent="u",
+        ),
+        {
+            "protocol": 1,
+            "send_coding": 5,
+            "get_max": 6,
+            "codec": b"json",
+            "codings": b"gzip\0br",
+            "native": b"\0\1",
+            "prefix": b"/p",
+            "user_agent": b"u",
+        },
+    ),
+    (_abi.CMD_CLOSE_CONFIG, _records.close_config(7), {"handle": 7}),
+    (
+        _abi.CMD_OPEN_SERVER,
+        _records.open_server(7, 5, b"POST", b"/a.B/C", b"q=1", 1, b"a\0b"),
+        {"handle": 7, "flags": 5, "method": b"POST", "path": b"/a.B/C", "query": b"q=1", "fields": (1, b"a\0b")},
+    ),
+    (
+        _abi.CMD_OPEN_CLIENT,
+        _records.open_client(7, 1, 2, 1 << 40, b"/a.B/C", 1, b"a\0b", PAIRS),
+        {
+            "stream_type": 2,
+            "timeout_us": 1 << 40,
+            "procedure": b"/a.B/C",
+            "fields": (1, b"a\0b"),
+            "binary": (2, PAIR_BYTES),
+        },
+    ),
+    (
+        _abi.CMD_RESPONSE_HEAD,
+        _records.response_head(7, 1, 404, 1, b"a\0b"),
+        {"flags": 1, "status": 404, "fields": (1, b"a\0b")},
+    ),
+    (_abi.CMD_CONTENT_END, _records.content_end(7, 1, b"a\0b"), {"fields": (1, b"a\0b")}),
+    (_abi.CMD_PEER_GONE, _records.peer_gone(7, 3, 8, b"why"), {"reason": 3, "reset_code": 8, "text": b"why"}),
+    (
+        _abi.CMD_HEADERS,
+        _records.headers(7, 1, 1, b"a\0b", PAIRS),
+        {"flags": 1, "fields": (1, b"a\0b"), "binary": (2, PAIR_BYTES)},
+    ),
+    (_abi.CMD_SEND, _records.send(7, [1, 1 << 31]), {"flags": 0, "lengths": [1, 1 << 31], "data": b""}),
+    (_abi.CMD_SEND, _records.send_inline(7, [b"ab", b"", b"c"]), {"flags": 1, "lengths": [2, 0, 1], "data": b"abc"}),
+    (
+        _abi.CMD_END,
+        _records.end(7, 5, b"no", PAIRS, 1, b"a\0b", PAIRS[:1], 1),
+        {
+            "flags": 1,
+            "code": 5,
+            "message": b"no",
+            "details": (2, PAIR_BYTES),
+            "fields": (1, b"a\0b"),
+            "binary": (1, PAIR_BYTES[:15]),
+        },
+    ),
+    (_abi.CMD_REJECT, _records.reject(7, 2, b"why"), {"reason": 2, "text": b"why"}),
+    (_abi.CMD_DEADLINE, _records.deadline(7), {"handle": 7}),
+    (_abi.CMD_CANCEL, _records.cancel(7), {"handle": 7}),
+    (_abi.CMD_CLOSE, _records.close(7), {"handle": 7}),
+]
+
+
+@pytest.mark.parametrize(("kind", "record", "wanted"), COMMANDS, ids=[_abi.SCHEMAS[kind][0] for kind, _, _ in COMMANDS])
+def test_command(kind: int, record: bytes, wanted: dict[str, Any]) -> None:
+    found = columns(kind, record)
+    assert {name: found[name] for name in wanted} == wanted
+
+
+def test_the_contract_s_own_example() -> None:
+    wanted = bytes.fromhex("0700 0100 16000000 01000100 02000000 02000000 0801".replace(" ", "")) + b""
+    assert len(wanted) == 22
+    assert _records.content(0x00010001, _abi.CONTENT_END_FLAG, 2, b"\x08\x01") == wanted
+
+
+def test_every_command_is_tried() -> None:
+    tried = {kind for kind, _, _ in COMMANDS} | {_abi.CMD_CONTENT}
+    assert tried == {kind for kind in _abi.SCHEMAS if kind < _abi.EV_CONFIGURED}
+
+
+def event(kind: int, numbers: random.Random) -> tuple[bytes, list[Any]]:
+    """An event of random parts: its bytes, and the values that a reader should find."""
+    fixed, tail = b"", b""
+    handle = numbers.randrange(1 << 32)
+    flags = numbers.randrange(4) if EVENTS[kind] in (made for made, flagged in _events._TYPES.values() if flagged) else 0
+    values: list[Any] = [handle]
+    if _events._TYPES[kind][1]:
+        values.append(flags)
+    for _, column in _abi.SCHEMAS[kind][2]:
+        data = numbers.randbytes(numbers.randrange(40))
+        count = numbers.randrange(4)
+        if column in ("u32", "u64"):
+            value = numbers.randrange(1 << (32 if column == "u32" else 64))
+            fixed += struct.pack("<I" if column == "u32" else "<Q", value)
+            values.append(value)
+        elif column == "bytes":
+            fixed += struct.pack("<I", len(data))
+            tail += data
+            values.append(data)
+        elif column == "fields":
+            data = b"\0".join([b"a"] * 2 * count)
+            fixed += struct.pack("<II", count, len(data))
+            tail += data
+            values.append(data)
+        elif column == "pairs":
+            pairs = [(b"n" * index, data[:index]) for index in range(count)]
+            packed = b"".join(struct.pack("<II", len(a), len(b)) + a + b for a, b in pairs)
+            fixed += struct.pack("<II", count, len(packed))
+            tail += packed
+            values.append(pairs)
+        else:
+            words = tuple(numbers.randrange(1 << 32) for _ in range(count))
+            fixed += struct.pack("<I", count)
+            tail += struct.pack(f"<{count}I", *words)
+            values.append(words)
+    return struct.pack("<HHII", kind, flags, 12 + len(fixed) + len(tail), handle) + fixed + tail, values
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_events(seed: int) -> None:
+    numbers = random.Random(seed)
+    kinds = [numbers.choice(list(EVENTS)) for _ in range(30)] if seed else list(EVENTS)
+    made = [event(kind, numbers) for kind in kinds]
+    unknown = struct.pack("<HHII", 999, 0, 15, 1) + b"new"
+    found = _records.decode(unknown.join(data for data, _ in made))
+    assert len(found) == len(made)
+    for kind, (_, values), got in zip(kinds, made, found, strict=True):
+        assert type(got) is EVENTS[kind]
+        names = [name for name in ("handle", "flags") if name in type(got).__slots__]
+        names += [{"fault": "fault", "count": "payloads"}.get(name, name) for name, _ in _abi.SCHEMAS[kind][2]]
+        assert [getattr(got, name) for name in names] == values
+
+
+def test_every_event_is_known() -> None:
+    assert set(EVENTS) == {kind for kind in _abi.SCHEMAS if kind >= _abi.EV_CONFIGURED}
+
+
+def test_fields() -> None:
+    pairs = [(b"a", b"1"), (b"b", b""), (b"a", b"\xff")]
+    column = _records.fields_column(pairs)
+    assert column == b"a\x001\0b\0\0a\0\xff"
+    assert _records.split_fields(column) == pairs
+    assert _records.split_text_fields(column) == [("a", "1"), ("b", ""), ("a", "\xff")]
+    assert _records.fields_column([]) == b""
+    assert _records.split_fields(b"") == []
+    assert _records.split_text_fields(b"") == []
