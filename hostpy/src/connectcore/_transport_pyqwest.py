@@ -12,9 +12,10 @@ of a call that never returns.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
 from ._transport import Gone, TransportError
@@ -33,6 +34,27 @@ _IDLE_PER_HOST: Final = 64
 
 # How the library words the end of a connection in the middle of a response, which it reports as a breach of HTTP.
 _ENDED: Final = ("end of file", "connection closed before", "unexpected EOF", "without sending")
+
+_SETTLING: Final = 0.05
+"""Seconds after the last use in which the library's threads may still be letting go of what a call gave them."""
+
+_last_use = float("-inf")
+
+
+def _used() -> None:
+    global _last_use
+    _last_use = monotonic()
+
+
+@atexit.register
+def _settle() -> None:
+    """Let the library's threads finish. One that needs the interpreter while it goes down aborts the process, and a short
+    program would end with SIGABRT after its last, good call.
+    """
+    left = _last_use + _SETTLING - monotonic()
+    if left > 0:
+        sleep(left)
+
 
 _started = False
 _unusable = False
@@ -123,6 +145,8 @@ class PyqwestTransport(_Base):
             return _Response(await manager.__aenter__(), manager, self._http1)
         except Exception as error:
             raise _failure(error) from error
+        finally:
+            _used()
 
 
 class _Response:
@@ -155,7 +179,10 @@ class _Response:
             raise _failure(error) from error
 
     async def close(self) -> None:
-        await self._manager.__aexit__(None, None, None)
+        try:
+            await self._manager.__aexit__(None, None, None)
+        finally:
+            _used()
 
 
 class PyqwestTransportSync(_Base):
