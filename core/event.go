@@ -13,7 +13,6 @@ const (
 	EventTrailers                          // server: write the trailer section; the response ends
 	EventResponse                          // client: leading metadata is known
 	EventEnd                               // client: the outcome
-	EventReset                             // abort the HTTP message
 	EventStop                              // server: the answer is decided without the handler
 	EventMore                              // show content again, from an offset on
 	EventDone                              // nothing more comes for this call
@@ -79,8 +78,6 @@ type Event struct {
 	Count  uint32
 	Prefix uint32
 	Data   []byte
-
-	ResetCode uint32 // Reset: HTTP/2 error code (RFC 9113 section 7)
 
 	Offset uint64 // More: absolute offset in the content
 	Want   uint32 // More: how many bytes are of use

@@ -83,7 +83,7 @@ func (c *Call) openUnary() {
 // preparable says whether all that the core has to say about a plain success
 // is known when the call opens: one payload in, one out, neither looked into.
 func (c *Call) preparable() bool {
-	return c.form == form(connectUnary{}) && !c.isGet && c.coding == 0 && c.sendMax == 0
+	return c.form == form(connectUnary{}) && !c.isGet && c.coding == 0
 }
 
 // prepare says it, and is done. Since opening depends on nothing but the

@@ -62,9 +62,6 @@ func (c *Call) takePayloads(lengths []uint32, data []byte, inline bool) (tooLarg
 		if p.compressed && !c.outNative {
 			return false, ErrPayload
 		}
-		if c.sendMax > 0 && p.length > c.sendMax {
-			return true, nil
-		}
 		if inline {
 			at := len(c.replyData)
 			payload := data[:p.length]
@@ -78,6 +75,9 @@ func (c *Call) takePayloads(lengths []uint32, data []byte, inline bool) (tooLarg
 			p.length = uint32(len(c.replyData) - at)
 		} else if c.out != 0 && !c.outNative && p.length > 0 && p.length >= c.compressMin {
 			return false, ErrPayload // the core was to compress this, and cannot see it
+		}
+		if c.sendMax > 0 && p.length > c.sendMax {
+			return true, nil
 		}
 		c.payloads = append(c.payloads, p)
 	}

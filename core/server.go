@@ -172,7 +172,7 @@ func (c *Call) openProtocol(f *head, protocol Protocol, can Capabilities) bool {
 	if protocol == ProtocolGRPC && !can.Trailers {
 		// Ours: without trailers a call could only end in an error, so it
 		// does before the handler runs.
-		c.answerText(Unimplemented, "this server cannot send trailers, and gRPC needs them: use Connect or gRPC-Web")
+		c.answerText(Unimplemented, "this server cannot send trailers, and gRPC needs them: use the Connect protocol")
 		return false
 	}
 	if protocol == ProtocolConnect && !c.isGet {

@@ -150,7 +150,7 @@ func (c *Call) event(ev *event) error {
 		if ev.code != 0 {
 			c.receiveErr = &Error{Code: Code(ev.code), Message: string(ev.message)}
 		}
-	case abi.EvResponseHead, abi.EvBody, abi.EvTrailers, abi.EvReset:
+	case abi.EvResponseHead, abi.EvBody, abi.EvTrailers:
 		c.s.out.add(ev, c.reply)
 	case abi.EvStop:
 		c.broken = &Error{Code: Code(ev.code), Message: "the call has ended"}
@@ -212,7 +212,7 @@ func (c *Call) answerInternal() error {
 			return err
 		}
 		switch ev.kind {
-		case abi.EvResponseHead, abi.EvBody, abi.EvTrailers, abi.EvReset, abi.EvDone, abi.EvFault:
+		case abi.EvResponseHead, abi.EvBody, abi.EvTrailers, abi.EvDone, abi.EvFault:
 			if err := c.event(&ev); err != nil {
 				return err
 			}
@@ -338,7 +338,7 @@ func (c *Call) goneLocked(cause error) {
 // abort makes the response end as a broken one. The caller holds mu.
 func (c *Call) abort() {
 	c.s.out.reset()
-	c.s.out.ops = append(c.s.out.ops, operation{kind: abi.EvReset})
+	c.s.out.ops = append(c.s.out.ops, operation{kind: abort})
 }
 
 // read reads once from the request's content and gives it to the module.

@@ -15,17 +15,17 @@ type event struct {
 	flags  uint16
 	handle uint32
 
-	procedure, protocol, codec     uint32
-	coding, compressMin, limit     uint32
-	status, code, resetCode, count uint32
-	prefix, want                   uint32
-	timeoutUS, base, offset        uint64
-	hidden, data                   []byte
-	message                        []byte // text of received, end-of-call and fault
-	fields                         counted
-	binary, details                counted
-	spans                          []uint32
-	unknown                        bool // of a later minor version: to be skipped
+	procedure, protocol, codec uint32
+	coding, compressMin, limit uint32
+	status, code, count        uint32
+	prefix, want               uint32
+	timeoutUS, base, offset    uint64
+	hidden, data               []byte
+	message                    []byte // text of received, end-of-call and fault
+	fields                     counted
+	binary, details            counted
+	spans                      []uint32
+	unknown                    bool // of a later minor version: to be skipped
 }
 
 // counted is a fields or a pairs column.
@@ -90,8 +90,6 @@ func (b *batch) columns(r *abi.Record, ev *event) {
 	case abi.EvEnd:
 		ev.code, ev.message = r.U32(), r.Bytes()
 		ev.details, ev.fields, ev.binary = countedOf(r), countedOf(r), countedOf(r)
-	case abi.EvReset:
-		ev.resetCode = r.U32()
 	case abi.EvStop:
 		ev.code = r.U32()
 	case abi.EvMore:

@@ -9,12 +9,15 @@ type output struct {
 	bytes []byte
 }
 
+// abort is an operation of the host's own: end the response as a broken one.
+const abort = abi.Kind(0)
+
 type operation struct {
 	kind          abi.Kind
 	flags         uint16
-	status        uint32 // or the reset code
-	fields        int    // how many
-	from, to      int    // fields or data, in bytes
+	status        uint32
+	fields        int // how many
+	from, to      int // fields or data, in bytes
 	count, prefix int
 	payload       []byte // count times, which is at most once
 }
@@ -35,8 +38,6 @@ func (o *output) add(ev *event, payload []byte) {
 		if op.count > 0 {
 			op.payload = payload
 		}
-	case abi.EvReset:
-		op.status = ev.resetCode
 	default:
 		o.bytes = append(o.bytes, ev.fields.bytes...)
 	}

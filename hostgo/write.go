@@ -57,7 +57,7 @@ func (c *Call) write(out *output, early bool) bool {
 		op := &out.ops[i]
 		data := out.bytes[op.from:op.to]
 		switch op.kind {
-		case abi.EvReset:
+		case abort:
 			c.aborted = true
 			return true
 		case abi.EvTrailers:

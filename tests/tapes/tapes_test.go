@@ -266,8 +266,7 @@ func wantSeen() (out []string) {
 			mark = "< "
 		}
 		switch s.Kind {
-		case abi.EvMore, // answered by the player
-			abi.EvReset: // nothing in 1.0 ends so
+		case abi.EvMore: // answered by the player
 			continue
 		case abi.EvMessages:
 			out = append(out, "< message", "< message compressed")

@@ -64,7 +64,6 @@ const (
 	EvTrailers     Kind = 136
 	EvResponse     Kind = 137
 	EvEnd          Kind = 138
-	EvReset        Kind = 139
 	EvStop         Kind = 140
 	EvMore         Kind = 141
 	EvDone         Kind = 142

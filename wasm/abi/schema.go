@@ -84,7 +84,6 @@ var Schemas = []Schema{
 		{"hidden", Bytes}, {"binary", Pairs}}},
 	{EvEnd, "end-of-call", nil, []Column{
 		{"code", U32}, {"message", Bytes}, {"details", Pairs}, {"fields", Fields}, {"binary", Pairs}}},
-	{EvReset, "reset", nil, []Column{{"reset_code", U32}}},
 	{EvStop, "stop", nil, []Column{{"code", U32}}},
 	{EvMore, "more", nil, []Column{{"offset", U64}, {"want", U32}}},
 	{EvDone, "done", nil, nil},

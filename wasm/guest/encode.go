@@ -130,9 +130,6 @@ func (g *Guest) encodeEvent(handle uint32, e *core.Event) {
 		w.Counted(e.Details.Len(), e.Details.Bytes())
 		w.Counted(e.Fields.Len(), e.Fields.Bytes())
 		w.Counted(e.Binary.Len(), e.Binary.Bytes())
-	case core.EventReset:
-		w.Begin(abi.EvReset, 0, handle)
-		w.U32(e.ResetCode)
 	case core.EventStop:
 		w.Begin(abi.EvStop, 0, handle)
 		w.U32(uint32(e.Code))

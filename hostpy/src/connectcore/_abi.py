@@ -81,7 +81,6 @@ EV_HTTP_BODY: Final = 135
 EV_HTTP_TRAILERS: Final = 136
 EV_RESPONSE: Final = 137
 EV_END_OF_CALL: Final = 138
-EV_RESET: Final = 139
 EV_STOP: Final = 140
 EV_MORE: Final = 141
 EV_DONE: Final = 142
@@ -219,11 +218,6 @@ SCHEMAS: Final[dict[int, tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]
         "end-of-call",
         (),
         (("code", "u32"), ("message", "bytes"), ("details", "pairs"), ("fields", "fields"), ("binary", "pairs")),
-    ),
-    139: (
-        "reset",
-        (),
-        (("reset_code", "u32"),),
     ),
     140: (
         "stop",

@@ -41,10 +41,7 @@ class TrailersAction:
 class AbortAction:
     """Break the response off, so that the peer does not take it for whole."""
 
-    __slots__ = ("reset_code",)
-
-    def __init__(self, reset_code: int) -> None:
-        self.reset_code = reset_code
+    __slots__ = ()
 
 
 class PlainAction:

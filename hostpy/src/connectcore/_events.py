@@ -157,14 +157,6 @@ class EndOfCall:
         self.binary = binary
 
 
-class Reset:
-    __slots__ = ("handle", "reset_code")
-
-    def __init__(self, handle: int, reset_code: int) -> None:
-        self.handle = handle
-        self.reset_code = reset_code
-
-
 class Stop:
     __slots__ = ("code", "handle")
 
@@ -220,7 +212,6 @@ Event: TypeAlias = (
     | Trailers
     | Response
     | EndOfCall
-    | Reset
     | Stop
     | More
     | Done
@@ -239,7 +230,6 @@ _TYPES: Final[dict[int, tuple[Any, bool]]] = {
     _abi.EV_HTTP_TRAILERS: (Trailers, False),
     _abi.EV_RESPONSE: (Response, True),
     _abi.EV_END_OF_CALL: (EndOfCall, False),
-    _abi.EV_RESET: (Reset, False),
     _abi.EV_STOP: (Stop, False),
     _abi.EV_MORE: (More, False),
     _abi.EV_DONE: (Done, False),

@@ -272,7 +272,7 @@ class ServerCall:
             self.stopped = _NUMBERS[Code.INTERNAL]
             self.failure = ConnectError(Code.INTERNAL, "the server failed")
         if self._head_written:
-            self.output.append(AbortAction(0))
+            self.output.append(AbortAction())
             return
         try:
             # Another instance writes the answer: it alone knows the protocol's form of an error.
@@ -281,7 +281,7 @@ class ServerCall:
             for event in _records.decode(self._instance.step(self._opening(_abi.OPEN_END) + failure)):
                 self._write(event)
         except (_guest.GuestError, ValueError):
-            self.output.append(AbortAction(0))
+            self.output.append(AbortAction())
 
     def _opening(self, flags: int) -> bytes:
         own, method, path, query, count, fields = self._head
@@ -362,8 +362,6 @@ class ServerCall:
             self.output.append(BodyAction(self._assemble(event), bool(event.flags & _abi.HTTP_END)))
         elif isinstance(event, _records.Trailers):
             self.output.append(TrailersAction(event.fields))
-        elif isinstance(event, _records.Reset):
-            self.output.append(AbortAction(event.reset_code))
 
     def _assemble(self, event: _records.Body) -> bytes:
         """Lay out content as the event says: payloads with their prefixes, then the rest."""
@@ -421,7 +419,7 @@ class ServerCall:
         self.done = True
         if self.opened:
             self.stopped = _NUMBERS[Code.INTERNAL]
-        self.output.append(AbortAction(0))
+        self.output.append(AbortAction())
 
 
 def adopted(service: Service, head: Head, opened: Opened, content: bytes) -> ServerCall:
