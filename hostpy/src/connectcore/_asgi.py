@@ -286,7 +286,7 @@ def _mounted(service: Service, scope: Any, raw_path: bytes | None) -> tuple[Proc
     for candidate in (path, path[len(root) :] if path.startswith(root) else root + path, root + path):
         procedure = service.routes.get(candidate)
         # A path with escapes is another path, whatever it decodes to.
-        if procedure is not None and (raw_path is None or raw_path.endswith(path.encode("latin-1", "replace"))):
+        if procedure is not None and (raw_path is None or b"%" not in raw_path or raw_path.endswith(procedure.path)):
             return procedure, procedure.path
     return None, raw_path or path.encode("utf-8", "surrogateescape")
 

@@ -306,6 +306,7 @@ class Exchange:
         call, batch = self.call, self._batch
         resume: Callable[[Any], Any] = producer.send
         value: Any = None
+        told = False  # of the end; a handler that waits while it cleans up is not told again
         while True:
             try:
                 pending = resume(value)
@@ -318,14 +319,17 @@ class Exchange:
                 try:
                     yield from self.flush().__await__()
                 except BaseException as error:  # noqa: BLE001 - the handler hears of it first
+                    told = told or call.done
                     resume, value = producer.throw, error
                     continue
-            if call.done:
+            if call.done and not told and not self._fired:
+                told = True
                 resume, value = producer.throw, asyncio.CancelledError()
-            elif pending is not _PAUSE:
+            elif pending is not _PAUSE or (call.done and not told):
                 try:
-                    value = yield pending
+                    value = yield None if pending is _PAUSE else pending
                 except BaseException as error:  # noqa: BLE001 - a cancellation, for the handler
+                    told = told or call.done
                     resume, value = producer.throw, error
 
     # Deadline and disconnection
@@ -358,8 +362,11 @@ class Exchange:
         if self._reading or self.call.done:
             self._watch = None
             return
-        self._watch = self._loop.create_task(_await(self._receive()))
+        self._watch = self._loop.create_task(self._next())
         self._watch.add_done_callback(self._watched)
+
+    async def _next(self) -> Messages:
+        return await self._receive()
 
     def _watched(self, task: asyncio.Task[Messages]) -> None:
         """Something came: content for later, or the news that the peer is gone."""
@@ -427,7 +434,3 @@ def _resumed(
                 pending = work.send(value)
     except StopIteration as stop:
         return stop.value
-
-
-async def _await(awaitable: Awaitable[Messages]) -> Messages:
-    return await awaitable

@@ -236,11 +236,15 @@ class Service:
     def open_unary(self, head: Head, procedure: Procedure, content: bytes | None) -> Opened:
         """Open a call whose content is all there, or, where it is None, has not come. Raises ModuleError."""
         opened = self._verdicts.get(head)
-        if opened is not None and (content is None or len(content) <= opened.limit):
-            return opened
-        flags, method, path, query, count, fields = head
         if opened is None:
-            flags |= _abi.OPEN_PREPARE
+            opened = self._open(head, procedure, content, _abi.OPEN_PREPARE)
+        if content is not None and opened.status and len(content) > opened.limit:
+            return self._open(head, procedure, content, 0)
+        return opened
+
+    def _open(self, head: Head, procedure: Procedure, content: bytes | None, flags: int) -> Opened:
+        own, method, path, query, count, fields = head
+        flags |= own
         instance = _pick()
         config = instance.handles.get(self)
         if config is None:

@@ -208,6 +208,6 @@ def _mounted(service: Service, environ: dict[str, Any], raw_path: str) -> tuple[
     procedure = service.routes.get(path) or service.routes.get(script + path)
     raw_path = raw_path.partition("?")[0] if "%" in raw_path else ""
     # WSGI decodes the path; a path with escapes is another path, whatever it decodes to.
-    if procedure is not None and (not raw_path or raw_path.endswith(path)):
+    if procedure is not None and (not raw_path or raw_path.endswith(procedure.path.decode())):
         return procedure, procedure.path
     return None, (raw_path or path).encode("latin-1", "replace")

@@ -1,0 +1,546 @@
+"""What only an event loop has: waiting handlers, deadlines, peers that go away, backpressure, a lifespan."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from google.protobuf.wrappers_pb2 import StringValue
+
+from connectcore.code import Code
+from connectcore.errors import ConnectError
+from connectcore.server import ConnectASGIRouter
+from server_support import (
+    ASGI,
+    BIDI,
+    CLIENT,
+    SERVER,
+    UNARY,
+    Request,
+    Wire,
+    call_asgi,
+    envelope,
+    envelopes,
+    message,
+    text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    from connectcore.request import RequestContext
+
+    Context = RequestContext[Any, Any]
+
+CONNECT: dict[str, Any] = {"content_type": "application/connect+proto", "length": False, "http_version": "2"}
+
+
+def serve(functions: dict[str, Any], wire: Wire, **options: Any) -> asyncio.Task[None]:
+    return asyncio.create_task(ASGI(functions, **options)(wire.scope, wire.receive, wire.send))
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def messages(wire: Wire) -> list[str]:
+    content = b"".join(event.get("body", b"") for event in wire.sent)
+    return [text(data) for flags, data in envelopes(content) if flags == 0]
+
+
+class Handler:
+    """Handlers that wait until they are told to go on, and that tell how they ended."""
+
+    def __init__(self) -> None:
+        self.started = asyncio.Event()
+        self.go = asyncio.Event()
+        self.ended: str | None = None
+
+    async def unary(self, request: StringValue, ctx: Context) -> StringValue:
+        async with self:
+            await self.go.wait()
+            return request
+
+    async def server_stream(self, request: StringValue, ctx: Context) -> AsyncIterator[StringValue]:
+        async with self:
+            yield StringValue(value="before")
+            await self.go.wait()
+            yield StringValue(value="after")
+
+    async def client_stream(self, requests: AsyncIterator[StringValue], ctx: Context) -> StringValue:
+        async with self:
+            return StringValue(value="+".join([each.value async for each in requests]))
+
+    async def bidi_stream(self, requests: AsyncIterator[StringValue], ctx: Context) -> AsyncIterator[StringValue]:
+        async with self:
+            async for each in requests:
+                yield each
+            await self.go.wait()
+
+    async def __aenter__(self) -> None:
+        self.started.set()
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        await asyncio.sleep(0)  # a handler may wait while it cleans up
+        self.ended = kind.__name__ if kind else "well"
+
+    @property
+    def functions(self) -> dict[str, Any]:
+        return {UNARY: self.unary, SERVER: self.server_stream, CLIENT: self.client_stream, BIDI: self.bidi_stream}
+
+
+STREAMED = (SERVER, CLIENT, BIDI)
+
+
+def request(procedure: str, **parts: Any) -> Request:
+    if procedure == UNARY:
+        return Request(**parts)
+    return Request(procedure, chunks=[envelope(message("a"))], **{**CONNECT, **parts})
+
+
+class TestWaiting:
+    @pytest.mark.parametrize("prepared", [True, False])
+    async def test_unary(self, prepared: bool) -> None:
+        handler = Handler()
+        wire = Wire(Request(fields=[] if prepared else [("connect-timeout-ms", "9000")]))
+        task = serve(handler.functions, wire)
+        await handler.started.wait()
+        await settle()
+        assert not wire.sent
+        handler.go.set()
+        await task
+        assert (wire.answer.status, wire.answer.content, handler.ended) == (200, message("hello"), "well")
+
+    async def test_error_after_waiting(self) -> None:
+        async def fail(request: StringValue, ctx: Context) -> StringValue:
+            await asyncio.sleep(0)
+            ctx.response_headers["x-lead"] = "1"
+            raise ConnectError(Code.NOT_FOUND, "none")
+
+        wire = Wire(Request())
+        await serve({UNARY: fail}, wire)
+        assert (wire.answer.status, wire.answer.values("x-lead")) == (404, ["1"])
+
+    async def test_handler_that_is_no_coroutine_function(self) -> None:
+        def later(request: StringValue, ctx: Context) -> asyncio.Future[StringValue]:
+            future = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_later(0.001, future.set_result, request)
+            return future
+
+        wire = Wire(Request())
+        await serve({UNARY: later}, wire)
+        assert wire.answer.content == message("hello")
+
+    async def test_handler_runs_in_the_request_s_task(self) -> None:
+        tasks: list[Any] = []
+
+        async def look(request: StringValue, ctx: Context) -> StringValue:
+            tasks.append(asyncio.current_task())
+            async with asyncio.timeout(5):
+                await asyncio.sleep(0)
+            tasks.append(asyncio.current_task())
+            return request
+
+        wire = Wire(Request())
+        task = serve({UNARY: look}, wire)
+        await task
+        assert tasks == [task, task]
+
+    async def test_stream_s_messages_are_written_before_its_handler_waits(self) -> None:
+        handler = Handler()
+        wire = Wire(request(SERVER))
+        task = serve(handler.functions, wire)
+        await handler.started.wait()
+        await settle()
+        assert messages(wire) == ["before"]
+        handler.go.set()
+        await task
+        assert (messages(wire), handler.ended) == (["before", "after"], "well")
+
+    async def test_messages_made_without_waiting_are_written_together(self) -> None:
+        async def many(request: StringValue, ctx: Context) -> AsyncIterator[StringValue]:
+            for number in range(1000):
+                yield StringValue(value=str(number))
+
+        wire = Wire(request(SERVER))
+        await serve({SERVER: many}, wire)
+        assert messages(wire) == [str(number) for number in range(1000)]
+        assert len(wire.answer.writes) < 50
+
+    async def test_slow_messages_are_not_held_back(self) -> None:
+        async def slow(request: StringValue, ctx: Context) -> AsyncIterator[StringValue]:
+            for number in range(6):
+                time.sleep(0.005)  # noqa: ASYNC251 - work that does not wait
+                yield StringValue(value=str(number))
+
+        wire = Wire(request(SERVER))
+        await serve({SERVER: slow}, wire)
+        assert len(wire.answer.writes) >= 6
+
+    async def test_large_messages_are_not_collected(self) -> None:
+        async def large(request: StringValue, ctx: Context) -> AsyncIterator[StringValue]:
+            for _ in range(8):
+                yield StringValue(value="x" * 100_000)
+
+        wire = Wire(request(SERVER))
+        await serve({SERVER: large}, wire)
+        assert max(map(len, wire.answer.writes)) < 250_000
+
+    async def test_conversation(self) -> None:
+        async def talk(requests: AsyncIterator[StringValue], ctx: Context) -> AsyncIterator[StringValue]:
+            yield StringValue(value="hello")
+            async for each in requests:
+                yield StringValue(value=each.value.upper())
+
+        wire = Wire(request(BIDI), hold=True)
+        task = serve({BIDI: talk}, wire)
+        await settle()
+        assert messages(wire) == ["hello"]  # the server may speak first
+        for number, word in enumerate(("a", "b"), 2):
+            wire.content(envelope(message(word)))
+            await settle()
+            assert len(messages(wire)) == number
+        wire.content(b"", more=False)
+        await task
+        assert messages(wire) == ["hello", "A", "B"]
+
+
+class TestDeadline:
+    @pytest.mark.parametrize("procedure", [UNARY, SERVER, CLIENT, BIDI])
+    async def test_waiting_handler_is_canceled_at_once(self, procedure: str) -> None:
+        handler = Handler()
+        wire = Wire(request(procedure, fields=[("connect-timeout-ms", "40")]), hold=True)
+        data = message("hello") if procedure == UNARY else envelope(message("a"))
+        wire.content(data, more=procedure in (CLIENT, BIDI))
+        start = time.monotonic()
+        await serve(handler.functions, wire)
+        assert 0.03 < time.monotonic() - start < 2
+        assert handler.ended == "CancelledError"
+        said = json.loads(wire.answer.content if procedure == UNARY else envelopes(wire.answer.content)[-1][1])
+        assert (said if procedure == UNARY else said["error"])["code"] == "deadline_exceeded"
+
+    async def test_content_that_does_not_come(self) -> None:
+        wire = Wire(request(UNARY, fields=[("connect-timeout-ms", "40")]), hold=True)
+        wire.content(message("hello")[:3])
+        await serve(Handler().functions, wire)
+        assert json.loads(wire.answer.content)["code"] == "deadline_exceeded"
+
+    async def test_handler_may_clean_up_and_swallow(self) -> None:
+        async def stubborn(request: StringValue, ctx: Context) -> StringValue:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+            await asyncio.sleep(0.001)
+            return request
+
+        wire = Wire(request(UNARY, fields=[("connect-timeout-ms", "10")]))
+        task = serve({UNARY: stubborn}, wire)
+        await task
+        assert json.loads(wire.answer.content)["code"] == "deadline_exceeded"
+        assert task.cancelling() == 0
+
+    async def test_a_write_is_not_cut_short(self) -> None:
+        async def one(request: StringValue, ctx: Context) -> AsyncIterator[StringValue]:
+            yield StringValue(value="first")
+            await asyncio.sleep(0)
+            yield StringValue(value="second")
+
+        wire = Wire(request(SERVER, fields=[("connect-timeout-ms", "20")]))
+        wire.gate = asyncio.Event()
+        task = serve({SERVER: one}, wire)
+        await asyncio.sleep(0.05)
+        assert not task.done()
+        wire.gate.set()
+        await task
+        assert messages(wire) == ["first"]
+        assert json.loads(envelopes(wire.answer.content)[-1][1])["error"]["code"] == "deadline_exceeded"
+
+
+class TestPeerGone:
+    @pytest.mark.parametrize("procedure", [UNARY, SERVER, CLIENT, BIDI])
+    @pytest.mark.parametrize("fields", [(), (("connect-timeout-ms", "9000"),)])
+    async def test_waiting_handler_is_canceled_at_once(self, procedure: str, fields: Any) -> None:
+        handler = Handler()
+        wire = Wire(request(procedure, fields=fields), hold=True)
+        data = message("hello") if procedure == UNARY else envelope(message("a"))
+        wire.content(data, more=procedure in (CLIENT, BIDI))
+        task = serve(handler.functions, wire)
+        await handler.started.wait()
+        await settle()
+        written = len(wire.sent)
+        assert handler.ended is None
+        wire.disconnect()
+        await asyncio.wait_for(task, 5)
+        assert handler.ended == "CancelledError"
+        assert len(wire.sent) == written
+        assert task.cancelling() == 0
+
+    @pytest.mark.parametrize("first", [b"", message("hello")[:3]])
+    async def test_before_the_content_has_come(self, first: bytes) -> None:
+        handler = Handler()
+        wire = Wire(request(UNARY), hold=True)
+        wire.content(first)
+        wire.disconnect()
+        await serve(handler.functions, wire)
+        assert not handler.started.is_set()
+        assert not wire.sent
+
+    async def test_handler_that_reads_in_another_task(self) -> None:
+        seen: list[str] = []
+
+        async def read(requests: AsyncIterator[StringValue], ctx: Context) -> AsyncIterator[StringValue]:
+            async def reader() -> None:
+                try:
+                    async for each in requests:
+                        seen.append(each.value)  # noqa: PERF401 - what came before an error counts
+                except ConnectError as error:
+                    seen.append(error.code.value)
+
+            reading = asyncio.create_task(reader())
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.wait_for(reading, 5)
+            yield StringValue()
+
+        wire = Wire(request(BIDI), hold=True)
+        wire.content(envelope(message("a")))
+        task = serve({BIDI: read}, wire)
+        await settle()
+        wire.disconnect()
+        await asyncio.wait_for(task, 5)
+        assert seen == ["a", "canceled"]
+
+    async def test_write_that_fails(self) -> None:
+        handler = Handler()
+
+        class Broken(Wire):
+            async def send(self, event: dict[str, Any]) -> None:
+                if event["type"] == "http.response.body":
+                    raise OSError("connection lost")
+
+        wire = Broken(request(SERVER))
+        with pytest.raises(OSError, match="connection lost"):
+            await serve(handler.functions, wire)
+        assert handler.ended
+
+
+class TestCanceledFromOutside:
+    @pytest.mark.parametrize("procedure", [UNARY, SERVER, CLIENT, BIDI])
+    async def test_cancellation_goes_through(self, procedure: str) -> None:
+        handler = Handler()
+        wire = Wire(request(procedure), hold=True)
+        wire.content(message("hello") if procedure == UNARY else envelope(message("a")), more=procedure in (CLIENT, BIDI))
+        task = serve(handler.functions, wire)
+        await handler.started.wait()
+        await settle()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert handler.ended == "CancelledError"
+
+
+class TestBackpressure:
+    async def test_content_is_read_as_the_handler_asks(self) -> None:
+        handler_may_read = asyncio.Event()
+
+        async def slow(requests: AsyncIterator[StringValue], ctx: Context) -> StringValue:
+            count = 0
+            async for _ in requests:
+                count += 1
+                await handler_may_read.wait()
+            return StringValue(value=str(count))
+
+        wire = Wire(Request(CLIENT, chunks=[envelope(message("a"))] * 50, **CONNECT))
+        task = serve({CLIENT: slow}, wire)
+        await settle()
+        assert wire.received <= 2  # one that the handler has, one read while it waits, to notice that the peer goes
+        handler_may_read.set()
+        await task
+        assert messages(wire) == ["50"]
+
+    async def test_handler_waits_while_the_peer_does_not_read(self) -> None:
+        made = 0
+
+        async def many(request: StringValue, ctx: Context) -> AsyncIterator[StringValue]:
+            nonlocal made
+            for _ in range(10_000):
+                made += 1
+                yield StringValue(value="x")
+
+        wire = Wire(request(SERVER))
+        wire.gate = asyncio.Event()
+        task = serve({SERVER: many}, wire)
+        await asyncio.sleep(0.05)
+        assert 0 < made <= 300
+        wire.gate.set()
+        await task
+        assert made == 10_000
+
+
+class TestLifespan:
+    async def run(self, application: Any) -> list[dict[str, Any]]:
+        sent: list[dict[str, Any]] = []
+        events = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+
+        async def receive() -> dict[str, Any]:
+            return next(events)
+
+        async def send(event: dict[str, Any]) -> None:
+            sent.append(event)
+            if event["type"] == "lifespan.startup.complete":
+                wire = Wire(Request())
+                await application(wire.scope, wire.receive, wire.send)
+                sent.append({"type": text(wire.answer.content)})
+
+        await application({"type": "lifespan"}, receive, send)
+        return sent
+
+    @staticmethod
+    async def answer(service: str, request: StringValue, ctx: Context) -> StringValue:
+        return StringValue(value=service)
+
+    async def test_service_of_a_generator(self) -> None:
+        log: list[str] = []
+
+        async def service() -> AsyncGenerator[str]:
+            log.append("start")
+            yield "the service"
+            log.append("stop")
+
+        sent = await self.run(ASGI({UNARY: self.answer}, service()))
+        assert [event["type"] for event in sent] == ["lifespan.startup.complete", "the service", "lifespan.shutdown.complete"]
+        assert log == ["start", "stop"]
+
+    async def test_service_as_it_is(self) -> None:
+        sent = await self.run(ASGI({UNARY: self.answer}, "plain"))
+        assert [event["type"] for event in sent] == ["lifespan.startup.complete", "plain", "lifespan.shutdown.complete"]
+
+    async def test_generators_that_fail(self) -> None:
+        async def no_start() -> AsyncGenerator[str]:
+            raise ValueError("no database")
+            yield ""
+
+        async def nothing() -> AsyncGenerator[str]:
+            return
+            yield ""
+
+        async def no_stop() -> AsyncGenerator[str]:
+            yield "the service"
+            raise ValueError("still busy")
+
+        assert await self.run(ASGI({UNARY: self.answer}, no_start())) == [
+            {"type": "lifespan.startup.failed", "message": "no database"}
+        ]
+        (failed,) = await self.run(ASGI({UNARY: self.answer}, nothing()))
+        assert failed["message"] == "the service's generator yields no service"
+        assert (await self.run(ASGI({UNARY: self.answer}, no_stop())))[-1] == {
+            "type": "lifespan.shutdown.failed",
+            "message": "still busy",
+        }
+
+    async def test_server_without_lifespan(self) -> None:
+        async def service() -> AsyncGenerator[str]:
+            yield "the service"
+
+        wire = Wire(Request())
+        with pytest.raises(RuntimeError, match="turn its lifespan on"):
+            await ASGI({UNARY: self.answer}, service())(wire.scope, wire.receive, wire.send)
+
+    async def test_websocket_is_refused(self) -> None:
+        wire = Wire(Request())
+        wire.incoming.put_nowait({"type": "websocket.connect"})
+        await ASGI({UNARY: self.answer}, "s")({"type": "websocket"}, wire.receive, wire.send)
+        assert wire.sent == [{"type": "websocket.close"}]
+
+
+class TestInterceptors:
+    async def test_one_that_refuses_before_the_content_is_read(self) -> None:
+        class Door:
+            ended: Any = None
+
+            async def on_start(self, ctx: Context) -> str:
+                ctx.response_headers["x-door"] = "closed"
+                if ctx.request_headers.get("authorization") != "yes":
+                    raise ConnectError(Code.UNAUTHENTICATED, "who are you?")
+                return "token"
+
+            async def on_end(self, token: str, ctx: Context, error: Exception | None) -> None:
+                self.ended = (token, error)
+
+        door: Any = Door()
+        wire = Wire(request(UNARY), hold=True)
+        await serve({UNARY: Handler().unary}, wire, interceptors=[door])
+        assert (wire.answer.status, wire.received, wire.answer.values("x-door")) == (401, 0, ["closed"])
+        assert door.ended is None
+
+        async def echo(request: StringValue, ctx: Context) -> StringValue:
+            return request
+
+        wire = Wire(request(UNARY, fields=[("authorization", "yes")]))
+        await serve({UNARY: echo}, wire, interceptors=[door])
+        assert wire.answer.status == 200
+        assert door.ended == ("token", None)
+
+    async def test_end_hears_of_a_deadline(self) -> None:
+        seen: list[Any] = []
+
+        class Watch:
+            async def on_start(self, ctx: Context) -> None:
+                return None
+
+            async def on_end(self, token: None, ctx: Context, error: Exception | None) -> None:
+                seen.append(error)
+
+        wire = Wire(request(UNARY, fields=[("connect-timeout-ms", "20")]))
+        await serve(Handler().functions, wire, interceptors=[Watch()])
+        assert [error.code for error in seen] == [Code.DEADLINE_EXCEEDED]
+
+
+class TestRouter:
+    def test_several_services(self) -> None:
+        class Other(ASGI):
+            path = "/acme.v1.Other"
+
+            def __init__(self, functions: dict[str, Any]) -> None:
+                super().__init__(functions)
+
+        async def one(request: StringValue, ctx: Context) -> StringValue:
+            return StringValue(value="one")
+
+        router = ConnectASGIRouter(ASGI({UNARY: one}), Other({UNARY: one}))
+        assert call_asgi(router, Request()).content == message("one")
+        assert call_asgi(router, Request(path="/api/acme.v1.Service/Unary", root="/api")).content == message("one")
+        assert call_asgi(router, Request(path="/acme.v1.None/Unary")).status == 404
+        with pytest.raises(ValueError, match=r"two applications serve /acme\.v1\.Service"):
+            ConnectASGIRouter(ASGI({UNARY: one}), ASGI({UNARY: one}))
+        with pytest.raises(ValueError, match="at least one"):
+            ConnectASGIRouter()
+
+    async def test_services_start_in_order_and_stop_in_reverse(self) -> None:
+        log: list[str] = []
+
+        def service(name: str, *, fail: bool = False) -> Any:
+            async def generator() -> AsyncGenerator[str]:
+                if fail:
+                    raise ValueError(name)
+                log.append(f"start {name}")
+                yield name
+                log.append(f"stop {name}")
+
+            application = ASGI({}, generator())
+            application.path = f"/{name}"
+            return application
+
+        router = ConnectASGIRouter(service("a"), service("b"))
+        await router.start()
+        await router.stop()
+        assert log == ["start a", "start b", "stop b", "stop a"]
+        log.clear()
+        with pytest.raises(ValueError, match="c"):
+            await ConnectASGIRouter(service("a"), service("c", fail=True)).start()
+        assert log == ["start a", "stop a"]
