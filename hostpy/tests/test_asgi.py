@@ -315,7 +315,7 @@ class TestPeerGone:
         await asyncio.wait_for(task, 5)
         assert seen == ["a", "canceled"]
 
-    async def test_write_that_fails(self) -> None:
+    async def test_write_that_fails(self, caplog: pytest.LogCaptureFixture) -> None:
         handler = Handler()
 
         class Broken(Wire):
@@ -327,6 +327,7 @@ class TestPeerGone:
         with pytest.raises(OSError, match="connection lost"):
             await serve(handler.functions, wire)
         assert handler.ended
+        assert not caplog.records  # the handler did nothing wrong
 
 
 class TestCanceledFromOutside:

@@ -52,6 +52,7 @@ class Exchange:
 
     __slots__ = (
         "_batch",
+        "_broken",
         "_buffered",
         "_fired",
         "_leading",
@@ -90,6 +91,7 @@ class Exchange:
         self._watch: asyncio.Task[Messages] | asyncio.Handle | None = None
         self._buffered: Messages | None = None
         self._batch: list[bytes] = []  # replies not yet sent
+        self._broken: Exception | None = None  # why nothing more can be written
         self._rejected: Exception | None = None  # why one cannot be encoded
         self._reading = self._writing = self._fired = False
 
@@ -167,6 +169,9 @@ class Exchange:
     def finish(self, error: BaseException | None, response: Any) -> None:
         """The handler has returned, or raised."""
         call, ctx = self.call, self.ctx
+        if self._broken is not None:
+            call.peer_gone()
+            raise self._broken
         if call.done:
             return
         if error is not None and not isinstance(error, Exception):
@@ -220,6 +225,9 @@ class Exchange:
                 else:
                     assert isinstance(action, AbortAction)
                     raise AbortedError("the response was broken off")
+        except Exception as error:
+            self._broken = error
+            raise
         finally:
             self._writing = False
 

@@ -278,7 +278,7 @@ class ServerCall:
             # Another instance writes the answer: it alone knows the protocol's form of an error.
             self._instance = _pool.POOL.pick()
             failure = _records.end(0, _NUMBERS[Code.INTERNAL], b"the server failed")
-            for event in _records.decode(self._instance.step(self._opening(_abi.OPEN_END) + failure)):
+            for event in _records.decode(self._instance.step(self._opening(0) + failure)):
                 self._write(event)
         except (_guest.GuestError, ValueError):
             self.output.append(AbortAction())

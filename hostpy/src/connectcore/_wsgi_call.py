@@ -139,6 +139,9 @@ class Exchange:
             call.peer_gone()  # the server closed the response before its end
             run.end(ConnectError(Code.CANCELED, "the peer is gone"))
             raise
+        except AbortedError:
+            run.end(call.failure)
+            raise
         except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again in finish
             error = raised
         finally:
