@@ -18,9 +18,9 @@ ADDRESS = "127.0.0.1:8000"
 LONGEST = 20  # lines that hold code
 
 
-def programs() -> dict[str, str]:
+def programs(page: Path = README) -> dict[str, str]:
     """Blocks of Python that open with their file's name."""
-    blocks = re.findall(r"^```python\n# (\w+\.py).*?\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```python\n# (\w+\.py).*?\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
     return dict(blocks)
 
 
@@ -64,6 +64,10 @@ def test_programs_run(folder: Path, server: str) -> None:
     done = subprocess.run([sys.executable, client], env=environment(folder), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["Hello, World!", "Code.INVALID_ARGUMENT a greeting needs a name"]
+
+
+def test_the_package_shows_the_same_programs() -> None:
+    assert programs(ROOT / "hostpy/README.md") == programs()
 
 
 def test_commands_exist() -> None:
