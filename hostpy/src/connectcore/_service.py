@@ -81,8 +81,16 @@ class Procedure:
         self.function = function
         self.many_requests = method.stream_type in (StreamType.CLIENT_STREAM, StreamType.BIDI_STREAM)
         self.many_responses = method.stream_type in (StreamType.SERVER_STREAM, StreamType.BIDI_STREAM)
-        self.decoders = tuple(resolve_decoder(codec, method.input) for codec in codecs)
-        self.encoders = tuple(resolve_encoder(codec, method.output) for codec in codecs)
+        # The first codec is made ready at once, which finds classes that are no messages; the others, which may want large
+        # imports, when they are first used.
+        self.decoders = [
+            _when_used(resolve_decoder, codec, method.input) if index else resolve_decoder(codec, method.input)
+            for index, codec in enumerate(codecs)
+        ]
+        self.encoders = [
+            _when_used(resolve_encoder, codec, method.output) if index else resolve_encoder(codec, method.output)
+            for index, codec in enumerate(codecs)
+        ]
 
 
 class Opened:
@@ -403,6 +411,21 @@ class RejectedError(Exception):
     def __init__(self, reason: int) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def _when_used(
+    resolve: Callable[[Codec, type[Any]], Callable[[Any], Any]], codec: Codec, kind: type[Any]
+) -> Callable[[Any], Any]:
+    """The function that `resolve` gives, which is asked for at the first call."""
+    function: Callable[[Any], Any] | None = None
+
+    def call(argument: Any) -> Any:
+        nonlocal function
+        if function is None:
+            function = resolve(codec, kind)
+        return function(argument)
+
+    return call
 
 
 def _attributes(method: Any) -> int:
