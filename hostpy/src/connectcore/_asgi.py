@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from itertools import chain
 from time import monotonic
-from types import CoroutineType
+from types import AsyncGeneratorType, CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from . import _abi
@@ -35,9 +34,10 @@ _HALF_DUPLEX: Final = ("1.1", "1.0")
 
 
 class ConnectASGIApplication(ABC, Generic[SVC]):
-    """An ASGI application that serves one service by the Connect protocol, gRPC and gRPC-Web.
+    """An ASGI application that serves one service by the Connect protocol and gRPC.
 
-    Generated code derives from it. It can be mounted under a prefix, beside other applications.
+    Generated code derives from it. It can be mounted under a prefix, beside other applications. gRPC needs a server that can
+    send trailers (`http.response.trailers`).
     """
 
     @property
@@ -81,7 +81,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             "text": False,
         }
         self._service: Service | None = None
-        if not inspect.isasyncgen(service):
+        if not isinstance(service, AsyncGeneratorType):
             self._service = self._resolve(service)  # type: ignore[arg-type]
 
     async def __call__(
@@ -247,7 +247,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
         A server's lifespan calls this. Raises what the generator raises, and RuntimeError if it yields nothing.
         """
         generator: Any = self._source
-        if inspect.isasyncgen(self._source):
+        if isinstance(self._source, AsyncGeneratorType):
             try:
                 self._service = self._resolve(await anext(generator))
             except StopAsyncIteration:
@@ -256,7 +256,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
     async def stop(self) -> None:
         """Run the service's generator to its end. Raises what the generator raises."""
         generator: Any = self._source
-        if inspect.isasyncgen(self._source):
+        if isinstance(self._source, AsyncGeneratorType):
             self._service = None
             await anext(generator, None)
             await generator.aclose()

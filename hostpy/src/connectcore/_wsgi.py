@@ -32,7 +32,7 @@ found good."""
 
 
 class ConnectWSGIApplication(ABC):
-    """A WSGI application that serves one service by the Connect protocol, gRPC and gRPC-Web.
+    """A WSGI application that serves one service by the Connect protocol and gRPC.
 
     Generated code derives from it. It can be mounted under a prefix, beside other applications. gRPC needs a server that can
     send trailers (`wsgi.ext.http.send_trailers`).
@@ -105,7 +105,7 @@ class ConnectWSGIApplication(ABC):
             or procedure.many_requests
             or procedure.many_responses
             or self._leading
-            or not announced.isdigit()
+            or not announced.isdecimal()
             or len(announced) > _WHOLE_DIGITS
         ):
             # The head alone decides what is to be read, or whether anything is.

@@ -82,7 +82,7 @@ class RequestContent:
         self._stream = environ["wsgi.input"]
         announced = environ.get("CONTENT_LENGTH") or ""
         self._left: int | None = None
-        if announced.isascii() and announced.isdigit():
+        if announced.isdecimal():
             self._left = int(announced) - taken
         elif not _ends_by_itself(environ):
             self._left = 0

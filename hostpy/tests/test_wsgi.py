@@ -1,0 +1,219 @@
+"""What only WSGI has: its environment, content without a length, content that a server cuts short."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from connectcore import _wsgi_request
+from connectcore.code import Code
+from connectcore.errors import ConnectError
+from connectcore.server import ConnectWSGIRouter
+from server_support import (
+    ALL,
+    CLIENT,
+    SERVER,
+    UNARY,
+    WSGI,
+    Answer,
+    Chunks,
+    Request,
+    Server,
+    call_wsgi,
+    echo,
+    envelope,
+    envelopes,
+    environ,
+    message,
+    text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from google.protobuf.wrappers_pb2 import StringValue
+
+CONNECT: dict[str, Any] = {"content_type": "application/connect+proto", "length": False}
+
+
+def call(variables: dict[str, Any], application: Any = None) -> Answer:
+    """A call with an environment that a test has changed."""
+    answer = Answer()
+
+    def start_response(status: str, fields: list[tuple[str, str]]) -> None:
+        answer.status, answer.fields = int(status[:3]), fields
+
+    answer.content = b"".join((application or WSGI({UNARY: echo}))(variables, start_response))
+    return answer
+
+
+class TestContent:
+    def test_announced_and_cut_short(self) -> None:
+        """The peer went away: nobody hears an answer, and the handler does not run."""
+        ran: list[Any] = []
+
+        def handler(request: Any, ctx: Any) -> Any:
+            ran.append(request)
+            return request
+
+        variables = environ(Request())
+        variables["CONTENT_LENGTH"] = "8"
+        assert call(variables, WSGI({UNARY: handler})).status == 0
+        assert not ran
+
+    def test_stream_cut_short(self) -> None:
+        seen: list[Any] = []
+
+        def handler(requests: Iterator[StringValue], ctx: Any) -> StringValue:
+            try:
+                for each in requests:
+                    seen.append(each.value)  # noqa: PERF401 - what came before an error counts
+            except ConnectError as error:
+                seen.append(error.code)
+            return message_of("too late")
+
+        content = envelope(message("hello"))
+        variables = environ(Request(CLIENT, [content], **CONNECT))
+        variables["CONTENT_LENGTH"] = str(len(content) + 1)
+        assert call(variables, WSGI({CLIENT: handler})).status == 0
+        assert seen == ["hello", Code.CANCELED]
+
+    @pytest.mark.parametrize("announced", ["", "x", "-1", "\xb2", "1.5", " 7"])
+    def test_length_that_is_none(self, announced: str) -> None:
+        variables = environ(Request())
+        variables["CONTENT_LENGTH"] = announced
+        assert call(variables).content == message("hello")
+
+    def test_stream_that_would_wait_for_ever_is_not_read(self) -> None:
+        """Without a length or chunks, an HTTP/1.1 request has no content (RFC 9112, 6.3)."""
+
+        class Endless(io.RawIOBase):
+            def read(self, size: int = -1) -> bytes:
+                raise AssertionError("read")
+
+        variables = environ(Request(length=False))
+        variables["wsgi.input"] = Endless()
+        del variables["wsgi.input_terminated"]
+        assert call(variables).content == b""
+
+    @pytest.mark.parametrize("variable", [{"HTTP_TRANSFER_ENCODING": "chunked"}, {"SERVER_PROTOCOL": "HTTP/2"}])
+    def test_stream_that_ends_by_itself(self, variable: dict[str, str]) -> None:
+        variables = {**environ(Request(length=False)), **variable}
+        del variables["wsgi.input_terminated"]
+        assert call(variables).content == message("hello")
+
+    def test_connection_that_breaks(self) -> None:
+        class Broken(io.RawIOBase):
+            def read(self, size: int = -1) -> bytes:
+                raise ConnectionResetError
+
+        for request in (Request(), Request(length=False), Request(chunks=[bytes(2_000_000)])):
+            variables = environ(request)
+            variables["wsgi.input"] = Broken()
+            assert call(variables).status == 0
+
+    def test_what_nobody_wants_is_read_all_the_same(self) -> None:
+        """A server that closes the connection over unread bytes may break it before the answer has arrived."""
+        chunks = [bytes(1000)] * 50
+        for request in (Request(path="/none", chunks=chunks), Request(chunks=chunks, content_type="text/plain")):
+            variables = environ(request)
+            assert call(variables).status in (404, 415)
+            assert variables["wsgi.input"].read() == b""
+
+
+class TestEnvironment:
+    def test_names_and_values(self) -> None:
+        variables = {
+            "REQUEST_METHOD": "POST",
+            "HTTP_X_100_SURE": "50% %s %(a)s",
+            "CONTENT_TYPE": "a/b",
+            "HTTP_X_NAME": "J\xfc",
+            "wsgi.input": None,
+        }
+        for _ in range(2):
+            count, column, fields = _wsgi_request.fields_of(variables)
+            assert count == 3
+            assert column == b"x-100-sure\x0050% %s %(a)s\0content-type\0a/b\0x-name\0J\xfc"
+            assert list(fields) == [("x-100-sure", b"50% %s %(a)s"), ("content-type", b"a/b"), ("x-name", b"J\xfc")]
+
+    @pytest.mark.parametrize("variables", [{}, {"HTTP_A": "1"}])
+    def test_few(self, variables: dict[str, str]) -> None:
+        count, column, _ = _wsgi_request.fields_of(variables)
+        assert (count, column) == (len(variables), b"a\x001" if variables else b"")
+
+    def test_layouts_are_not_kept_without_bound(self) -> None:
+        for number in range(2 * _wsgi_request._CACHED + 1):
+            _wsgi_request.fields_of({f"HTTP_X_{number}": "1"})
+        assert len(_wsgi_request._layouts) <= _wsgi_request._CACHED
+
+    def test_addresses(self) -> None:
+        assert _wsgi_request.addresses({"HTTP_HOST": "h", "wsgi.url_scheme": "https"}) == ("h:443", None)
+        assert _wsgi_request.addresses({"HTTP_HOST": "[::1]", "wsgi.url_scheme": "http"}) == ("[::1]:80", None)
+        assert _wsgi_request.addresses({"HTTP_HOST": "h:8", "REMOTE_ADDR": "c"}) == ("h:8", "c:0")
+        assert _wsgi_request.addresses({"SERVER_NAME": "s", "SERVER_PORT": "9"}) == ("s:9", None)
+        assert _wsgi_request.addresses({}) == (None, None)
+
+
+class TestStream:
+    def test_closed_by_the_server(self) -> None:
+        ended: list[str] = []
+
+        def many(request: StringValue, ctx: Any) -> Iterator[StringValue]:
+            try:
+                while True:
+                    yield request
+            finally:
+                ended.append("yes")
+
+        variables = environ(Request(SERVER, [envelope(message("a"))], **CONNECT))
+        written: Any = WSGI({SERVER: many})(variables, lambda status, fields: None)
+        next(iter(written))
+        written.close()
+        assert ended == ["yes"]
+
+    def test_deadline_between_messages(self) -> None:
+        import time
+
+        def slow(request: StringValue, ctx: Any) -> Iterator[StringValue]:
+            for _ in range(100):
+                yield request
+                time.sleep(0.01)
+
+        request = Request(SERVER, [envelope(message("a"))], fields=[("connect-timeout-ms", "35")], **CONNECT)
+        *messages, (_, end) = envelopes(Server("wsgi", {SERVER: slow}).call(request).content)
+        assert 1 <= len(messages) < 20
+        assert b"deadline_exceeded" in end
+
+    def test_content_is_read_as_the_handler_asks(self) -> None:
+        reads: list[int] = []
+        content = Chunks([envelope(message(str(number))) for number in range(5)])
+
+        def watch(requests: Iterator[StringValue], ctx: Any) -> StringValue:
+            for _ in requests:
+                reads.append(content.reads)  # noqa: PERF401 - one look at a time
+            return next(iter(requests), None) or message_of("done")
+
+        variables = environ(Request(CLIENT, [], **CONNECT))
+        variables["wsgi.input"] = content
+        call(variables, WSGI({CLIENT: watch}))
+        assert reads == [1, 2, 3, 4, 5]
+
+
+def message_of(said: str) -> StringValue:
+    from google.protobuf.wrappers_pb2 import StringValue
+
+    return StringValue(value=said)
+
+
+def test_router() -> None:
+    class Other(WSGI):
+        path = "/acme.v1.Other"
+
+    router = ConnectWSGIRouter(WSGI(ALL), Other({}))
+    assert text(call_wsgi(router, Request()).content) == "hello"
+    assert call_wsgi(router, Request(path="/acme.v1.Other/Unary")).status == 404
+    assert call_wsgi(router, Request(path="/acme.v1.Service/None")).status == 404
+    with pytest.raises(ValueError, match=r"two applications serve /acme\.v1\.Other"):
+        ConnectWSGIRouter(Other({}), Other({}))
