@@ -8,13 +8,13 @@ handler's cancellation at once.
 
 from __future__ import annotations
 
-import asyncio
 import types
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from ._actions import AbortAction, BodyAction, HeadAction, PlainAction, TrailersAction
 from ._interceptors import MetadataRun
+from ._lazy import asyncio
 from ._records import split_fields
 
 if TYPE_CHECKING:

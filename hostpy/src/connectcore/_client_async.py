@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,6 +9,7 @@ from ._client_base import GET, POST, ClientBase, check_get, report, seconds_left
 from ._client_call import ClientCall
 from ._client_config import DEFAULT_READ_MAX_BYTES
 from ._interceptors import check, wrap
+from ._lazy import asyncio
 from ._response_metadata import current_response
 from ._transport import Transport, TransportError, gone_of
 from .code import Code
