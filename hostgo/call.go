@@ -273,6 +273,9 @@ func (c *Call) finish(ctx context.Context, err error, unexpected bool) {
 		c.handler.logger.ErrorContext(ctx, "connectcore: a handler failed unexpectedly",
 			"procedure", c.procedure.Path, "error", err)
 	}
+	if outcome != nil && outcome.Code == CodeDeadlineExceeded && c.hasTimeout {
+		c.yield()
+	}
 	if cause := c.r.Context().Err(); cause != nil {
 		c.gone(cause)
 		return

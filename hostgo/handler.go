@@ -234,6 +234,7 @@ func (c *Call) serveUntil(ctx context.Context) {
 // tooLate answers a call whose deadline has passed, unless its handler has
 // just done so; then it writes that answer.
 func (c *Call) tooLate() {
+	c.yield()
 	now := time.Now()
 	c.mu.Lock()
 	c.abandoned = true
@@ -254,6 +255,20 @@ func (c *Call) tooLate() {
 	defer c.wmu.Unlock()
 	_ = c.drainLocked() // nobody is left to tell
 }
+
+// yield lets a client that keeps the same deadline give up first. An answer
+// that met it while it does so would reach it cut in two, and look broken.
+func (c *Call) yield() {
+	timer := time.NewTimer(time.Until(c.deadline.Add(grace)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.r.Context().Done():
+	}
+}
+
+// grace is how long after a deadline its answer is written at the earliest.
+const grace = 10 * time.Millisecond
 
 // lastWrite is how long a write that is under way may take once the deadline
 // has passed.

@@ -20,7 +20,6 @@ RUNNER = BIN / "connectconformance"
 RUNNER_PACKAGE = "connectrpc.com/conformance/cmd/connectconformance@v1.0.7"
 PYTHON = str(ROOT / ".venv/bin/python")
 MINUTES = 10
-RACES = 3  # cases that may be played again
 
 
 @dataclass(frozen=True)
@@ -58,9 +57,9 @@ def build() -> None:
         subprocess.run(["go", "build", "-o", str(BIN / name), f"./tests/conformance/{name}"], cwd=ROOT, check=True)
 
 
-def suite(run: Run, *options: str) -> tuple[int, str]:
+def suite(run: Run) -> tuple[int, str]:
     """The runner's exit code and what it said."""
-    command = [str(RUNNER), "--conf", str(HERE / run.config), "--mode", run.mode, *options, "--", *run.command]
+    command = [str(RUNNER), "--conf", str(HERE / run.config), "--mode", run.mode, "--", *run.command]
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -74,30 +73,12 @@ def suite(run: Run, *options: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def races(output: str) -> list[str]:
-    """The failed cases, if all are the one that no server which keeps deadlines can always pass.
-
-    Such a server answers at the very time at which the suite's client gives up. If the answer's head is in by then and its
-    content is not, the suite examines what it has of the content and finds it cut. (Its own server answers much later, so
-    its client never sees an answer.)
-    """
-    failed = re.findall(r"^FAILED: (.*):\n\t(.*)$", output, re.MULTILINE)
-    cut = [name for name, text in failed if name.startswith("Timeouts/") and text.endswith("unexpected end of JSON input")]
-    return cut if len(cut) == len(failed) <= RACES else []
-
-
 def play(name: str, run: Run) -> str:
     """What is wrong, or nothing."""
     print(f"\nconformance: {name}", flush=True)
     start = time.monotonic()
     try:
         code, output = suite(run)
-        again = races(output)
-        if again:
-            print(f"a deadline's race, played again: {', '.join(again)}", flush=True)
-            code, alone = suite(run, *(option for case in again for option in ("--run", case)))
-            if f"{len(again)} passed, 0 failed" in alone:
-                output = f"{run.cases} passed, 0 failed" if f"{run.cases - len(again)} passed" in output else output
     except subprocess.TimeoutExpired:
         return f"did not end in {MINUTES} minutes"
     found = re.search(r"^(\d+) passed, (\d+) failed", output, re.MULTILINE)

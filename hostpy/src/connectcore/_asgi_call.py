@@ -16,6 +16,7 @@ from ._actions import AbortAction, BodyAction, HeadAction, PlainAction, Trailers
 from ._interceptors import MetadataRun
 from ._lazy import asyncio
 from ._records import split_fields
+from ._service import DEADLINE_GRACE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
@@ -55,6 +56,7 @@ class Exchange:
         "_broken",
         "_buffered",
         "_fired",
+        "_grace",
         "_leading",
         "_loop",
         "_reading",
@@ -94,6 +96,7 @@ class Exchange:
         self._broken: Exception | None = None  # why nothing more can be written
         self._rejected: Exception | None = None  # why one cannot be encoded
         self._reading = self._writing = self._fired = False
+        self._grace = 0.0  # seconds to wait before the next write
 
     async def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work, a coroutine of this object's; then write what is left."""
@@ -180,6 +183,7 @@ class Exchange:
         assert call.procedure is not None
         remaining = ctx.timeout_ms
         if remaining is not None and remaining <= 0:
+            self._grace = DEADLINE_GRACE + remaining / 1000
             call.deadline()
         elif self._rejected is not None:
             call.reject_reply(self._rejected)
@@ -193,6 +197,9 @@ class Exchange:
         output = self.call.output
         send = self._send
         ended = False
+        if self._grace > 0:
+            grace, self._grace = self._grace, 0.0
+            await asyncio.sleep(grace)
         self._writing = True
         try:
             while output:
@@ -397,6 +404,7 @@ class Exchange:
 
     def _expired(self) -> None:
         if not self.call.done:
+            self._grace = DEADLINE_GRACE
             self.call.deadline()
             if not self._writing:  # a write is never cut short by the clock; the answer follows it
                 self._cancel()

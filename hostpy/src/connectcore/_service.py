@@ -44,6 +44,10 @@ log: Final = logging.getLogger("connectcore.server")
 DEFAULT_READ_MAX_BYTES: Final = 4 << 20
 """Bytes in one received message, unless a server is told otherwise."""
 
+DEADLINE_GRACE: Final = 0.01
+"""Seconds after a deadline before which its answer is not written. A client that keeps the same deadline gives up at that
+time; an answer that met it while it does so would reach it cut in two, and look broken."""
+
 CARRY_WHOLE: Final = 16 << 10
 """Content up to this size is given to the guest whole, and of longer content the first `CARRY_FIRST` bytes."""
 CARRY_FIRST: Final = 4 << 10

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from time import sleep
 from typing import TYPE_CHECKING, Any, Final
 
 from ._actions import AbortAction, BodyAction, HeadAction, PlainAction, TrailersAction
 from ._interceptors import MetadataRunSync
 from ._records import split_text_fields
+from ._service import DEADLINE_GRACE
 from .code import Code
 from .errors import ConnectError
 
@@ -99,7 +101,7 @@ class Exchange:
             raise error
         assert ctx is not None
         if self._late(ctx):
-            call.deadline()
+            self._expire(ctx)
         elif error is not None or many:
             call.end(error, ctx)
         else:
@@ -125,7 +127,7 @@ class Exchange:
                 replies = call.procedure.function(request, ctx)
                 for reply in replies:
                     if self._late(ctx):
-                        call.deadline()
+                        self._expire(ctx)
                     try:
                         payloads = [encode(reply)]
                     except Exception as bad:  # noqa: BLE001 - whatever a codec raises
@@ -209,6 +211,10 @@ class Exchange:
             else:
                 assert isinstance(action, AbortAction)
                 raise AbortedError("the response was broken off")
+
+    def _expire(self, ctx: Context) -> None:
+        sleep(max(0.0, DEADLINE_GRACE + (ctx.timeout_ms or 0) / 1000))
+        self.call.deadline()
 
     def _late(self, ctx: Context) -> bool:
         remaining = ctx.timeout_ms
