@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AbortedError", "Exchange"]
 
-_BATCH_MESSAGES: Final = 256
+_BATCH_MESSAGES: Final = 512
 _BATCH_SECONDS: Final = 0.002
 _LARGE: Final = 2 << 10
 """Replies that are made without waiting are collected before they are written: up to so many, for so long, and while the last
