@@ -259,6 +259,14 @@ class TestPath:
         # At the service's own path.
         assert server.call(path="/Unary", root="/acme.v1.Service").status == 200
         assert server.call(path="/api", root="/acme.v1.Service").status == 404
+        # There, below another mount.
+        if interface == "asgi":
+            assert server.call(path=f"/api{own}", root="/api/acme.v1.Service", raw_path=f"/api{own}").status == 200
+            assert server.call(path=f"/api/v1{own}", root="/api").status == 404
+        assert server.call(path="/Unary", root="/api/acme.v1.Service").status == 200
+        assert server.call(path="/acme.v1.Service/Unary", root="/acme").status == 200
+        assert server.call(path="/v1/acme.v1.Service/Unary", root="/api").status == 404
+        assert server.call(path="/Unary", root="/api/acme.v1.Other").status == 404
 
 
 class TestShortWay:

@@ -31,7 +31,7 @@ from server_support import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from google.protobuf.wrappers_pb2 import StringValue
 
@@ -205,6 +205,20 @@ def message_of(said: str) -> StringValue:
     from google.protobuf.wrappers_pb2 import StringValue
 
     return StringValue(value=said)
+
+
+async def _coroutine(request: StringValue, ctx: Any) -> StringValue:
+    return request
+
+
+async def _generator(request: StringValue, ctx: Any) -> AsyncIterator[StringValue]:
+    yield request
+
+
+@pytest.mark.parametrize(("procedure", "handler"), [(UNARY, _coroutine), (SERVER, _generator)])
+def test_handler_of_a_service_for_asgi(procedure: str, handler: Any) -> None:
+    with pytest.raises(TypeError, match=f"handler of /acme.v1.Service/{procedure.rpartition('/')[2]} is asynchronous"):
+        WSGI({procedure: handler})
 
 
 def test_router() -> None:

@@ -12,6 +12,7 @@ from . import _abi
 from ._asgi_call import Exchange
 from ._interceptors import check, split_leading, wrap
 from ._lifespan import serve_other
+from ._mount import below_mount
 from ._server_call import ServerCall, adopted
 from ._service import DEFAULT_READ_MAX_BYTES, Compressed, RejectedError, Service
 from .request import ServerContext, response_metadata
@@ -67,7 +68,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             codecs: codecs to speak; protobuf's binary and JSON forms if not given.
 
         Raises:
-            TypeError: an interceptor is none.
+            TypeError: an interceptor is none, or the service is a class.
             ValueError: `read_max_bytes` is not a positive number.
 
         """
@@ -262,6 +263,8 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             await generator.aclose()
 
     def _resolve(self, service: SVC) -> Service:
+        if isinstance(service, type):
+            raise TypeError(f"{service.__qualname__} is a class: pass an instance of it as the service")
         endpoints = {
             path: (
                 endpoint.method,
@@ -272,8 +275,10 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
         return Service(endpoints, **self._options)
 
 
-async def _awaited(awaitable: Awaitable[Any]) -> Any:
-    return await awaitable
+async def _awaited(work: Any) -> Any:
+    if not hasattr(work, "__await__"):
+        raise TypeError(f"under ASGI a handler is a coroutine function, 'async def'; this one returned {type(work).__name__}")
+    return await work
 
 
 def _mounted(service: Service, scope: Any, raw_path: bytes | None) -> tuple[Procedure | None, bytes]:
@@ -283,7 +288,13 @@ def _mounted(service: Service, scope: Any, raw_path: bytes | None) -> tuple[Proc
     """
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
-    for candidate in (path, path[len(root) :] if path.startswith(root) else root + path, root + path):
+    inside = path.startswith(root + "/")
+    for candidate in (
+        path,
+        path[len(root) :] if inside else root + path,
+        root + path,
+        below_mount(root, path if inside else root + path),
+    ):
         procedure = service.routes.get(candidate)
         # A path with escapes is another path, whatever it decodes to.
         if procedure is not None and (raw_path is None or b"%" not in raw_path or raw_path.endswith(procedure.path)):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import _abi
 from ._interceptors import check_sync, split_leading_sync, wrap_sync
+from ._mount import below_mount
 from ._server_call import ServerCall, adopted
 from ._service import DEFAULT_READ_MAX_BYTES, Compressed, RejectedError, Service
 from ._wsgi_call import Exchange, status_line
@@ -29,6 +30,9 @@ __all__ = ["ConnectWSGIApplication"]
 _WHOLE_DIGITS: Final = 6
 """Content whose length has up to this many digits is read before the guest is asked; longer content when the head was
 found good."""
+
+_ASYNCHRONOUS: Final = 0x80 | 0x200
+"""Flags of code: a coroutine's, an asynchronous generator's (`inspect.CO_COROUTINE`, `inspect.CO_ASYNC_GENERATOR`)."""
 
 
 class ConnectWSGIApplication(ABC):
@@ -62,10 +66,12 @@ class ConnectWSGIApplication(ABC):
             codecs: codecs to speak; protobuf's binary and JSON forms if not given.
 
         Raises:
-            TypeError: an interceptor is none.
+            TypeError: an interceptor is none, or a handler is asynchronous.
             ValueError: `read_max_bytes` is not a positive number.
 
         """
+        for path, endpoint in endpoints.items():
+            _check_sync(path, endpoint.function)
         self._leading, others = split_leading_sync(check_sync(interceptors))
         self._service = Service(
             {
@@ -198,6 +204,13 @@ class ConnectWSGIApplication(ABC):
         return exchange.handle()
 
 
+def _check_sync(path: str, function: Any) -> None:
+    """Refuse a handler whose work nobody would do: no loop runs under WSGI. Raises TypeError."""
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    if getattr(code, "co_flags", 0) & _ASYNCHRONOUS:
+        raise TypeError(f"the handler of {path} is asynchronous: serve it under ASGI, or make it a plain function")
+
+
 def _mounted(service: Service, environ: dict[str, Any], raw_path: str) -> tuple[Procedure | None, bytes]:
     """The procedure, if any, and the path as the guest should see it, where the path alone names none.
 
@@ -205,7 +218,9 @@ def _mounted(service: Service, environ: dict[str, Any], raw_path: str) -> tuple[
     """
     path: str = environ.get("PATH_INFO") or "/"
     script: str = environ.get("SCRIPT_NAME", "")
-    procedure = service.routes.get(path) or service.routes.get(script + path)
+    procedure = (
+        service.routes.get(path) or service.routes.get(script + path) or service.routes.get(below_mount(script, script + path))
+    )
     raw_path = raw_path.partition("?")[0] if "%" in raw_path else ""
     # WSGI decodes the path; a path with escapes is another path, whatever it decodes to.
     if procedure is not None and (not raw_path or raw_path.endswith(procedure.path.decode())):
