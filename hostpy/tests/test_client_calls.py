@@ -418,6 +418,7 @@ def test_streams_are_unimplemented_async() -> None:
 @pytest.mark.parametrize(
     ("address", "text"),
     [
+        ("", "has no scheme"),
         ("localhost", "has no scheme"),
         ("localhost:8080", "has no scheme"),
         ("//localhost", "has no scheme"),
@@ -438,6 +439,15 @@ def test_bad_addresses(address: str, text: str) -> None:
     for make in (ConnectClient, ConnectClientSync):
         with pytest.raises(ValueError, match=text):
             make(address)
+
+
+def test_arguments_of_another_type() -> None:
+    untyped: Any
+    for untyped in (ConnectClient, ConnectClientSync):
+        with pytest.raises(TypeError, match="the address must be str, not NoneType"):
+            untyped(None)
+        with pytest.raises(TypeError, match=r"must be a connectcore\.protocol\.ProtocolType, not 'grpc'"):
+            untyped("http://localhost", protocol="grpc")
 
 
 def test_address_with_a_password_is_not_repeated() -> None:

@@ -16,6 +16,7 @@ from ._version import __version__
 from .code import Code
 from .compression import GzipCompression
 from .errors import ConnectError
+from .protocol import ProtocolType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from ._guest import Instance
     from .compression import Compression
     from .method import MethodInfo
-    from .protocol import ProtocolType
 
 __all__ = ["DEFAULT_READ_MAX_BYTES", "ClientConfig", "timeout_seconds"]
 
@@ -89,6 +89,7 @@ class ClientConfig:
         read_max_bytes: longest message to receive, before and after decompression; None for no limit.
 
     Raises:
+        TypeError: the address is no text, or the protocol none.
         ValueError: an argument makes no sense; the text says which and why.
 
     """
@@ -107,6 +108,8 @@ class ClientConfig:
         read_max_bytes: int | None,
     ) -> None:
         self.origin, prefix, self.server_address = _parse_address(address)
+        if not isinstance(protocol, ProtocolType):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"protocol must be a connectcore.protocol.ProtocolType, not {protocol!r}")
         self.codec: Codec[Any, Any] = proto_binary_codec() if codec is None else codec
         codings: list[Compression] = [GzipCompression()] if accept_compression is None else list(accept_compression)
         names = [coding.name() for coding in codings]
@@ -215,6 +218,8 @@ def timeout_microseconds(timeout: float | None) -> int:
 def _parse_address(address: str) -> tuple[str, str, str]:
     """Origin, path prefix without a slash at its end, and `host:port`."""
 
+    if not isinstance(address, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"the address must be str, not {type(address).__name__}")
     shown = "" if "@" in address else f" {address!r}"  # a password does not belong into an error's text
 
     def wrong(why: str) -> ValueError:
