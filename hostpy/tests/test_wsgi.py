@@ -51,7 +51,7 @@ def call(variables: dict[str, Any], application: Any = None) -> Answer:
 
 class TestContent:
     def test_announced_and_cut_short(self) -> None:
-        """The peer went away: nobody hears an answer, and the handler does not run."""
+        """The peer went away: nobody hears the answer that WSGI wants all the same, and the handler does not run."""
         ran: list[Any] = []
 
         def handler(request: Any, ctx: Any) -> Any:
@@ -60,7 +60,7 @@ class TestContent:
 
         variables = environ(Request())
         variables["CONTENT_LENGTH"] = "8"
-        assert call(variables, WSGI({UNARY: handler})).status == 0
+        assert call(variables, WSGI({UNARY: handler})).status == 400
         assert not ran
 
     def test_stream_cut_short(self) -> None:
@@ -77,7 +77,7 @@ class TestContent:
         content = envelope(message("hello"))
         variables = environ(Request(CLIENT, [content], **CONNECT))
         variables["CONTENT_LENGTH"] = str(len(content) + 1)
-        assert call(variables, WSGI({CLIENT: handler})).status == 0
+        assert call(variables, WSGI({CLIENT: handler})).status == 400
         assert seen == ["hello", Code.CANCELED]
 
     @pytest.mark.parametrize("announced", ["", "x", "-1", "\xb2", "1.5", " 7"])
@@ -109,10 +109,18 @@ class TestContent:
             def read(self, size: int = -1) -> bytes:
                 raise ConnectionResetError
 
-        for request in (Request(), Request(length=False), Request(chunks=[bytes(2_000_000)])):
+        requests = (
+            Request(),
+            Request(length=False),
+            Request(chunks=[bytes(2_000_000)]),
+            Request(CLIENT, **CONNECT),
+            Request(SERVER, **CONNECT),
+        )
+        for request in requests:
             variables = environ(request)
             variables["wsgi.input"] = Broken()
-            assert call(variables).status == 0
+            answer = call(variables, WSGI(ALL))
+            assert (answer.status, answer.fields, answer.content) == (400, [("content-length", "0")], b"")
 
     def test_what_nobody_wants_is_read_all_the_same(self) -> None:
         """A server that closes the connection over unread bytes may break it before the answer has arrived."""

@@ -11,7 +11,7 @@ from ._interceptors import check_sync, split_leading_sync, wrap_sync
 from ._mount import below_mount
 from ._server_call import ServerCall, adopted
 from ._service import DEFAULT_READ_MAX_BYTES, Compressed, RejectedError, Service
-from ._wsgi_call import Exchange, status_line
+from ._wsgi_call import Exchange, answer_nobody, status_line
 from ._wsgi_request import RequestContent, addresses, fields_of
 from .request import ServerContext, response_metadata
 
@@ -122,7 +122,7 @@ class ConnectWSGIApplication(ABC):
         try:
             data = environ["wsgi.input"].read(length) if length else b""
         except OSError:
-            return ()
+            return answer_nobody(start_response)
         if len(data) != length or (not length and method == "POST"):
             call = ServerCall(service, head)
             call.open(data)

@@ -24,11 +24,17 @@ if TYPE_CHECKING:
     Context = ServerContext[Any, Any]
     StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
-__all__ = ["AbortedError", "Exchange", "status_line"]
+__all__ = ["AbortedError", "Exchange", "answer_nobody", "status_line"]
 
 _CHUNK: Final = 64 << 10
 _DRAIN: Final = 4 << 20
 """Bytes of content that are read and forgotten after an answer that did not want them."""
+
+
+def answer_nobody(start_response: StartResponse) -> tuple[()]:
+    """The answer to a peer that went away before its request had come: servers log a fault where there is none (PEP 3333)."""
+    start_response(status_line(400), [("content-length", "0")])
+    return ()
 
 
 _LINES: Final[dict[int, str]] = {200: "200 OK"}
@@ -51,7 +57,7 @@ class AbortedError(RuntimeError):
 class Exchange:
     """One HTTP request and its response."""
 
-    __slots__ = ("_content", "_leading", "_send_trailers", "_service", "_start_response", "call", "ctx")
+    __slots__ = ("_content", "_leading", "_send_trailers", "_service", "_start_response", "_started", "call", "ctx")
 
     def __init__(
         self,
@@ -67,6 +73,7 @@ class Exchange:
         self.call = call
         self._content = content
         self._start_response = start_response
+        self._started = False
         self._send_trailers = send_trailers
         self.ctx = ctx
         self._leading = leading
@@ -110,6 +117,8 @@ class Exchange:
     def written(self) -> list[bytes]:
         """Write the response's head, and give its content."""
         parts = list(self._write())
+        if not self._started:
+            answer_nobody(self._start_response)
         if self._content is not None:
             self._content.drain(_DRAIN)
         return parts
@@ -153,6 +162,8 @@ class Exchange:
         error = run.end(call.failure if call.stopped else error)
         self.finish(error, None, many=True)
         yield from self._write()
+        if not self._started:
+            answer_nobody(self._start_response)
         if self._content is not None:
             self._content.drain(_DRAIN)
 
@@ -201,8 +212,10 @@ class Exchange:
             if isinstance(action, BodyAction):
                 yield action.data
             elif isinstance(action, HeadAction):
+                self._started = True
                 self._start_response(status_line(action.status), self._service.response_fields(action.fields))
             elif isinstance(action, PlainAction):
+                self._started = True
                 self._start_response(status_line(action.status), action.fields)
                 yield action.data
             elif isinstance(action, TrailersAction):
