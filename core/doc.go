@@ -29,9 +29,23 @@
 //
 // The engine above them turns heads and content into events.
 //
+//	config.go       what a side offers, checked     event.go  what to do or to know
+//	call.go         one RPC                         state.go  what it accepts, and when
+//	head.go         a section of fields, in one pass
+//	receive.go      content to payloads, whole or in any pieces
+//	send.go         payloads and metadata on their way out
+//	form.go         how each protocol writes a response
+//	server.go       opening a call                  server_send.go  answering it
+//	client.go       the client role
+//
+// This version carries Connect and gRPC in the server role and Connect unary
+// calls in the client role; what is not carried is refused as the protocols say.
+// RULES.md lists the rules that the protocols' texts leave open.
+//
 // In scope: everything that a protocol decides. Out of scope: sockets, clocks,
 // randomness, goroutines, logging, HTTP parsing, message classes. A deadline is
 // a number that the core reads from the wire and the host's clock enforces.
 //
-// Where the protocols' texts are silent the rule is marked "ours".
+// Where the protocols' texts are silent the rule is marked "ours", by its number
+// in RULES.md.
 package core
