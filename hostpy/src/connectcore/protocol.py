@@ -1,4 +1,4 @@
-"""The protocols that a client can speak. A server speaks all of them."""
+"""The protocols that a client can be told to speak; calls by one that is not there yet fail with `unimplemented`."""
 
 from __future__ import annotations
 
