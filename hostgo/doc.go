@@ -1,7 +1,7 @@
 // Package hostgo serves and calls RPCs over net/http with the rules of the
-// Connect, gRPC and gRPC-Web protocols taken from the embedded WebAssembly
-// module. The package owns sockets, deadlines and messages; the module decides
-// what a request means and what goes on the wire:
+// Connect and gRPC protocols taken from the embedded WebAssembly module. The
+// package owns sockets, deadlines and messages; the module decides what a
+// request means and what goes on the wire:
 //
 //	net/http request -> records -> module (wazero) -> events -> handler
 //	net/http response <- events <- module (wazero) <- records <- handler
