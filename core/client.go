@@ -186,7 +186,7 @@ func (c *Call) ResponseHead(status uint32, fields Fields, end bool) ([]Event, er
 		c.clientFailedText(Internal, "the response has a compression that was not offered")
 	default:
 		c.mode = receiveWhole
-		if n, ok := parseUint(h.values[fieldContentLength]); ok && n > uint64(c.limit) {
+		if n, ok := parseDigits(h.values[fieldContentLength], lengthDigits); ok && n > uint64(c.limit) {
 			c.receiveTooLarge(n)
 			break
 		}

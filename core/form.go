@@ -67,7 +67,10 @@ func (connectUnary) open(c *Call) {
 	c.head.AppendUint(uint64(c.reply.length))
 }
 
-const lengthField = "content-length"
+const (
+	lengthField  = "content-length"
+	lengthDigits = 19 // all that surely fit 64 bits
+)
 
 // openUnary adds all of the head's fields but the length.
 func (c *Call) openUnary() {

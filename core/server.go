@@ -45,45 +45,25 @@ func (s *Server) Open(c *Call, h *RequestHead, can Capabilities, end bool) []Eve
 
 	protocol := ProtocolConnect
 	var codec []byte
-	var getFault GetFault
 	if c.isGet {
 		c.form = connectUnary{}
-		getFault = ParseGet(h.Query, &c.get)
-		codec = c.get.Codec
-	} else {
-		t, ok := ParseContentType(f.values[fieldContentType])
-		stream := c.proc.Stream != Unary
-		switch {
-		case !ok:
-		case t.Protocol == ProtocolConnect && t.Stream == stream:
-			if c.form = form(connectUnary{}); stream {
-				c.form = connectStream{}
-			}
-		case t.Protocol == ProtocolGRPC:
-			c.form = grpc{}
-		default:
-			ok = false
-		}
-		protocol, codec = t.Protocol, t.Codec
-		if ok {
-			c.codec, ok = s.codecIndex(codec)
-		}
-		if !ok {
-			return c.refuse(415, "accept-post", s.acceptedTypes(stream))
-		}
-	}
-	if c.isGet {
-		switch {
-		case getFault != GetOK:
-			c.answerText(InvalidArgument, getFault.String())
+		if fault := ParseGet(h.Query, &c.get); fault != GetOK {
+			c.answerText(InvalidArgument, fault.String())
 			return c.events
-		case s.cfg.RequireVersion && !c.get.HasVersion:
+		}
+		if s.cfg.RequireVersion && !c.get.HasVersion {
 			c.answerText(InvalidArgument, "the request has no connect parameter, and this server requires it")
 			return c.events
 		}
-		if c.codec, ok = s.codecIndex(codec); !ok {
-			return c.refuse(415, "accept-post", s.acceptedTypes(false))
-		}
+		codec = c.get.Codec
+	} else {
+		protocol, codec, ok = c.chooseForm(f.values[fieldContentType])
+	}
+	if ok {
+		c.codec, ok = s.codecIndex(codec)
+	}
+	if !ok {
+		return c.refuse(415, "accept-post", s.acceptedTypes(c.proc.Stream != Unary))
 	}
 	if !c.openProtocol(f, protocol, can) {
 		return c.events
@@ -125,6 +105,25 @@ func (s *Server) Open(c *Call, h *RequestHead, can Capabilities, end bool) []Eve
 		c.receive()
 	}
 	return c.events
+}
+
+// chooseForm finds the protocol and the codec that a content type names, and
+// the form that answers in; ok is false where this procedure is not called so.
+func (c *Call) chooseForm(contentType []byte) (p Protocol, codec []byte, ok bool) {
+	t, ok := ParseContentType(contentType)
+	stream := c.proc.Stream != Unary
+	switch {
+	case !ok:
+	case t.Protocol == ProtocolGRPC:
+		c.form = grpc{}
+	case t.Protocol != ProtocolConnect || t.Stream != stream:
+		ok = false
+	case stream:
+		c.form = connectStream{}
+	default:
+		c.form = connectUnary{}
+	}
+	return t.Protocol, t.Codec, ok
 }
 
 // refuse answers without a protocol: none is known to be spoken.
@@ -220,7 +219,7 @@ func (c *Call) openProtocol(f *head, protocol Protocol, can Capabilities) bool {
 	}
 	c.mode, c.single, c.hold = receiveWhole, true, true
 	if f.has(fieldContentLength) && !c.isGet {
-		if n, ok := parseUint(f.values[fieldContentLength]); ok && n > uint64(c.limit) {
+		if n, ok := parseDigits(f.values[fieldContentLength], lengthDigits); ok && n > uint64(c.limit) {
 			c.receiveTooLarge(n)
 			return false
 		}
@@ -261,18 +260,4 @@ func (c *Call) openGet() {
 		c.deliver()
 	}
 	c.receivedAll()
-}
-
-// parseUint reads decimal digits.
-func parseUint(b []byte) (n uint64, ok bool) {
-	if len(b) == 0 || len(b) > 19 {
-		return 0, false
-	}
-	for _, d := range b {
-		if d < '0' || d > '9' {
-			return 0, false
-		}
-		n = n*10 + uint64(d-'0')
-	}
-	return n, true
 }

@@ -113,21 +113,21 @@ func (c *Call) failed(code Code, text string) *Error {
 	return &c.failure
 }
 
-// answerText is answer with a fixed text.
-func (c *Call) answerText(code Code, text string) {
-	c.text = append(c.text[:0], text...)
-	c.answer(code, c.text)
+// answerText and answer end a server call without, or over the head of, its
+// handler.
+func (c *Call) answerText(code Code, text string) { c.answerWith(c.failed(code, text)) }
+
+func (c *Call) answer(code Code, text []byte) {
+	e := c.failed(code, "")
+	e.Message = append(e.Message, text...)
+	c.answerWith(e)
 }
 
-// answer ends a server call without, or over the head of, its handler.
-func (c *Call) answer(code Code, text []byte) {
+func (c *Call) answerWith(e *Error) {
 	if c.state == stateHandling || c.state == stateOpen {
-		c.emit(EventStop).Code = code
+		c.emit(EventStop).Code = e.Code
 	}
-	c.failure.Code = code
-	c.failure.Message = append(c.failure.Message[:0], text...)
-	c.failure.Details.Reset()
-	c.form.end(c, &c.failure, Fields{}, Pairs{})
+	c.form.end(c, e, Fields{}, Pairs{})
 	c.mode = receiveNothing
 	c.done()
 }
