@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.wrappers_pb2 import StringValue
 
-from connectcore import _abi, _pool, _records
-from connectcore._client_config import ClientConfig
+from connectcore._client.config import ClientConfig
+from connectcore._wasm import abi, records
+from connectcore._wasm.pool import POOL
 from connectcore.client import ConnectClient, ConnectClientSync
 from connectcore.method import IdempotencyLevel, MethodInfo, StreamType
 from connectcore.protocol import ProtocolType
@@ -177,10 +178,10 @@ def open_calls() -> int:
         read_max_bytes=None,
     )
     held = 0
-    for instance in _pool.pool().instances():
-        opening = _records.open_client(config.handle_in(instance), 0, _abi.UNARY, _abi.NO_TIMEOUT, b"/a/b")
-        batch = opening + _records.send(0, (1,)) + _records.end(0)
-        handles = [_records.decode(instance.step(batch))[0].handle for _ in range(probes)]
+    for instance in POOL.instances():
+        opening = records.open_client(config.handle_in(instance), 0, abi.UNARY, abi.NO_TIMEOUT, b"/a/b")
+        batch = opening + records.send(0, (1,)) + records.end(0)
+        handles = [records.decode(instance.step(batch))[0].handle for _ in range(probes)]
         held += max(handle & 0xFFFF for handle in handles) - probes
-        instance.step(b"".join(map(_records.close, handles)))
+        instance.step(b"".join(map(records.close, handles)))
     return held

@@ -57,7 +57,7 @@ def write(directory: Path, wasm: bytes = ECHO) -> Path:
 
 def run(code: str, *arguments: str, cache: str = "off", timeout: float = 60) -> str:
     """Run code in a process of its own, whose module is the file that the first argument names; gives what it printed."""
-    prologue = "import sys; from connectcore import _module; _module.wasm_path = lambda: sys.argv[1]\n" if arguments else ""
+    prologue = "import sys; from connectcore._wasm import module; module.wasm_path = lambda: sys.argv[1]\n" if arguments else ""
     done = subprocess.run(
         [sys.executable, "-c", prologue + code, *arguments],
         env={"CONNECTCORE_CACHE": cache, "PATH": ""},

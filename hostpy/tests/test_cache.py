@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import module_support
-from connectcore import _cache, _module
+from connectcore._wasm import cache, module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,12 +24,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache's directory, which does not exist yet; and the one warning is still to come."""
     path = tmp_path / "cache"
     monkeypatch.setenv("CONNECTCORE_CACHE", str(path))
-    monkeypatch.setattr(_cache, "_warned", False)
+    monkeypatch.setattr(cache, "_warned", False)
     return path
 
 
 def found(key: str) -> bytes | None:
-    descriptor = _cache.find(key)
+    descriptor = cache.find(key)
     if descriptor is None:
         return None
     with os.fdopen(descriptor, "rb") as file:
@@ -38,26 +38,26 @@ def found(key: str) -> bytes | None:
 
 def test_what_is_stored_is_found(place: Path) -> None:
     assert found("key") is None
-    assert _cache.store("key", b"code") == str(place / "key.cwasm")
+    assert cache.store("key", b"code") == str(place / "key.cwasm")
     assert found("key") == b"code"
     assert found("other") is None
-    assert list(_cache.entries()) == [(str(place / "key.cwasm"), 4)]
+    assert list(cache.entries()) == [(str(place / "key.cwasm"), 4)]
     assert os.listdir(place) == ["key.cwasm"]
 
 
 def test_what_old_versions_left_behind_goes(place: Path) -> None:
-    for number in range(_cache.KEPT + 3):
-        path = _cache.store(f"key{number}", b"code")
+    for number in range(cache.KEPT + 3):
+        path = cache.store(f"key{number}", b"code")
         os.utime(path, (1000 + number, 1000 + number))
-    assert sorted(os.listdir(place)) == sorted(f"key{number}.cwasm" for number in range(3, _cache.KEPT + 3))
+    assert sorted(os.listdir(place)) == sorted(f"key{number}.cwasm" for number in range(3, cache.KEPT + 3))
 
 
 @posix
 def test_modes(place: Path) -> None:
-    _cache.store("own", b"code")
+    cache.store("own", b"code")
     assert os.stat(place).st_mode & 0o777 == 0o700
     assert os.stat(place / "own.cwasm").st_mode & 0o777 == 0o600
-    _cache.store("shared", b"code", shared=True)
+    cache.store("shared", b"code", shared=True)
     assert os.stat(place).st_mode & 0o777 == 0o755
     assert os.stat(place / "shared.cwasm").st_mode & 0o777 == 0o644
 
@@ -75,22 +75,22 @@ class TestNotTrusted:
 
     @pytest.mark.parametrize("mode", [0o620, 0o602])
     def test_file_that_others_may_write(self, place: Path, caplog: pytest.LogCaptureFixture, mode: int) -> None:
-        _cache.store("key", b"code")
+        cache.store("key", b"code")
         os.chmod(place / "key.cwasm", mode)
         assert found("key") is None
         assert found("key") is None
         assert "can be written by others" in warned(caplog)
 
     def test_directory_that_others_may_write(self, place: Path, caplog: pytest.LogCaptureFixture) -> None:
-        _cache.store("key", b"code")
+        cache.store("key", b"code")
         os.chmod(place, 0o777)
         assert found("key") is None
         with pytest.raises(OSError, match="can be written by others"):
-            _cache.store("key", b"new")
+            cache.store("key", b"new")
         assert "can be written by others" in warned(caplog)
 
     def test_link(self, place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        _cache.store("key", b"code")
+        cache.store("key", b"code")
         (tmp_path / "elsewhere").write_bytes(b"foreign")
         os.symlink(tmp_path / "elsewhere", place / "link.cwasm")
         assert found("link") is None
@@ -98,18 +98,18 @@ class TestNotTrusted:
 
     @root
     def test_foreign_file(self, place: Path, caplog: pytest.LogCaptureFixture) -> None:
-        _cache.store("key", b"code")
+        cache.store("key", b"code")
         os.chown(place / "key.cwasm", 12345, 12345)
         assert found("key") is None
         assert "belongs to another user (12345)" in warned(caplog)
 
     @root
     def test_foreign_directory(self, place: Path, caplog: pytest.LogCaptureFixture) -> None:
-        _cache.store("key", b"code")
+        cache.store("key", b"code")
         os.chown(place, 12345, 12345)
         assert found("key") is None
         with pytest.raises(OSError, match=r"belongs to another user \(12345\)"):
-            _cache.store("key", b"new")
+            cache.store("key", b"new")
         assert "belongs to another user (12345)" in warned(caplog)
 
 
@@ -117,7 +117,7 @@ class TestModule:
     """What the loader makes of the cache."""
 
     def load(self, tmp_path: Path) -> str:
-        return _module._load(str(module_support.write(tmp_path)), True).where
+        return module._load(str(module_support.write(tmp_path)), True).where
 
     @pytest.mark.usefixtures("place")
     def test_second_load(self, tmp_path: Path) -> None:
@@ -151,10 +151,8 @@ class TestModule:
         path = module_support.write(
             tmp_path, module_support.module(**{"import": '(import "wasi_snapshot_preview1" "x" (func))'})
         )
-        assert _module._key(path.read_bytes(), _module.Engine(True)) != _module._key(module_support.ECHO, _module.Engine(True))
-        assert _module._key(module_support.ECHO, _module.Engine(False)) != _module._key(
-            module_support.ECHO, _module.Engine(True)
-        )
+        assert module._key(path.read_bytes(), module.Engine(True)) != module._key(module_support.ECHO, module.Engine(True))
+        assert module._key(module_support.ECHO, module.Engine(False)) != module._key(module_support.ECHO, module.Engine(True))
 
 
 class TestPlace:
@@ -165,13 +163,13 @@ class TestPlace:
         monkeypatch.delenv("CONNECTCORE_CACHE", raising=False)
         monkeypatch.setenv("HOME", "/home/ada")
         monkeypatch.setenv("XDG_CACHE_HOME", "/var/ada")
-        assert _cache.directory() == "/var/ada/connectcore"
+        assert cache.directory() == "/var/ada/connectcore"
         monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute")
-        assert _cache.directory() == "/home/ada/.cache/connectcore"
+        assert cache.directory() == "/home/ada/.cache/connectcore"
 
     @pytest.mark.parametrize("value", ["off", "OFF"])
     def test_off(self, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
         monkeypatch.setenv("CONNECTCORE_CACHE", value)
-        assert _cache.directory() is None
-        assert _cache.path_of("key") is None
-        assert list(_cache.entries()) == []
+        assert cache.directory() is None
+        assert cache.path_of("key") is None
+        assert list(cache.entries()) == []

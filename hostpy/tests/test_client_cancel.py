@@ -11,7 +11,7 @@ import pyqwest
 import pytest
 
 from client_support import DATA, GOOD, HEAD, MESSAGE, METHOD, Exchange, call, open_calls, serving
-from connectcore import _client_cancellation
+from connectcore._client.cancellation import current_cancellation
 from connectcore.client import Cancellation, ConnectClient, ConnectClientSync, ResponseMetadata
 from connectcore.code import Code
 from connectcore.errors import ConnectError
@@ -183,11 +183,11 @@ def test_cancellation_with_a_client_that_cannot_be_interrupted() -> None:
 def test_cancellations_nest_and_belong_to_their_thread() -> None:
     with Cancellation() as outer:
         with Cancellation() as inner:
-            assert _client_cancellation.current_cancellation() is inner
-        assert _client_cancellation.current_cancellation() is outer
+            assert current_cancellation() is inner
+        assert current_cancellation() is outer
         seen: list[Any] = []
-        thread = threading.Thread(target=lambda: seen.append(_client_cancellation.current_cancellation()))
+        thread = threading.Thread(target=lambda: seen.append(current_cancellation()))
         thread.start()
         thread.join()
         assert seen == [None]
-    assert _client_cancellation.current_cancellation() is None
+    assert current_cancellation() is None

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from client_support import GOOD, MESSAGE, METHOD, MODES, Exchange, call, method, open_calls, response, serving
-from connectcore import _abi, _client_config, _guest, _pool
+from connectcore._client import config
+from connectcore._wasm import abi, guest
+from connectcore._wasm.pool import POOL, Pool
 from connectcore.client import ConnectClient, ConnectClientSync
 from connectcore.code import Code
 from connectcore.errors import ConnectError
@@ -25,7 +27,7 @@ def mode(request: pytest.FixtureRequest) -> str:
 class Failing:
     """An instance whose step number `at` fails as a trap does."""
 
-    def __init__(self, instance: _guest.Instance, at: int) -> None:
+    def __init__(self, instance: guest.Instance, at: int) -> None:
         self._instance = instance
         self._left = at
 
@@ -36,7 +38,7 @@ class Failing:
         self._left -= 1
         if self._left < 0:
             self._instance.failed = True
-            raise _guest.GuestError("trap")
+            raise guest.GuestError("trap")
         return self._instance.step(batch)
 
 
@@ -44,17 +46,16 @@ class Failing:
 def test_trap(mode: str, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     with serving(GOOD) as server:
         call(mode, server.address)  # the configuration is known from now on
-        pool = _pool.pool()
-        healthy = pool.pick()
+        healthy = POOL.pick()
         failing: Any = Failing(healthy, at)
         with monkeypatch.context() as patch:
-            patch.setattr(_pool.Pool, "pick", lambda _: failing)
-            patch.setattr(_pool.Pool, "discard", lambda self, _, why, discard=_pool.Pool.discard: discard(self, healthy, why))
+            patch.setattr(Pool, "pick", lambda _: failing)
+            patch.setattr(Pool, "discard", lambda self, _, why, discard=Pool.discard: discard(self, healthy, why))
             with pytest.raises(ConnectError) as caught:
                 call(mode, server.address)
         assert caught.value.code is Code.INTERNAL
         assert "trap" not in caught.value.message
-        assert healthy not in pool.instances()
+        assert healthy not in POOL.instances()
         assert call(mode, server.address) == MESSAGE
     assert open_calls() == 0
 
@@ -63,17 +64,16 @@ def test_panic_event(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A guest that caught its own panic says so; the instance goes all the same."""
     with serving(GOOD) as server:
         call(mode, server.address)
-        pool = _pool.pool()
-        instance = pool.pick()
-        fault = struct.pack("<HHIIII", _abi.EV_FAULT, 0, 20, 0, _abi.FAULT_PANIC, 0)
+        instance = POOL.pick()
+        fault = struct.pack("<HHIIII", abi.EV_FAULT, 0, 20, 0, abi.FAULT_PANIC, 0)
         panics: Any = Failing(instance, 99)
         panics.step = lambda batch: fault
         with monkeypatch.context() as patch:
-            patch.setattr(_pool.Pool, "pick", lambda _: panics)
+            patch.setattr(Pool, "pick", lambda _: panics)
             with pytest.raises(ConnectError) as caught:
                 call(mode, server.address)
         assert caught.value.code is Code.INTERNAL
-        pool.discard(instance, "test")
+        POOL.discard(instance, "test")
         assert call(mode, server.address) == MESSAGE
 
 
@@ -81,15 +81,15 @@ def test_equal_clients_share_a_configuration() -> None:
     with serving(GOOD) as server:
         for _ in range(3):
             call("sync", server.address)
-        before = [len(instance.handles) for instance in _pool.pool().instances()]
+        before = [len(instance.handles) for instance in POOL.instances()]
         for _ in range(50):
             call("sync", server.address)
-        assert [len(instance.handles) for instance in _pool.pool().instances()] == before
+        assert [len(instance.handles) for instance in POOL.instances()] == before
 
 
 def test_many_different_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     """More settings than an instance may know: the oldest go, and come back when they are needed."""
-    monkeypatch.setattr(_client_config, "_MOST_PER_INSTANCE", 5)
+    monkeypatch.setattr(config, "_MOST_PER_INSTANCE", 5)
     with serving(GOOD) as server:
         clients = [ConnectClientSync(f"{server.address}/{i}") for i in range(12)]
         for _ in range(2):
@@ -97,7 +97,7 @@ def test_many_different_clients(monkeypatch: pytest.MonkeyPatch) -> None:
                 assert client.execute_unary(request=MESSAGE, method=METHOD) == MESSAGE
         targets = [exchange.target.split("/")[1] for exchange in server.exchanges]
         assert targets == [str(i) for i in range(12)] * 2
-    ours = [key for key in _pool.pool().pick().handles if isinstance(key, _client_config._Key)]
+    ours = [key for key in POOL.pick().handles if isinstance(key, config._Key)]
     assert len(ours) <= 5
 
 
@@ -105,7 +105,7 @@ def test_configuration_that_is_closed_between_look_up_and_use() -> None:
     with serving(GOOD) as server:
         client = ConnectClientSync(f"{server.address}/race")
         client.execute_unary(request=MESSAGE, method=METHOD)
-        instance = _pool.pool().pick()
+        instance = POOL.pick()
         instance.handles[client._config.record] = 0xC0FF0001  # a handle that is no more
         headers = {"x-a": "1"}  # with metadata nothing is remembered
         assert client.execute_unary(request=MESSAGE, method=METHOD, headers=headers) == MESSAGE
@@ -133,9 +133,9 @@ def test_methods_made_for_each_call() -> None:
         for i in range(5):
             client.execute_unary(request=MESSAGE, method=method(f"M{i}"))
         assert [exchange.target.rpartition("/")[2] for exchange in server.exchanges] == [f"M{i}" for i in range(5)]
-        for i in range(_client_config._MOST_PLANS + 5):
+        for i in range(config._MOST_PLANS + 5):
             client._config.plan(method(f"M{i}"))
-        assert len(client._config._plans) <= _client_config._MOST_PLANS
+        assert len(client._config._plans) <= config._MOST_PLANS
 
 
 def test_threads_share_a_client() -> None:

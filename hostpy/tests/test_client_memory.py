@@ -10,7 +10,9 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from client_support import DATA, GOOD, HEAD, MESSAGE, METHOD, Exchange, method, open_calls, response, serving
-from connectcore import _client_config, _guest, _pool
+from connectcore._client import config
+from connectcore._wasm import guest
+from connectcore._wasm.pool import POOL, Pool
 from connectcore.client import ConnectClient, ConnectClientSync, ResponseMetadata
 from connectcore.code import Code
 from connectcore.errors import ConnectError
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 class Counting:
     """An instance that counts its steps, and fails in them when told to."""
 
-    def __init__(self, instance: _guest.Instance) -> None:
+    def __init__(self, instance: guest.Instance) -> None:
         self._instance = instance
         self.steps = 0
         self.fails = False
@@ -34,18 +36,18 @@ class Counting:
         self.steps += 1
         if self.fails:
             self._instance.failed = True
-            raise _guest.GuestError("trap")
+            raise guest.GuestError("trap")
         return self._instance.step(batch)
 
 
 @pytest.fixture
 def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counting]:
-    instance = Counting(_pool.pool().pick())
-    monkeypatch.setattr(_pool.Pool, "pick", lambda _: instance)
+    instance = Counting(POOL.pick())
+    monkeypatch.setattr(Pool, "pick", lambda _: instance)
     yield instance
     monkeypatch.undo()
     if instance.fails:
-        _pool.pool().discard(instance._instance, "test")
+        POOL.discard(instance._instance, "test")
     assert open_calls() == 0
 
 
@@ -209,11 +211,11 @@ def test_memory_is_small() -> None:
         serving(lambda exchange: exchange.send(response(exchange.content))) as server,
         ConnectClientSync(server.address) as client,
     ):
-        for size in range(3 * _client_config._MOST_REMEMBERED):
+        for size in range(3 * config._MOST_REMEMBERED):
             client.execute_unary(request=StringValue(value="x" * size), method=METHOD)
         plan = client._config.plan(METHOD)
-        assert len(plan.requests) <= _client_config._MOST_REMEMBERED
-        assert len(plan.replies) <= _client_config._MOST_REMEMBERED
+        assert len(plan.requests) <= config._MOST_REMEMBERED
+        assert len(plan.replies) <= config._MOST_REMEMBERED
 
 
 def test_long_heads_are_not_kept() -> None:

@@ -19,7 +19,7 @@ import pyqwest
 import pytest
 
 from client_support import DATA, GOOD, MESSAGE, METHOD, MODES, Exchange, call, open_calls, response, serving
-from connectcore import _transport_pyqwest
+from connectcore._transport.pyqwest import default_transport, default_transport_sync
 from connectcore.client import Cancellation, ConnectClient, ConnectClientSync
 from connectcore.code import Code
 from connectcore.errors import ConnectError
@@ -202,8 +202,8 @@ def test_options_that_do_not_go_together(mode: str) -> None:
 
 
 def test_default_transports_are_shared() -> None:
-    assert _transport_pyqwest.default_transport() is _transport_pyqwest.default_transport()
-    assert _transport_pyqwest.default_transport_sync() is _transport_pyqwest.default_transport_sync()
+    assert default_transport() is default_transport()
+    assert default_transport_sync() is default_transport_sync()
 
 
 def test_connect_timeout_of_a_client_of_the_users_own(mode: str) -> None:

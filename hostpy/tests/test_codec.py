@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import any_pb2, descriptor_pool, struct_pb2, wrappers_pb2
 from protobuf import Registry, wkt
 
-from connectcore._codec import default_codecs, resolve_decoder, resolve_encoder
+from connectcore._codec.codec import default_codecs, resolve_decoder, resolve_encoder
 from connectcore.codec import Codec, proto_binary_codec, proto_json_codec
 from connectcore.compat import google_protobuf_binary_codec, google_protobuf_codecs, google_protobuf_json_codec
 

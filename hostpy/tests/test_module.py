@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import module_support
-from connectcore import _cli, _guest, _module
+from connectcore import _cli
+from connectcore._wasm import guest, module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,13 +23,13 @@ def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONNECTCORE_CACHE", "off")
 
 
-def load(path: Path) -> _module.LoadedModule:
-    return _module._load(str(path), True)
+def load(path: Path) -> module.LoadedModule:
+    return module._load(str(path), True)
 
 
 def test_the_package_carries_a_sound_module() -> None:
-    assert _module.load().where in ("cache", "compiled")
-    instance = _guest.new_instance()
+    assert module.load().where in ("cache", "compiled")
+    instance = guest.new_instance()
     assert instance.version >> 16 == 1
     instance.close()
 
@@ -38,36 +39,36 @@ class TestRefused:
     """Each fault has an error that names the file, what is wrong, and what to do."""
 
     def test_missing(self, tmp_path: Path) -> None:
-        with pytest.raises(_module.ModuleError, match=r"module\.wasm is missing: reinstall connectcore, or run `make wasm`"):
+        with pytest.raises(module.ModuleError, match=r"module\.wasm is missing: reinstall connectcore, or run `make wasm`"):
             load(tmp_path / "module.wasm")
 
     def test_not_readable(self, tmp_path: Path) -> None:
-        with pytest.raises(_module.ModuleError, match=r"cannot be read \(Is a directory\): check its permissions"):
+        with pytest.raises(module.ModuleError, match=r"cannot be read \(Is a directory\): check its permissions"):
             load(tmp_path)
 
     @pytest.mark.parametrize("content", [b"", b"\0as", b"version https://git-lfs.github.com/spec/v1\n"])
     def test_not_a_module(self, tmp_path: Path, content: bytes) -> None:
-        with pytest.raises(_module.ModuleError, match=rf"not a WebAssembly module \({len(content)} bytes\): reinstall"):
+        with pytest.raises(module.ModuleError, match=rf"not a WebAssembly module \({len(content)} bytes\): reinstall"):
             load(module_support.write(tmp_path, content))
 
     def test_cut_short(self, tmp_path: Path) -> None:
-        with open(_module.wasm_path(), "rb") as file:
+        with open(module.wasm_path(), "rb") as file:
             wasm = file.read(100_000)
-        with pytest.raises(_module.ModuleError, match=r"does not compile \(.*\): reinstall connectcore"):
+        with pytest.raises(module.ModuleError, match=r"does not compile \(.*\): reinstall connectcore"):
             load(module_support.write(tmp_path, wasm))
 
     def test_foreign_import(self, tmp_path: Path) -> None:
         wasm = module_support.module(**{"import": '(import "env" "call_home" (func))'})
-        with pytest.raises(_module.ModuleError, match=r"imports env\.call_home, but only wasi_snapshot_preview1 is served"):
+        with pytest.raises(module.ModuleError, match=r"imports env\.call_home, but only wasi_snapshot_preview1 is served"):
             load(module_support.write(tmp_path, wasm))
 
     def test_another_module(self, tmp_path: Path) -> None:
-        with pytest.raises(_module.ModuleError, match="is not a Connectcore module; this package needs connectcore_abi_v1"):
+        with pytest.raises(module.ModuleError, match="is not a Connectcore module; this package needs connectcore_abi_v1"):
             load(module_support.write(tmp_path, module_support.module(marker="")))
 
     def test_another_major_version(self, tmp_path: Path) -> None:
         wasm = module_support.module(marker='(func (export "connectcore_abi_v2") (result i32) (i32.const 0))')
-        with pytest.raises(_module.ModuleError, match=r"speaks another interface \(connectcore_abi_v2\)"):
+        with pytest.raises(module.ModuleError, match=r"speaks another interface \(connectcore_abi_v2\)"):
             load(module_support.write(tmp_path, wasm))
 
     @pytest.mark.parametrize(
@@ -80,24 +81,25 @@ class TestRefused:
         ],
     )
     def test_export_missing_or_of_another_signature(self, tmp_path: Path, parts: dict[str, str], named: str) -> None:
-        with pytest.raises(_module.ModuleError, match=f"lacks the export .*{named}: reinstall"):
+        with pytest.raises(module.ModuleError, match=f"lacks the export .*{named}: reinstall"):
             load(module_support.write(tmp_path, module_support.module(**parts)))
 
     @pytest.mark.parametrize("version", ["0x20000", "0x00000"])
     def test_version_that_the_module_gives(self, tmp_path: Path, version: str) -> None:
         wasm = module_support.module(version=f'(func (export "connectcore_abi_version") (result i32) (i32.const {version}))')
-        with pytest.raises(_module.ModuleError, match=r"speaks version [02]\.0 of the interface; this package needs 1\.0 or"):
-            _guest.Instance(load(module_support.write(tmp_path, wasm)))
+        with pytest.raises(module.ModuleError, match=r"speaks version [02]\.0 of the interface; this package needs 1\.0 or"):
+            guest.Instance(load(module_support.write(tmp_path, wasm)))
 
     def test_start_that_traps(self, tmp_path: Path) -> None:
         wasm = module_support.module(initialize='(func (export "_initialize") unreachable)')
-        with pytest.raises(_module.ModuleError, match=r"the module does not start: .*unreachable"):
-            _guest.Instance(load(module_support.write(tmp_path, wasm)))
+        with pytest.raises(module.ModuleError, match=r"the module does not start: .*unreachable"):
+            guest.Instance(load(module_support.write(tmp_path, wasm)))
 
 
 STEP = """
-from connectcore import _guest, _pool
-instance = _pool.POOL.pick()
+from connectcore._wasm import guest
+from connectcore._wasm.pool import _QUICK_PICKS, POOL
+instance = POOL.pick()
 assert instance.step(b"hello") == b"hello"
 """
 
@@ -108,16 +110,16 @@ class TestEngines:
             STEP
             + """
 import faulthandler
-assert _module.load().quick
+assert module.load().quick
 faulthandler.enable()
-for _ in range(_pool._QUICK_PICKS + 1):
-    instance = _pool.POOL.pick()
-assert not _module.load().quick
+for _ in range(_QUICK_PICKS + 1):
+    instance = POOL.pick()
+assert not module.load().quick
 try:
     instance.step(b"x" * 13)
-except _guest.GuestError as error:
+except guest.GuestError as error:
     print(error)
-assert _pool.POOL.pick().step(b"again") == b"again"
+assert POOL.pick().step(b"again") == b"again"
 """
         )
         assert "unreachable" in module_support.run(code, str(module_support.write(tmp_path)))
@@ -127,10 +129,10 @@ assert _pool.POOL.pick().step(b"again") == b"again"
             "import faulthandler; faulthandler.enable()\n"
             + STEP
             + """
-assert _module.load().quick
+assert module.load().quick
 try:
     instance.step(b"x" * 13)
-except _guest.GuestError as error:
+except guest.GuestError as error:
     print(error)
 """
         )
@@ -145,10 +147,10 @@ import faulthandler, os
 faulthandler.enable()
 child = os.fork()
 if not child:
-    instance = _pool.POOL.pick()
+    instance = POOL.pick()
     try:
         instance.step(b"x" * 13)
-    except _guest.GuestError:
+    except guest.GuestError:
         os._exit(0)
     os._exit(1)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -159,7 +161,7 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited by a Linux call")
     def test_little_address_space_makes_instances_careful(self, tmp_path: Path) -> None:
         code = "import resource; resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))\n" + STEP
-        code += "print(_module.load().quick)"
+        code += "print(module.load().quick)"
         assert module_support.run(code, str(module_support.write(tmp_path))) == "False"
 
 
@@ -170,12 +172,12 @@ import os
 child = os.fork()
 if not child:
     try:
-        instance = _pool.POOL.pick()
-        os._exit(0 if instance.step(b"child") == b"child" and _module.load().where == {where!r} else 1)
+        instance = POOL.pick()
+        os._exit(0 if instance.step(b"child") == b"child" and module.load().where == {where!r} else 1)
     finally:
         os._exit(2)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-assert _pool.POOL.pick().step(b"parent") == b"parent"
+assert POOL.pick().step(b"parent") == b"parent"
 """
 
     def test_child_loads_what_is_cached(self, tmp_path: Path) -> None:
@@ -186,11 +188,11 @@ assert _pool.POOL.pick().step(b"parent") == b"parent"
         module_support.run(STEP + self.CHILD.format(where="compiled"), str(module_support.write(tmp_path)))
 
     def test_child_compiles_where_the_parent_did_not(self, tmp_path: Path) -> None:
-        code = "from connectcore import _guest, _pool\n" + self.CHILD.format(where="compiled")
+        code = "from connectcore._wasm.pool import POOL\n" + self.CHILD.format(where="compiled")
         module_support.run(code, str(module_support.write(tmp_path)))
 
     def test_child_compiles_although_the_parent_compiled(self, tmp_path: Path) -> None:
-        forget = "_module._loaded = None\n"  # as if the fork came in the middle of the parent's compilation
+        forget = "module._loaded = None\n"  # as if the fork came in the middle of the parent's compilation
         module_support.run(STEP + forget + self.CHILD.format(where="compiled"), str(module_support.write(tmp_path)))
 
 
@@ -199,14 +201,14 @@ class TestCommandLine:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         path = module_support.write(tmp_path)
-        monkeypatch.setattr(_module, "wasm_path", lambda: str(path))
+        monkeypatch.setattr(module, "wasm_path", lambda: str(path))
         monkeypatch.setenv("CONNECTCORE_CACHE", str(tmp_path / "cache"))
         assert _cli.main(["precompile", "--shared"]) == 0
         files = capsys.readouterr().out.split()
         assert len(files) == 2
         assert [oct(os.stat(file).st_mode & 0o777) for file in files] == ["0o644", "0o644"]
         for quick in (True, False):
-            assert _module._load(str(path), quick).where == "cache"
+            assert module._load(str(path), quick).where == "cache"
 
     def test_precompile_says_why_it_cannot(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         monkeypatch.setenv("CONNECTCORE_CACHE", "off")

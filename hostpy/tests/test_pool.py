@@ -7,26 +7,27 @@ from typing import TYPE_CHECKING
 import pytest
 
 import module_support
-from connectcore import _guest, _module, _pool
+from connectcore._wasm import guest, module
+from connectcore._wasm.pool import _QUICK_PICKS, LIMIT, WATERMARK, Pool
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 @pytest.fixture
-def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _pool.Pool:
-    loaded = _module._load(str(module_support.write(tmp_path)), True)
-    monkeypatch.setattr(_guest, "new_instance", lambda: _guest.FastInstance(loaded))
-    return _pool.Pool()
+def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pool:
+    loaded = module._load(str(module_support.write(tmp_path)), True)
+    monkeypatch.setattr(guest, "new_instance", lambda: guest.FastInstance(loaded))
+    return Pool()
 
 
-def test_one_is_enough_while_it_is_free(pool: _pool.Pool) -> None:
+def test_one_is_enough_while_it_is_free(pool: Pool) -> None:
     first = pool.pick()
-    assert {pool.pick() for _ in range(3 * _pool._QUICK_PICKS)} == {first}
+    assert {pool.pick() for _ in range(3 * _QUICK_PICKS)} == {first}
     assert pool.instances() == (first,)
 
 
-def test_another_while_one_is_in_a_step(pool: _pool.Pool) -> None:
+def test_another_while_one_is_in_a_step(pool: Pool) -> None:
     first = pool.pick()
     with first.lock:
         second = pool.pick()
@@ -35,19 +36,19 @@ def test_another_while_one_is_in_a_step(pool: _pool.Pool) -> None:
     assert pool.instances() == (first, second)
 
 
-def test_no_more_than_the_limit(pool: _pool.Pool) -> None:
+def test_no_more_than_the_limit(pool: Pool) -> None:
     made = []
-    for _ in range(_pool.LIMIT):
+    for _ in range(LIMIT):
         made.append(pool.pick())
         made[-1].lock.acquire()
-    waiting = [pool.pick() for _ in range(2 * _pool.LIMIT)]
+    waiting = [pool.pick() for _ in range(2 * LIMIT)]
     assert set(waiting) == set(made)
     assert pool.instances() == tuple(made)
 
 
-def test_one_that_failed_is_replaced_and_counted(pool: _pool.Pool, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_that_failed_is_replaced_and_counted(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
     first = pool.pick()
-    with pytest.raises(_guest.GuestError) as failure:
+    with pytest.raises(guest.GuestError) as failure:
         first.step(module_support.TRAP)
     pool.discard(first, failure.value)
     pool.discard(first, failure.value)
@@ -58,19 +59,19 @@ def test_one_that_failed_is_replaced_and_counted(pool: _pool.Pool, caplog: pytes
     assert second.step(b"good") == b"good"
 
 
-def test_one_that_failed_is_not_picked_even_before_it_is_discarded(pool: _pool.Pool) -> None:
+def test_one_that_failed_is_not_picked_even_before_it_is_discarded(pool: Pool) -> None:
     first = pool.pick()
-    with pytest.raises(_guest.GuestError):
+    with pytest.raises(guest.GuestError):
         first.step(module_support.TRAP)
     assert pool.pick() is not first
 
 
-def test_one_that_grew_too_large_is_replaced(pool: _pool.Pool) -> None:
+def test_one_that_grew_too_large_is_replaced(pool: Pool) -> None:
     first = pool.pick()
-    first.step(bytes(_pool.WATERMARK))
-    picked = [pool.pick() for _ in range(_pool._QUICK_PICKS + 1)]
+    first.step(bytes(WATERMARK))
+    picked = [pool.pick() for _ in range(_QUICK_PICKS + 1)]
     assert picked[0] is first
     assert picked[-1] is not first
-    assert picked[-1].memory_size < _pool.WATERMARK
+    assert picked[-1].memory_size < WATERMARK
     assert (pool.replaced, pool.failures) == (1, 0)
     assert first.step(b"its calls go on") == b"its calls go on"

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from connectcore import _abi, _events, _records
+from connectcore._wasm import abi, events, records
 
-EVENTS = {kind: made for kind, (made, _) in _events._TYPES.items()}
+EVENTS = {kind: made for kind, (made, _) in events._TYPES.items()}
 
 
 def columns(kind: int, record: bytes) -> dict[str, Any]:
     """A record's parts, read column by column as section 2 of ABI.md says."""
     got_kind, flags, size, handle = struct.unpack_from("<HHII", record)
     assert (got_kind, size) == (kind, len(record))
-    types = _abi.SCHEMAS[kind][2]
+    types = abi.SCHEMAS[kind][2]
     at = 12
     numbers: list[tuple[str, str, tuple[int, ...]]] = []
     for name, column in types:
@@ -47,8 +47,8 @@ PAIR_BYTES = b"\x05\0\0\0\x02\0\0\0x-bin\0\1\x05\0\0\0\0\0\0\0y-bin"
 
 COMMANDS: list[tuple[int, bytes, dict[str, Any]]] = [
     (
-        _abi.CMD_CONFIGURE_SERVER,
-        _records.configure_server(
+        abi.CMD_CONFIGURE_SERVER,
+        records.configure_server(
             flags=1,
             read_max=1,
             send_max=2,
@@ -73,8 +73,8 @@ COMMANDS: list[tuple[int, bytes, dict[str, Any]]] = [
         },
     ),
     (
-        _abi.CMD_CONFIGURE_CLIENT,
-        _records.configure_client(
+        abi.CMD_CONFIGURE_CLIENT,
+        records.configure_client(
             protocol=1,
             read_max=2,
             send_max=3,
@@ -98,15 +98,15 @@ COMMANDS: list[tuple[int, bytes, dict[str, Any]]] = [
             "user_agent": b"u",
         },
     ),
-    (_abi.CMD_CLOSE_CONFIG, _records.close_config(7), {"handle": 7}),
+    (abi.CMD_CLOSE_CONFIG, records.close_config(7), {"handle": 7}),
     (
-        _abi.CMD_OPEN_SERVER,
-        _records.open_server(7, 5, b"POST", b"/a.B/C", b"q=1", 1, b"a\0b"),
+        abi.CMD_OPEN_SERVER,
+        records.open_server(7, 5, b"POST", b"/a.B/C", b"q=1", 1, b"a\0b"),
         {"handle": 7, "flags": 5, "method": b"POST", "path": b"/a.B/C", "query": b"q=1", "fields": (1, b"a\0b")},
     ),
     (
-        _abi.CMD_OPEN_CLIENT,
-        _records.open_client(7, 1, 2, 1 << 40, b"/a.B/C", 1, b"a\0b", PAIRS),
+        abi.CMD_OPEN_CLIENT,
+        records.open_client(7, 1, 2, 1 << 40, b"/a.B/C", 1, b"a\0b", PAIRS),
         {
             "stream_type": 2,
             "timeout_us": 1 << 40,
@@ -116,22 +116,22 @@ COMMANDS: list[tuple[int, bytes, dict[str, Any]]] = [
         },
     ),
     (
-        _abi.CMD_RESPONSE_HEAD,
-        _records.response_head(7, 1, 404, 1, b"a\0b"),
+        abi.CMD_RESPONSE_HEAD,
+        records.response_head(7, 1, 404, 1, b"a\0b"),
         {"flags": 1, "status": 404, "fields": (1, b"a\0b")},
     ),
-    (_abi.CMD_CONTENT_END, _records.content_end(7, 1, b"a\0b"), {"fields": (1, b"a\0b")}),
-    (_abi.CMD_PEER_GONE, _records.peer_gone(7, 3, 8, b"why"), {"reason": 3, "reset_code": 8, "text": b"why"}),
+    (abi.CMD_CONTENT_END, records.content_end(7, 1, b"a\0b"), {"fields": (1, b"a\0b")}),
+    (abi.CMD_PEER_GONE, records.peer_gone(7, 3, 8, b"why"), {"reason": 3, "reset_code": 8, "text": b"why"}),
     (
-        _abi.CMD_HEADERS,
-        _records.headers(7, 1, 1, b"a\0b", PAIRS),
+        abi.CMD_HEADERS,
+        records.headers(7, 1, 1, b"a\0b", PAIRS),
         {"flags": 1, "fields": (1, b"a\0b"), "binary": (2, PAIR_BYTES)},
     ),
-    (_abi.CMD_SEND, _records.send(7, [1, 1 << 31]), {"flags": 0, "lengths": [1, 1 << 31], "data": b""}),
-    (_abi.CMD_SEND, _records.send_inline(7, [b"ab", b"", b"c"]), {"flags": 1, "lengths": [2, 0, 1], "data": b"abc"}),
+    (abi.CMD_SEND, records.send(7, [1, 1 << 31]), {"flags": 0, "lengths": [1, 1 << 31], "data": b""}),
+    (abi.CMD_SEND, records.send_inline(7, [b"ab", b"", b"c"]), {"flags": 1, "lengths": [2, 0, 1], "data": b"abc"}),
     (
-        _abi.CMD_END,
-        _records.end(7, 5, b"no", PAIRS, 1, b"a\0b", PAIRS[:1], 1),
+        abi.CMD_END,
+        records.end(7, 5, b"no", PAIRS, 1, b"a\0b", PAIRS[:1], 1),
         {
             "flags": 1,
             "code": 5,
@@ -141,14 +141,14 @@ COMMANDS: list[tuple[int, bytes, dict[str, Any]]] = [
             "binary": (1, PAIR_BYTES[:15]),
         },
     ),
-    (_abi.CMD_REJECT, _records.reject(7, 2, b"why"), {"reason": 2, "text": b"why"}),
-    (_abi.CMD_DEADLINE, _records.deadline(7), {"handle": 7}),
-    (_abi.CMD_CANCEL, _records.cancel(7), {"handle": 7}),
-    (_abi.CMD_CLOSE, _records.close(7), {"handle": 7}),
+    (abi.CMD_REJECT, records.reject(7, 2, b"why"), {"reason": 2, "text": b"why"}),
+    (abi.CMD_DEADLINE, records.deadline(7), {"handle": 7}),
+    (abi.CMD_CANCEL, records.cancel(7), {"handle": 7}),
+    (abi.CMD_CLOSE, records.close(7), {"handle": 7}),
 ]
 
 
-@pytest.mark.parametrize(("kind", "record", "wanted"), COMMANDS, ids=[_abi.SCHEMAS[kind][0] for kind, _, _ in COMMANDS])
+@pytest.mark.parametrize(("kind", "record", "wanted"), COMMANDS, ids=[abi.SCHEMAS[kind][0] for kind, _, _ in COMMANDS])
 def test_command(kind: int, record: bytes, wanted: dict[str, Any]) -> None:
     found = columns(kind, record)
     assert {name: found[name] for name in wanted} == wanted
@@ -157,23 +157,23 @@ def test_command(kind: int, record: bytes, wanted: dict[str, Any]) -> None:
 def test_the_contract_s_own_example() -> None:
     wanted = bytes.fromhex("0700 0100 16000000 01000100 02000000 02000000 0801".replace(" ", "")) + b""
     assert len(wanted) == 22
-    assert _records.content(0x00010001, _abi.CONTENT_END_FLAG, 2, b"\x08\x01") == wanted
+    assert records.content(0x00010001, abi.CONTENT_END_FLAG, 2, b"\x08\x01") == wanted
 
 
 def test_every_command_is_tried() -> None:
-    tried = {kind for kind, _, _ in COMMANDS} | {_abi.CMD_CONTENT}
-    assert tried == {kind for kind in _abi.SCHEMAS if kind < _abi.EV_CONFIGURED}
+    tried = {kind for kind, _, _ in COMMANDS} | {abi.CMD_CONTENT}
+    assert tried == {kind for kind in abi.SCHEMAS if kind < abi.EV_CONFIGURED}
 
 
 def event(kind: int, numbers: random.Random) -> tuple[bytes, list[Any]]:
     """An event of random parts: its bytes, and the values that a reader should find."""
     fixed, tail = b"", b""
     handle = numbers.randrange(1 << 32)
-    flags = numbers.randrange(4) if EVENTS[kind] in (made for made, flagged in _events._TYPES.values() if flagged) else 0
+    flags = numbers.randrange(4) if EVENTS[kind] in (made for made, flagged in events._TYPES.values() if flagged) else 0
     values: list[Any] = [handle]
-    if _events._TYPES[kind][1]:
+    if events._TYPES[kind][1]:
         values.append(flags)
-    for _, column in _abi.SCHEMAS[kind][2]:
+    for _, column in abi.SCHEMAS[kind][2]:
         data = numbers.randbytes(numbers.randrange(40))
         count = numbers.randrange(4)
         if column in ("u32", "u64"):
@@ -209,25 +209,25 @@ def test_events(seed: int) -> None:
     kinds = [numbers.choice(list(EVENTS)) for _ in range(30)] if seed else list(EVENTS)
     made = [event(kind, numbers) for kind in kinds]
     unknown = struct.pack("<HHII", 999, 0, 15, 1) + b"new"
-    found = _records.decode(unknown.join(data for data, _ in made))
+    found = records.decode(unknown.join(data for data, _ in made))
     assert len(found) == len(made)
     for kind, (_, values), got in zip(kinds, made, found, strict=True):
         assert type(got) is EVENTS[kind]
         names = [name for name in ("handle", "flags") if name in type(got).__slots__]
-        names += [{"fault": "fault", "count": "payloads"}.get(name, name) for name, _ in _abi.SCHEMAS[kind][2]]
+        names += [{"fault": "fault", "count": "payloads"}.get(name, name) for name, _ in abi.SCHEMAS[kind][2]]
         assert [getattr(got, name) for name in names] == values
 
 
 def test_every_event_is_known() -> None:
-    assert set(EVENTS) == {kind for kind in _abi.SCHEMAS if kind >= _abi.EV_CONFIGURED}
+    assert set(EVENTS) == {kind for kind in abi.SCHEMAS if kind >= abi.EV_CONFIGURED}
 
 
 def test_fields() -> None:
     pairs = [(b"a", b"1"), (b"b", b""), (b"a", b"\xff")]
-    column = _records.fields_column(pairs)
+    column = records.fields_column(pairs)
     assert column == b"a\x001\0b\0\0a\0\xff"
-    assert _records.split_fields(column) == pairs
-    assert _records.split_text_fields(column) == [("a", "1"), ("b", ""), ("a", "\xff")]
-    assert _records.fields_column([]) == b""
-    assert _records.split_fields(b"") == []
-    assert _records.split_text_fields(b"") == []
+    assert records.split_fields(column) == pairs
+    assert records.split_text_fields(column) == [("a", "1"), ("b", ""), ("a", "\xff")]
+    assert records.fields_column([]) == b""
+    assert records.split_fields(b"") == []
+    assert records.split_text_fields(b"") == []

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from connectcore import _guest, _pool
+from connectcore._wasm import guest
+from connectcore._wasm.pool import LIMIT, POOL
 from server_support import (
     ALL,
     ASGI,
@@ -52,14 +53,14 @@ def interface(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def trap_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], _guest.Instance]]:
+def trap_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], guest.Instance]]:
     """Lets the instance that serves next fail at its n-th step from now."""
-    made: list[_guest.Instance] = []
+    made: list[guest.Instance] = []
 
-    def arrange(number: int) -> _guest.Instance:
-        monkeypatch.setattr(_pool.POOL, "_instances", [])
-        monkeypatch.setattr(_pool.POOL, "_quick_picks", 0)
-        instance = _pool.POOL.pick()
+    def arrange(number: int) -> guest.Instance:
+        monkeypatch.setattr(POOL, "_instances", [])
+        monkeypatch.setattr(POOL, "_quick_picks", 0)
+        instance = POOL.pick()
         step = instance.step
         count = 0
 
@@ -68,7 +69,7 @@ def trap_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], _guest.
             count += 1
             if count >= number:
                 instance.failed = True
-                raise _guest.GuestError("wasm trap: unreachable")
+                raise guest.GuestError("wasm trap: unreachable")
             return step(batch)
 
         instance.step = failing  # type: ignore[method-assign]
@@ -77,7 +78,7 @@ def trap_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], _guest.
 
     yield arrange
     for instance in made:
-        assert instance not in _pool.POOL.instances()
+        assert instance not in POOL.instances()
 
 
 class TestTrap:
@@ -90,36 +91,36 @@ class TestTrap:
 
     # Steps of a first call: 1 configures, 2 opens, 3 answers where the call is not plain.
     @pytest.mark.parametrize("number", [2, 3])
-    def test_unary(self, interface: str, number: int, trap_at: Callable[[int], _guest.Instance]) -> None:
+    def test_unary(self, interface: str, number: int, trap_at: Callable[[int], guest.Instance]) -> None:
         def with_metadata(request: StringValue, ctx: Any) -> StringValue:
             ctx.response_headers["x-lead"] = "1"
             return request
 
-        failures = _pool.POOL.failures
+        failures = POOL.failures
         server = Server(interface, {UNARY: with_metadata})
         trap_at(number)
         answer = server.call()
         self.check(answer, "internal")
         assert answer.status == 500
-        assert _pool.POOL.failures == failures + 1
+        assert POOL.failures == failures + 1
         assert server.call().status == 200
 
     @pytest.mark.parametrize("number", [2, 3])
-    def test_grpc(self, interface: str, number: int, trap_at: Callable[[int], _guest.Instance]) -> None:
+    def test_grpc(self, interface: str, number: int, trap_at: Callable[[int], guest.Instance]) -> None:
         server = Server(interface, {UNARY: echo})
         trap_at(number)
         answer = server.call(chunks=[envelope(message("hello"))], **GRPC)
         assert (answer.status, answer.trailers) == (200, [("grpc-status", "13"), ("grpc-message", "the server failed")])
         assert server.call(chunks=[envelope(message("hello"))], **GRPC).trailers == [("grpc-status", "0")]
 
-    def test_stream_that_has_said_nothing(self, interface: str, trap_at: Callable[[int], _guest.Instance]) -> None:
+    def test_stream_that_has_said_nothing(self, interface: str, trap_at: Callable[[int], guest.Instance]) -> None:
         server = Server(interface, ALL)
         trap_at(3)
         answer = server.call(procedure=SERVER, chunks=[envelope(message("2"))], **CONNECT)
         (flags, end), *more = envelopes(answer.content)
         assert (flags, json.loads(end)["error"]["code"], more) == (2, "internal", [])
 
-    def test_stream_that_has_spoken_is_broken_off(self, interface: str, trap_at: Callable[[int], _guest.Instance]) -> None:
+    def test_stream_that_has_spoken_is_broken_off(self, interface: str, trap_at: Callable[[int], guest.Instance]) -> None:
         async def hesitate(request: StringValue, ctx: Any) -> AsyncIterator[StringValue]:
             for _ in range(3):
                 yield request
@@ -135,7 +136,7 @@ class TestTrap:
         answer = server.call(request)
         assert len(envelopes(answer.content)) == 4
 
-    async def test_other_calls_of_the_instance(self, trap_at: Callable[[int], _guest.Instance]) -> None:
+    async def test_other_calls_of_the_instance(self, trap_at: Callable[[int], guest.Instance]) -> None:
         go = asyncio.Event()
 
         async def wait(request: StringValue, ctx: Any) -> AsyncIterator[StringValue]:
@@ -169,7 +170,7 @@ def test_no_call_is_left_open(interface: str) -> None:
         Request(path="/none"),
     ]
     opened: set[int] = set()
-    instance = _pool.POOL.pick()
+    instance = POOL.pick()
     step = instance.step
 
     def watched(batch: bytes) -> bytes:
@@ -219,7 +220,7 @@ def test_threads() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
-    assert 1 <= len(_pool.POOL.instances()) <= _pool.LIMIT
+    assert 1 <= len(POOL.instances()) <= LIMIT
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

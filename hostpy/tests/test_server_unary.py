@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from connectcore import _abi, _pool
+from connectcore._wasm import abi
+from connectcore._wasm.pool import POOL
 from connectcore.code import Code
 from connectcore.errors import ConnectError
 from server_support import CLIENT, INTERFACES, SERVER, UNARY, Answer, Request, Server, echo, envelope, message, text
@@ -31,7 +32,7 @@ def interface(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
     """The batches that the process's instance is given from now on."""
-    instance = _pool.POOL.pick()
+    instance = POOL.pick()
     step = instance.step
     batches: list[bytes] = []
 
@@ -292,7 +293,7 @@ class TestShortWay:
         request = Request(chunks=[chunk], content_type=f"application/{codec}", fields=[("accept-encoding", accept)])
         short = Server(interface, {UNARY: echo})
         answers = [short.call(request) for _ in range(3)]
-        monkeypatch.setattr(_abi, "OPEN_PREPARE", 0)
+        monkeypatch.setattr(abi, "OPEN_PREPARE", 0)
         answers.append(Server(interface, {UNARY: echo}).call(request))
         for answer in answers[:-1]:
             assert answer.status == answers[-1].status

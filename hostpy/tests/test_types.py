@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from connectcore import __version__
-from connectcore._endpoint import (
+from connectcore._server.endpoint import (
     Endpoint,
     EndpointBidiStream,
     EndpointBidiStreamSync,
@@ -154,7 +154,7 @@ def test_importing_the_types_imports_no_message_runtime() -> None:
     loaded = run(
         "import sys\n"
         + "\n".join(f"import connectcore.{name}" for name in TYPES.split())
-        + "\nimport connectcore._interceptors, connectcore._endpoint\nprint(*sys.modules)"
+        + "\nimport connectcore._interceptors, connectcore._server.endpoint\nprint(*sys.modules)"
     ).split()
     assert "connectcore.errors" in loaded
     heavy = {"asyncio", "google.protobuf", "inspect", "json", "protobuf", "pyqwest", "typing_extensions", "wasmtime", "logging"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from connectcore import _wsgi_request
+from connectcore._server import wsgi_request
 from connectcore.code import Code
 from connectcore.errors import ConnectError
 from connectcore.server import ConnectWSGIRouter
@@ -141,27 +141,27 @@ class TestEnvironment:
             "wsgi.input": None,
         }
         for _ in range(2):
-            count, column, fields = _wsgi_request.fields_of(variables)
+            count, column, fields = wsgi_request.fields_of(variables)
             assert count == 3
             assert column == b"x-100-sure\x0050% %s %(a)s\0content-type\0a/b\0x-name\0J\xfc"
             assert list(fields) == [("x-100-sure", b"50% %s %(a)s"), ("content-type", b"a/b"), ("x-name", b"J\xfc")]
 
     @pytest.mark.parametrize("variables", [{}, {"HTTP_A": "1"}])
     def test_few(self, variables: dict[str, str]) -> None:
-        count, column, _ = _wsgi_request.fields_of(variables)
+        count, column, _ = wsgi_request.fields_of(variables)
         assert (count, column) == (len(variables), b"a\x001" if variables else b"")
 
     def test_layouts_are_not_kept_without_bound(self) -> None:
-        for number in range(2 * _wsgi_request._CACHED + 1):
-            _wsgi_request.fields_of({f"HTTP_X_{number}": "1"})
-        assert len(_wsgi_request._layouts) <= _wsgi_request._CACHED
+        for number in range(2 * wsgi_request._CACHED + 1):
+            wsgi_request.fields_of({f"HTTP_X_{number}": "1"})
+        assert len(wsgi_request._layouts) <= wsgi_request._CACHED
 
     def test_addresses(self) -> None:
-        assert _wsgi_request.addresses({"HTTP_HOST": "h", "wsgi.url_scheme": "https"}) == ("h:443", None)
-        assert _wsgi_request.addresses({"HTTP_HOST": "[::1]", "wsgi.url_scheme": "http"}) == ("[::1]:80", None)
-        assert _wsgi_request.addresses({"HTTP_HOST": "h:8", "REMOTE_ADDR": "c"}) == ("h:8", "c:0")
-        assert _wsgi_request.addresses({"SERVER_NAME": "s", "SERVER_PORT": "9"}) == ("s:9", None)
-        assert _wsgi_request.addresses({}) == (None, None)
+        assert wsgi_request.addresses({"HTTP_HOST": "h", "wsgi.url_scheme": "https"}) == ("h:443", None)
+        assert wsgi_request.addresses({"HTTP_HOST": "[::1]", "wsgi.url_scheme": "http"}) == ("[::1]:80", None)
+        assert wsgi_request.addresses({"HTTP_HOST": "h:8", "REMOTE_ADDR": "c"}) == ("h:8", "c:0")
+        assert wsgi_request.addresses({"SERVER_NAME": "s", "SERVER_PORT": "9"}) == ("s:9", None)
+        assert wsgi_request.addresses({}) == (None, None)
 
 
 class TestStream:

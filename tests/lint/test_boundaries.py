@@ -219,7 +219,7 @@ def test_no_machine_paths() -> None:
 def test_numbers_for_tapes_name_every_record() -> None:
     """The tape runners' table is the generated one, so it must at least be what Python's module says."""
     table = json.dumps(json.loads((ROOT / "tests/tapes/abi.json").read_text()))
-    module = (ROOT / "hostpy/src/connectcore/_abi.py").read_text()
+    module = (ROOT / "hostpy/src/connectcore/_wasm/abi.py").read_text()
     names = re.findall(r"^(?:CMD|EV)_(\w+): Final", module, re.MULTILINE)
     assert len(names) >= 30
     missing = [name for name in names if f'"{name.lower().replace("_", "-")}"' not in table]

@@ -27,7 +27,7 @@ func main() {
 		data []byte
 	}{
 		{"wasm/ABI.md", markdown(md)},
-		{"hostpy/src/connectcore/_abi.py", python()},
+		{"hostpy/src/connectcore/_wasm/abi.py", python()},
 		{"tests/tapes/abi.json", jsonTable()},
 	}
 	stale := false

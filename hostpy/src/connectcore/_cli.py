@@ -6,8 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from . import _cache, _guest, _module
 from ._version import __version__
+from ._wasm import cache, guest, module
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ _PRECOMPILE = f"""Compile the protocol module into the cache, so that no process
 
 For an image that is built by one user and run by another:
 
-    ENV {_cache.ENVIRONMENT}=/opt/connectcore
+    ENV {cache.ENVIRONMENT}=/opt/connectcore
     RUN python -m connectcore precompile --shared
 
 The result is for the machine type, the processor's features and the wasmtime version of where this runs.
@@ -38,33 +38,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.command == "precompile":
-            for path in _module.precompile(shared=options.shared):
+            for path in module.precompile(shared=options.shared):
                 print(path)
         else:
             _info()
-    except (_module.ModuleError, OSError) as error:
+    except (module.ModuleError, OSError) as error:
         print(f"connectcore: {error}", file=sys.stderr)
         return 1
     return 0
 
 
 def _info() -> None:
-    loaded = _module.load()
-    instance = _guest.new_instance()
+    loaded = module.load()
+    instance = guest.new_instance()
     version = instance.version
-    cached = _module.cached_path()
+    cached = module.cached_path()
     lines = {
         "connectcore": __version__,
-        "wasmtime": _module.wasmtime_version(),
-        "module": _module.wasm_path(),
+        "wasmtime": module.wasmtime_version(),
+        "module": module.wasm_path(),
         "interface": f"{version >> 16}.{version & 0xFFFF}",
         "engine": f"{'quick' if loaded.quick else 'careful'}, module {loaded.where}",
-        "calls": "unchecked" if isinstance(instance, _guest.FastInstance) else "by the public API",
+        "calls": "unchecked" if isinstance(instance, guest.FastInstance) else "by the public API",
         "memory of an instance": f"{instance.memory_size >> 10} KiB",
-        "cache": cached or f"off ({_cache.ENVIRONMENT})",
+        "cache": cached or f"off ({cache.ENVIRONMENT})",
     }
     for name, value in lines.items():
         print(f"{name:22} {value}")
-    for path, size in _cache.entries():
+    for path, size in cache.entries():
         print(f"{'':22} {path} ({size >> 10} KiB)")
     instance.close()

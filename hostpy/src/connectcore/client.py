@@ -10,9 +10,9 @@ What sends the requests is in `connectcore.transport`.
 
 from __future__ import annotations
 
-from ._client_async import ConnectClient
-from ._client_cancellation import Cancellation
-from ._client_sync import ConnectClientSync
-from ._response_metadata import ResponseMetadata
+from ._client.cancellation import Cancellation
+from ._client.client_async import ConnectClient
+from ._client.client_sync import ConnectClientSync
+from ._client.response_metadata import ResponseMetadata
 
 __all__ = ["Cancellation", "ConnectClient", "ConnectClientSync", "ResponseMetadata"]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ._codec import Codec, proto_binary_codec, proto_json_codec
+from ._codec.codec import Codec, proto_binary_codec, proto_json_codec
 
 __all__ = ["Codec", "proto_binary_codec", "proto_json_codec"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._codec import Codec, default_codecs, proto_binary_codec, proto_json_codec
+from ._codec.codec import Codec, default_codecs, proto_binary_codec, proto_json_codec
 
 __all__ = ["google_protobuf_binary_codec", "google_protobuf_codecs", "google_protobuf_json_codec"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
+from ._codec.messages import ANY_TYPE_NAME, decode_binary, encode_binary, find_class, type_name_of
 from ._headers import Headers
-from ._messages import ANY_TYPE_NAME, decode_binary, encode_binary, find_class, type_name_of
 from .code import Code
 
 if TYPE_CHECKING:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ._asgi import ConnectASGIApplication
-from ._endpoint import Endpoint, EndpointSync
-from ._router import ConnectASGIRouter, ConnectWSGIRouter
-from ._service import DEFAULT_READ_MAX_BYTES
-from ._wsgi import ConnectWSGIApplication
+from ._server.asgi import ConnectASGIApplication
+from ._server.endpoint import Endpoint, EndpointSync
+from ._server.router import ConnectASGIRouter, ConnectWSGIRouter
+from ._server.service import DEFAULT_READ_MAX_BYTES
+from ._server.wsgi import ConnectWSGIApplication
 
 __all__ = [
     "DEFAULT_READ_MAX_BYTES",

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from ._client_cancellation import Cancellation
+    from .._client.cancellation import Cancellation
 
 __all__ = [
     "Fields",

@@ -14,7 +14,7 @@ import os
 import threading
 from typing import Final
 
-from . import _guest, _module
+from . import guest, module
 
 LIMIT: Final = min(8, (os.cpu_count() or 1) + 1)
 """Most instances that one process uses at a time."""
@@ -37,14 +37,14 @@ class Pool:
     def forget(self) -> None:
         """Start empty, as in a new process. Instances that exist are left alone."""
         self._lock = threading.Lock()
-        self._instances: list[_guest.Instance] = []
-        self._first: _guest.Instance | None = None
+        self._instances: list[guest.Instance] = []
+        self._first: guest.Instance | None = None
         self._quick_picks = 0  # how often `_first` may be given out before all is looked at again
         self._turn = 0
         self.failures = 0
         self.replaced = 0
 
-    def pick(self) -> _guest.Instance:
+    def pick(self) -> guest.Instance:
         """An instance for a new call: one that is not in a step, if there is one. Raises ModuleError."""
         if self._quick_picks > 0:
             self._quick_picks -= 1
@@ -53,7 +53,7 @@ class Pool:
                 return first
         return self._choose()
 
-    def discard(self, instance: _guest.Instance, why: object) -> None:
+    def discard(self, instance: guest.Instance, why: object) -> None:
         """Take an instance out that failed. Its other calls fail at their next step."""
         with self._lock:
             if instance not in self._instances:
@@ -62,14 +62,14 @@ class Pool:
             self.failures += 1
         _log.error("An instance of the protocol module failed and was dropped: %s", why)
 
-    def instances(self) -> tuple[_guest.Instance, ...]:
+    def instances(self) -> tuple[guest.Instance, ...]:
         """The instances that take new calls."""
         return tuple(self._instances)
 
-    def _choose(self) -> _guest.Instance:
+    def _choose(self) -> guest.Instance:
         """Look after the instances, then find one that is free, or make one, or take one that is not."""
         with self._lock:
-            if not _module.sound():
+            if not module.sound():
                 self._start_over()
             self._drop_large()
             self._instances = instances = [instance for instance in self._instances if not instance.failed]
@@ -78,7 +78,7 @@ class Pool:
                     break
             else:
                 if len(instances) < LIMIT:
-                    instances.append(_guest.new_instance())
+                    instances.append(guest.new_instance())
                     instance = instances[-1]
                 else:  # all are busy: wait for one, a different one each time
                     self._turn += 1
@@ -90,7 +90,7 @@ class Pool:
     def _start_over(self) -> None:
         """Go on with instances of the careful engine; those that exist serve the calls that they have."""
         _log.info("faulthandler was switched on or off: going on with an engine that makes no use of signals")
-        _module.be_careful()
+        module.be_careful()
         self._instances = []
 
     def _drop_large(self) -> None:
@@ -101,11 +101,6 @@ class Pool:
 
 POOL: Final = Pool()
 """The process's pool."""
-
-
-def pool() -> Pool:
-    """The process's pool."""
-    return POOL
 
 
 if hasattr(os, "register_at_fork"):

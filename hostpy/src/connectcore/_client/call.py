@@ -25,21 +25,21 @@ import logging
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from . import _abi, _client_records, _records
-from ._client_config import timeout_microseconds
-from ._client_steps import ClientSteps
-from ._headers import Headers, headers_from_fields, join_fields, split_fields
-from ._transport import Gone, Request, TransportError
-from .code import Code
-from .errors import ConnectError, ErrorDetail
-from .method import StreamType
+from .._headers import Headers, headers_from_fields, join_fields, split_fields
+from .._transport.transport import Gone, Request, TransportError
+from .._wasm import abi, client_records, records
+from ..code import Code
+from ..errors import ConnectError, ErrorDetail
+from ..method import StreamType
+from .config import timeout_microseconds
+from .steps import ClientSteps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._client_config import ClientConfig
-    from ._transport import Fields
-    from .method import MethodInfo
+    from .._transport.transport import Fields
+    from ..method import MethodInfo
+    from .config import ClientConfig
 
 __all__ = ["ClientCall"]
 
@@ -54,12 +54,12 @@ _REMEMBERED: Final = 4 << 10
 
 _CODES: Final = (None, *Code)  # by their numbers in the interface, which are those of the enum's order
 _STREAM_TYPES: Final = {
-    StreamType.UNARY: _abi.UNARY,
-    StreamType.CLIENT_STREAM: _abi.CLIENT_STREAM,
-    StreamType.SERVER_STREAM: _abi.SERVER_STREAM,
-    StreamType.BIDI_STREAM: _abi.BIDI_STREAM,
+    StreamType.UNARY: abi.UNARY,
+    StreamType.CLIENT_STREAM: abi.CLIENT_STREAM,
+    StreamType.SERVER_STREAM: abi.SERVER_STREAM,
+    StreamType.BIDI_STREAM: abi.BIDI_STREAM,
 }
-_GONE: Final = {Gone.REFUSED: _abi.GONE_REFUSED, Gone.CLOSED: _abi.GONE_CLOSED, Gone.RESET: _abi.GONE_RESET}
+_GONE: Final = {Gone.REFUSED: abi.GONE_REFUSED, Gone.CLOSED: abi.GONE_CLOSED, Gone.RESET: abi.GONE_RESET}
 _HTTP_PROTOCOL_ERROR: Final = 1  # RFC 9113, 7: what an HTTP side calls a peer that does not speak HTTP
 _WORD: Final = struct.Struct("<I")
 
@@ -76,11 +76,11 @@ class ClientCall(ClientSteps):
     _length: int | None = None
     _announced = 0
     _inline = False
-    _response: _records.Response | None = None
+    _response: records.Response | None = None
     _payload: bytes | None = None
     _payload_coding = 0
     _limit = 0
-    _end: _records.EndOfCall | None = None
+    _end: records.EndOfCall | None = None
     cause: BaseException | None = None
     http_status: int | None = None
 
@@ -114,12 +114,12 @@ class ClientCall(ClientSteps):
             length = len(payload)
             if config.send_compression is not None:
                 payload = config.send_compression.compress(payload)
-                length = len(payload) | _abi.COMPRESSED
+                length = len(payload) | abi.COMPRESSED
         except Exception as error:
-            raise self._verdict(_abi.REJECT_ENCODE, error) from error
+            raise self._verdict(abi.REJECT_ENCODE, error) from error
         timeout_us = timeout_microseconds(timeout)
         if headers or get:
-            events = self._open(_abi.UNARY, headers, timeout_us, get, _message(payload, length, get))
+            events = self._open(abi.UNARY, headers, timeout_us, get, _message(payload, length, get))
         else:
             known = self._plan.requests.get((timeout_us, length))
             if known is not None:
@@ -127,8 +127,8 @@ class ClientCall(ClientSteps):
                 method, target, column = known
                 return Request(method, config.origin, target, column, payload, deadline)
             procedure = self._plan.procedure
-            events = self._opened(lambda handle: _client_records.ask(handle, timeout_us, procedure, length))
-        usual = _client_records.read_request(events)
+            events = self._opened(lambda handle: client_records.ask(handle, timeout_us, procedure, length))
+        usual = client_records.read_request(events)
         if usual is not None:
             self._handle, method, target, column = usual
             if not headers and not get:
@@ -136,11 +136,11 @@ class ClientCall(ClientSteps):
             return Request(method, config.origin, target, column, payload, deadline)
         request: Request | None = None
         for event in self._decoded(events):
-            if isinstance(event, _records.RequestHead):
+            if isinstance(event, records.RequestHead):
                 self._handle = event.handle
                 target_text = event.target.decode("ascii")
                 request = Request(event.method.decode("ascii"), config.origin, target_text, event.fields, b"", deadline)
-            elif isinstance(event, _records.Body) and request is not None:
+            elif isinstance(event, records.Body) and request is not None:
                 assert isinstance(request.content, bytes)
                 request.content += _lay_out(event, payload)
             else:
@@ -153,7 +153,7 @@ class ClientCall(ClientSteps):
         """Open a call of another stream type, and give the error that it ends with: in this role the core carries none."""
         stream_type = _STREAM_TYPES[self._plan.method.stream_type]
         for event in self._decoded(self._open(stream_type, headers, timeout_microseconds(timeout), False, b"")):
-            if event.handle and not isinstance(event, _records.Fault):
+            if event.handle and not isinstance(event, records.Fault):
                 self._handle = event.handle
             self._take(event)
         if self._end is None:  # a later module, which this host does not know how to drive
@@ -167,11 +167,11 @@ class ClientCall(ClientSteps):
         """Open a call of any kind, with any metadata."""
         text, pairs = split_fields(headers if isinstance(headers, Headers) else Headers(headers or ()))
         binary = [(name.encode("utf-8", "surrogateescape"), value) for name, value in pairs]
-        flags = _abi.OPEN_GET if get else 0
+        flags = abi.OPEN_GET if get else 0
         procedure, fields = self._plan.procedure, join_fields(text)
 
         def batch(handle: int) -> bytes:
-            opening = _records.open_client(handle, flags, stream_type, timeout_us, procedure, len(text), fields, binary)
+            opening = records.open_client(handle, flags, stream_type, timeout_us, procedure, len(text), fields, binary)
             return opening + rest
 
         return self._opened(batch)
@@ -179,7 +179,7 @@ class ClientCall(ClientSteps):
     # The response
 
     def head(self, status: int, fields: Fields, length: int | None) -> None:
-        """The response's head came. `length`: see `_transport.Response`."""
+        """The response's head came. `length`: see `Response`."""
         self.http_status = status
         self._fields = fields
         self._length = length
@@ -187,20 +187,20 @@ class ClientCall(ClientSteps):
         self._column = _column(fields)
         short = length is not None and 0 < length <= min(_HELD, self._config.read_max)
         if not short and (length is not None or (status, self._column) not in self._plan.heads):
-            self._run(self._held_back(_abi.HTTP_END if length == 0 else 0))
+            self._run(self._held_back(abi.HTTP_END if length == 0 else 0))
 
     def content(self, data: bytes) -> None:
         """Content came."""
         self._chunks.append(data)
         announced = self._announced = self._announced + len(data)
         if not self._held:
-            flags = _abi.CONTENT_END_FLAG if announced == self._length else 0
+            flags = abi.CONTENT_END_FLAG if announced == self._length else 0
             carried = data if len(data) <= _CARRIED or self._inline else b""
-            self._run(_records.content(self._handle, flags, len(data), carried))
+            self._run(records.content(self._handle, flags, len(data), carried))
         elif announced == self._length:
             self._whole_response()
         elif announced > min(_HELD, self._config.read_max):
-            self._run(self._held_back() + _records.content(self._handle, 0, announced, b""))
+            self._run(self._held_back() + records.content(self._handle, 0, announced, b""))
 
     def _whole_response(self) -> None:
         """The response is here in one piece."""
@@ -211,9 +211,9 @@ class ClientCall(ClientSteps):
         usual = None if self._late is None else plan.replies.get(key)
         if usual is None:
             carried = self._whole() if length <= _CARRIED else b""
-            batch = _client_records.answer(self._handle, status, len(self._fields), column, length, carried)
+            batch = client_records.answer(self._handle, status, len(self._fields), column, length, carried)
             events = self._advance(batch)
-            usual = _client_records.read_success(events)
+            usual = client_records.read_success(events)
             if usual is None:
                 self._follow(self._decoded(events))
                 return
@@ -221,7 +221,7 @@ class ClientCall(ClientSteps):
                 plan.remember(plan.replies, key, usual)
         self._late = None
         hidden, offset, length, self._payload_coding, self._limit = usual
-        self._response = _records.Response(0, 0, hidden, [])
+        self._response = records.Response(0, 0, hidden, [])
         self._end = _GOOD_END
         self._keep(offset, length)
         self.finished = True
@@ -236,8 +236,8 @@ class ClientCall(ClientSteps):
             return
         batch = self._held_back()
         if batch and self._announced:
-            batch += _records.content(self._handle, 0, self._announced, b"")
-        self._run(batch + _records.content_end(self._handle, len(trailers), _column(trailers)))
+            batch += records.content(self._handle, 0, self._announced, b"")
+        self._run(batch + records.content_end(self._handle, len(trailers), _column(trailers)))
         if self._end is not None and not self._end.code and len(self._column) <= _REMEMBERED:
             self._plan.remember(self._plan.heads, (self.http_status or 0, self._column), None)
 
@@ -249,26 +249,26 @@ class ClientCall(ClientSteps):
         handle, text = self._handle, error.text.encode("utf-8", "replace")
         match error.reason:
             case Gone.TIMEOUT:
-                record = _records.deadline(handle)
+                record = records.deadline(handle)
             case Gone.CANCELED:
-                record = _records.cancel(handle)
+                record = records.cancel(handle)
             case Gone.MALFORMED:
-                record = _records.peer_gone(handle, _abi.GONE_RESET, _HTTP_PROTOCOL_ERROR, text)
+                record = records.peer_gone(handle, abi.GONE_RESET, _HTTP_PROTOCOL_ERROR, text)
             case reason:
-                record = _records.peer_gone(handle, _GONE[reason], error.reset_code, text)
+                record = records.peer_gone(handle, _GONE[reason], error.reset_code, text)
         self._run(self._held_back() + record)
 
     def deadline(self) -> None:
         """The deadline passed."""
         if not self.finished:
-            self._run(self._held_back() + _records.deadline(self._handle))
+            self._run(self._held_back() + records.deadline(self._handle))
 
     def cancel(self) -> None:
         """The application gave the call up. Never raises: the caller is busy with its own cancellation."""
         if self.finished or not (self._handle or self._late):
             return
         try:
-            self._run(self._held_back() + _records.cancel(self._handle))
+            self._run(self._held_back() + records.cancel(self._handle))
         except ConnectError as error:
             _log.debug("A call that was being canceled failed: %s", error)
 
@@ -294,7 +294,7 @@ class ClientCall(ClientSteps):
         try:
             return self._plan.decode(payload)
         except Exception as error:
-            raise self._verdict(_abi.REJECT_DECODE, error) from error
+            raise self._verdict(abi.REJECT_DECODE, error) from error
 
     def leading(self) -> Headers | None:
         """The response's leading metadata; None where no response came."""
@@ -306,7 +306,7 @@ class ClientCall(ClientSteps):
         end = self._end
         if end is None or not (end.fields or end.binary):
             return None
-        return headers_from_fields(_records.split_fields(end.fields), b"", end.binary)
+        return headers_from_fields(records.split_fields(end.fields), b"", end.binary)
 
     def _decompress(self, payload: bytes) -> bytes:
         limit = self._limit
@@ -314,17 +314,17 @@ class ClientCall(ClientSteps):
             payload = self._config.codings[self._payload_coding - 1].decompress(payload, limit)
         except ConnectError as error:
             too_large = error.code is Code.RESOURCE_EXHAUSTED
-            raise self._verdict(_abi.REJECT_TOO_LARGE if too_large else _abi.REJECT_DECOMPRESS, error) from error
+            raise self._verdict(abi.REJECT_TOO_LARGE if too_large else abi.REJECT_DECOMPRESS, error) from error
         except Exception as error:
-            raise self._verdict(_abi.REJECT_DECOMPRESS, error) from error
+            raise self._verdict(abi.REJECT_DECOMPRESS, error) from error
         if len(payload) > limit:
-            raise self._verdict(_abi.REJECT_TOO_LARGE, f"{len(payload)} bytes, and the limit is {limit}")
+            raise self._verdict(abi.REJECT_TOO_LARGE, f"{len(payload)} bytes, and the limit is {limit}")
         return payload
 
-    def _error(self, end: _records.EndOfCall) -> ConnectError:
+    def _error(self, end: records.EndOfCall) -> ConnectError:
         """The error that the core says, with all metadata that came."""
         code = _CODES[end.code] if end.code < len(_CODES) else None
-        fields: list[tuple[Any, Any]] = _records.split_fields(end.fields)
+        fields: list[tuple[Any, Any]] = records.split_fields(end.fields)
         binary = list(end.binary)
         hidden = b""
         if self._response is not None:
@@ -345,7 +345,7 @@ class ClientCall(ClientSteps):
             why = why.message
         text = str(why).encode("utf-8", "replace")
         for event in self._rejected(reason, text):
-            if isinstance(event, _records.EndOfCall):
+            if isinstance(event, records.EndOfCall):
                 return self._error(event)
         return self._broken("it has no verdict on a message")
 
@@ -356,23 +356,23 @@ class ClientCall(ClientSteps):
         if not self._held:
             return b""
         self._held = False
-        return _records.response_head(self._handle, flags, self.http_status or 0, len(self._fields), self._column)
+        return records.response_head(self._handle, flags, self.http_status or 0, len(self._fields), self._column)
 
     def _run(self, batch: bytes) -> None:
         """Give commands, and do what the events say."""
         self._follow(self._decoded(self._advance(batch)))
 
-    def _follow(self, events: list[_records.Event]) -> None:
+    def _follow(self, events: list[records.Event]) -> None:
         """Keep what events say, and show the module the content again where it asks."""
-        asked: _records.More | None = None
+        asked: records.More | None = None
         for event in events:
-            if isinstance(event, _records.More):
+            if isinstance(event, records.More):
                 asked = event
             else:
                 self._take(event)
         if asked is not None and not self.finished:
             data = self._whole()[asked.offset :]
-            self._run(_records.content(self._handle, _abi.CONTENT_RESUME, len(data), data))
+            self._run(records.content(self._handle, abi.CONTENT_RESUME, len(data), data))
 
     def _whole(self) -> bytes:
         chunks = self._chunks
@@ -380,30 +380,30 @@ class ClientCall(ClientSteps):
             chunks[:] = [b"".join(chunks)]
         return chunks[0]
 
-    def _take(self, event: _records.Event) -> None:
+    def _take(self, event: records.Event) -> None:
         """Keep what an event says."""
         match event:
-            case _records.RequestHead():
+            case records.RequestHead():
                 self._handle = event.handle
-            case _records.Done():
+            case records.Done():
                 self.finished = True
-            case _records.EndOfCall():
+            case records.EndOfCall():
                 self._end = event
-            case _records.Messages():
+            case records.Messages():
                 start, length = event.spans
                 self._payload_coding, self._limit = event.coding, event.limit
-                if event.flags & _abi.MESSAGES_INLINE:
+                if event.flags & abi.MESSAGES_INLINE:
                     self._payload_coding = 0
                     self._payload = event.data[start : start + length]
                 else:
                     self._keep(event.base + start, length)
-            case _records.Response():
+            case records.Response():
                 self._response = event
-                self._inline = bool(event.flags & _abi.CONTENT_INLINE)
-            case _records.Fault() if self._end is None:
+                self._inline = bool(event.flags & abi.CONTENT_INLINE)
+            case records.Fault() if self._end is None:
                 # After an end at home, the rest of the batch finds no call; that is no fault of anybody.
                 text = event.text.decode("utf-8", "replace")
-                if event.fault == _abi.FAULT_BUSY:
+                if event.fault == abi.FAULT_BUSY:
                     raise ConnectError(Code.RESOURCE_EXHAUSTED, f"too many calls are under way in this process: {text}")
                 raise self._broken(text)
             case _:
@@ -411,27 +411,27 @@ class ClientCall(ClientSteps):
 
     def _keep(self, offset: int, length: int) -> None:
         """Take the message out of the content; the length's top bit says "compressed"."""
-        if not length & _abi.COMPRESSED:
+        if not length & abi.COMPRESSED:
             self._payload_coding = 0
-        length &= ~_abi.COMPRESSED
+        length &= ~abi.COMPRESSED
         whole = self._whole() if self._chunks else b""
         self._payload = whole if length == len(whole) else whole[offset : offset + length]
 
 
-_END: Final = _records.end(0)
-_GOOD_END: Final = _records.EndOfCall(0, 0, b"", [], b"", [])
+_END: Final = records.end(0)
+_GOOD_END: Final = records.EndOfCall(0, 0, b"", [], b"", [])
 
 
 def _message(payload: bytes, length: int, inline: bool) -> bytes:
     """The commands that send one message and end. `length` has the bit for "compressed" where it is."""
     if not inline:
-        return _records.send(0, (length,)) + _END
-    send = _records.send_inline(0, (payload,))
+        return records.send(0, (length,)) + _END
+    send = records.send_inline(0, (payload,))
     at = len(send) - len(payload) - _WORD.size  # the length stands before the payload
     return send[:at] + _WORD.pack(length) + payload + _END
 
 
-def _lay_out(body: _records.Body, payload: bytes) -> bytes:
+def _lay_out(body: records.Body, payload: bytes) -> bytes:
     """The content with its payload in its place (ABI.md, section 4)."""
     if not body.payloads:
         return body.data
@@ -444,4 +444,4 @@ def _column(fields: Fields) -> bytes:
         return b""
     if isinstance(fields[0][0], str):
         return join_fields(fields)  # type: ignore[arg-type]
-    return _records.fields_column(fields)  # type: ignore[arg-type]
+    return records.fields_column(fields)  # type: ignore[arg-type]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic
 
-from ._typing import REQ, RES
+from .._typing import REQ, RES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from .method import MethodInfo
-    from .request import RequestContext
+    from ..method import MethodInfo
+    from ..request import RequestContext
 
 __all__ = [
     "Endpoint",

@@ -8,23 +8,23 @@ from time import monotonic
 from types import AsyncGeneratorType, CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from . import _abi
-from ._asgi_call import Exchange
-from ._interceptors import check, split_leading, wrap
-from ._lifespan import serve_other
-from ._mount import below_mount
-from ._server_call import ServerCall, adopted
-from ._service import DEFAULT_READ_MAX_BYTES, Compressed, RejectedError, Service
-from .request import ServerContext, response_metadata
+from .._interceptors import check, split_leading, wrap
+from .._wasm import abi
+from ..request import ServerContext, response_metadata
+from .asgi_call import Exchange
+from .call import ServerCall, adopted
+from .lifespan import serve_other
+from .mount import below_mount
+from .service import DEFAULT_READ_MAX_BYTES, Compressed, RejectedError, Service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 
-    from ._codec import Codec
-    from ._endpoint import Endpoint
-    from ._service import Opened, Procedure
-    from .compression import Compression
-    from .interceptor import Interceptor
+    from .._codec.codec import Codec
+    from ..compression import Compression
+    from ..interceptor import Interceptor
+    from .endpoint import Endpoint
+    from .service import Opened, Procedure
 
 __all__ = ["ConnectASGIApplication"]
 
@@ -108,9 +108,9 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
         if type(fields) is not list:
             fields = list(fields)
         extensions = scope.get("extensions")
-        flags = _abi.OPEN_TRAILERS if extensions and _TRAILERS in extensions else 0
+        flags = abi.OPEN_TRAILERS if extensions and _TRAILERS in extensions else 0
         if scope["http_version"] not in _HALF_DUPLEX:
-            flags |= _abi.OPEN_DUPLEX
+            flags |= abi.OPEN_DUPLEX
         method = scope["method"]
         head = (
             flags,
@@ -134,7 +134,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
         if event.get("more_body", False):
             if not procedure.many_responses:
                 opened = service.open_unary(head, procedure, None)
-            if opened is None or not opened.status or opened.timeout != _abi.NO_TIMEOUT:
+            if opened is None or not opened.status or opened.timeout != abi.NO_TIMEOUT:
                 call = ServerCall(service, head)
                 if opened is None or opened.status:
                     call.open(content)
@@ -170,7 +170,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             call.resume(opened, content, end=True)
             await self._general(service, call, scope, fields, receive, send)
             return
-        ends = None if opened.timeout == _abi.NO_TIMEOUT else monotonic() + opened.timeout / 1e6
+        ends = None if opened.timeout == abi.NO_TIMEOUT else monotonic() + opened.timeout / 1e6
         ctx: ServerContext[Any, Any] = ServerContext(
             procedure.method, method, fields, opened.hidden, opened.binary, ends, _addresses, scope
         )
@@ -180,7 +180,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             request = procedure.decoders[opened.codec](payload)
         except Exception as error:  # noqa: BLE001 - whatever a codec raises: the peer's data is bad
             call = adopted(service, head, opened, content)
-            call.reject_request(error.reason if isinstance(error, RejectedError) else _abi.REJECT_DECODE)
+            call.reject_request(error.reason if isinstance(error, RejectedError) else abi.REJECT_DECODE)
             await Exchange(service, call, receive, send, ctx).flush()
             return
         if procedure.many_responses:
@@ -235,7 +235,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             await Exchange(service, call, receive, send).flush()
             return
         timeout = call.timeout_us
-        ends = None if timeout == _abi.NO_TIMEOUT else monotonic() + timeout / 1e6
+        ends = None if timeout == abi.NO_TIMEOUT else monotonic() + timeout / 1e6
         ctx: ServerContext[Any, Any] = ServerContext(
             call.procedure.method, scope["method"], fields, call.hidden, call.binary, ends, _addresses, scope
         )

@@ -18,14 +18,14 @@ import threading
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
-from ._transport import Gone, TransportError
+from .transport import Gone, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     import pyqwest
 
-    from ._transport import Fields, Request, ResponseSync
+    from .transport import Fields, Request, ResponseSync
 
 __all__ = ["PyqwestTransport", "PyqwestTransportSync", "default_transport", "default_transport_sync"]
 
@@ -228,7 +228,7 @@ class PyqwestTransportSync(_Base):
         """Send a request and wait for the head of its response. Raises TransportError."""
         _check_process()
         if request.cancellation is not None and self._options is not None:
-            from ._transport_pyqwest_cancel import open_cancelable
+            from .pyqwest_cancel import open_cancelable
 
             if self._cancelable is None:
                 self._cancelable = PyqwestTransport(**self._options)

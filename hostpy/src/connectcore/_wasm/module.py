@@ -1,7 +1,7 @@
 """Finds, checks and compiles the module that decides the protocols.
 
 The engine and the compiled module belong to one process and are made on first use. With a warm compile cache
-(`_cache.py`) that takes a few milliseconds; without, a second or two.
+(`cache.py`) that takes a few milliseconds; without, a second or two.
 
 There are two kinds of engine. The *quick* one leaves the check of each memory access to the processor: it makes half the
 code in half the time, and that code is a sixth faster. But a trap is then a signal, and the engine must be the first to
@@ -9,7 +9,7 @@ see it. `faulthandler`, enabled or disabled after the engine was made, gets in b
 process. So where that happens, and where the address space has no room for what the quick engine reserves (4 GiB for an
 instance), the *careful* engine takes over, whose code checks each access itself.
 
-Together with `_guest.py` this is the only code that touches wasmtime.
+Together with `guest.py` this is the only code that touches wasmtime.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from . import _abi, _cache
+from . import abi, cache
 
 if TYPE_CHECKING:
     import wasmtime
@@ -34,10 +34,10 @@ MEMORY_CAP: Final = 512 << 20
 _REINSTALL: Final = "reinstall connectcore"
 _WASI: Final = "wasi_snapshot_preview1"
 _FUNCTIONS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
-    _abi.EXPORT_MARKER: ((), ("i32",)),
-    _abi.EXPORT_VERSION: ((), ("i32",)),
-    _abi.EXPORT_RESERVE: (("i32",), ("i32",)),
-    _abi.EXPORT_STEP: (("i32",), ("i64",)),
+    abi.EXPORT_MARKER: ((), ("i32",)),
+    abi.EXPORT_VERSION: ((), ("i32",)),
+    abi.EXPORT_RESERVE: (("i32",), ("i32",)),
+    abi.EXPORT_STEP: (("i32",), ("i64",)),
     "_initialize": ((), ()),
 }
 
@@ -138,7 +138,7 @@ def unload() -> None:
 
 def wasm_path() -> str:
     """The path of the module that this package carries."""
-    return os.path.join(os.path.dirname(os.path.abspath(__file__)), FILE)
+    return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), FILE)
 
 
 def precompile(*, shared: bool = False) -> list[str]:
@@ -153,13 +153,13 @@ def precompile(*, shared: bool = False) -> list[str]:
         engine = Engine(quick)
         module = _compile(engine, wasm, wasm_path())
         _verify(module, wasm_path())
-        paths.append(_cache.store(_key(wasm, engine), module.serialize(), shared=shared))
+        paths.append(cache.store(_key(wasm, engine), module.serialize(), shared=shared))
     return paths
 
 
 def cached_path() -> str | None:
     """Where the cache keeps the module of this version on this machine, or None where the cache is off."""
-    return _cache.path_of(_key(_read(wasm_path()), Engine(_quick)))
+    return cache.path_of(_key(_read(wasm_path()), Engine(_quick)))
 
 
 def _load(path: str, quick: bool) -> LoadedModule:
@@ -174,7 +174,7 @@ def _load(path: str, quick: bool) -> LoadedModule:
             return _inherited
         module = _compile(engine, wasm, path)
         where = "compiled"
-        _cache.keep(key, module.serialize())
+        cache.keep(key, module.serialize())
     _verify(module, path)
     return LoadedModule(engine, module, where)
 
@@ -206,7 +206,7 @@ def _compile(engine: Engine, wasm: bytes, path: str) -> wasmtime.Module:
 def _from_cache(engine: Engine, key: str) -> wasmtime.Module | None:
     import wasmtime
 
-    descriptor = _cache.find(key)
+    descriptor = cache.find(key)
     if descriptor is None:
         return None
     try:
@@ -227,10 +227,10 @@ def _verify(module: wasmtime.Module, path: str) -> None:
     if foreign:
         raise ModuleError(f"{path} imports {', '.join(foreign)}, but only {_WASI} is served: {_REINSTALL}")
     exports = {entry.name: entry.type for entry in module.exports}
-    if _abi.EXPORT_MARKER not in exports:
+    if abi.EXPORT_MARKER not in exports:
         other = [name for name in exports if name.startswith("connectcore_abi_v") and name[-1:].isdigit()]
         found = f"speaks another interface ({', '.join(other)})" if other else "is not a Connectcore module"
-        raise ModuleError(f"{path} {found}; this package needs {_abi.EXPORT_MARKER}: {_REINSTALL}")
+        raise ModuleError(f"{path} {found}; this package needs {abi.EXPORT_MARKER}: {_REINSTALL}")
     missing = [] if "memory" in exports else ["memory"]
     for name, signature in _FUNCTIONS.items():
         found_type = exports.get(name)

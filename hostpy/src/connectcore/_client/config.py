@@ -10,21 +10,21 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from . import _abi, _records
-from ._codec import proto_binary_codec, resolve_decoder, resolve_encoder
-from ._version import __version__
-from .code import Code
-from .compression import GzipCompression
-from .errors import ConnectError
-from .protocol import ProtocolType
+from .._codec.codec import proto_binary_codec, resolve_decoder, resolve_encoder
+from .._version import __version__
+from .._wasm import abi, records
+from ..code import Code
+from ..compression import GzipCompression
+from ..errors import ConnectError
+from ..protocol import ProtocolType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ._codec import Codec
-    from ._guest import Instance
-    from .compression import Compression
-    from .method import MethodInfo
+    from .._codec.codec import Codec
+    from .._wasm.guest import Instance
+    from ..compression import Compression
+    from ..method import MethodInfo
 
 __all__ = ["DEFAULT_READ_MAX_BYTES", "ClientConfig", "timeout_seconds"]
 
@@ -131,7 +131,7 @@ class ClientConfig:
         self.timeout = timeout
         self.read_max = read_max_bytes or _MOST
         self.record = _Key(
-            _records.configure_client(
+            records.configure_client(
                 protocol=protocol.value,
                 read_max=self.read_max,
                 send_max=0,
@@ -180,12 +180,12 @@ class ClientConfig:
             if len(ours) >= _MOST_PER_INSTANCE:
                 # Many clients with settings of their own: the oldest configuration goes. Its open calls go on, and a
                 # later one of that client configures it anew.
-                instance.step(_records.close_config(instance.handles.pop(ours[0])))
-            for event in _records.decode(instance.step(self.record)):
-                if isinstance(event, _records.Configured):
+                instance.step(records.close_config(instance.handles.pop(ours[0])))
+            for event in records.decode(instance.step(self.record)):
+                if isinstance(event, records.Configured):
                     instance.handles[key] = event.handle
                     return event.handle
-                if isinstance(event, _records.Fault):
+                if isinstance(event, records.Fault):
                     raise ConnectError(Code.INTERNAL, f"this client's settings: {event.text.decode('utf-8', 'replace')}")
         raise ConnectError(Code.INTERNAL, "the protocol module gave no answer to this client's settings")
 
@@ -211,8 +211,8 @@ def timeout_seconds(timeout: float | None, timeout_ms: float | None) -> float | 
 def timeout_microseconds(timeout: float | None) -> int:
     """The same as the module takes it; a deadline that has passed is zero."""
     if timeout is None:
-        return _abi.NO_TIMEOUT
-    return min(max(math.ceil(timeout * 1e6), 0), _abi.NO_TIMEOUT - 1)
+        return abi.NO_TIMEOUT
+    return min(max(math.ceil(timeout * 1e6), 0), abi.NO_TIMEOUT - 1)
 
 
 def _parse_address(address: str) -> tuple[str, str, str]:

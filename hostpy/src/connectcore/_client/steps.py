@@ -6,19 +6,20 @@ import logging
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from . import _abi, _client_records, _guest, _pool, _records
-from .code import Code
-from .errors import ConnectError
+from .._wasm import abi, client_records, guest, records
+from .._wasm.pool import POOL
+from ..code import Code
+from ..errors import ConnectError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._client_config import ClientConfig
-    from .method import MethodInfo
+    from ..method import MethodInfo
+    from .config import ClientConfig
 
 __all__ = ["ClientSteps"]
 
-_FAULT: Final = struct.pack("<H", _abi.EV_FAULT)
+_FAULT: Final = struct.pack("<H", abi.EV_FAULT)
 
 _log: Final = logging.getLogger("connectcore")
 
@@ -34,7 +35,7 @@ class ClientSteps:
         self._config = config
         self._plan = config.plan(method)
         # Where the module has to be compiled first, that takes a second or two: before the call's clock starts.
-        self._instance = _pool.pool().pick()
+        self._instance = POOL.pick()
 
     def close(self) -> None:
         """The call is over for its caller; if it is not for the module, the module forgets it. Never raises."""
@@ -45,9 +46,9 @@ class ClientSteps:
         if instance.failed:
             return
         try:
-            instance.step(_records.close(self._handle))
-        except _guest.GuestError as error:
-            _pool.pool().discard(instance, error)
+            instance.step(records.close(self._handle))
+        except guest.GuestError as error:
+            POOL.discard(instance, error)
 
     def _opened(self, batch: Callable[[int], bytes]) -> bytes:
         """Step a batch that opens a call, given the configuration's handle."""
@@ -55,13 +56,13 @@ class ClientSteps:
         for _ in range(2):
             try:
                 handle = config.handle_in(instance)
-            except _guest.GuestError as error:
+            except guest.GuestError as error:
                 raise self._failed(error) from error
             events = self._step(batch(handle))
             if events[:2] != _FAULT:
                 return events
             first = self._decoded(events)[0]
-            if not isinstance(first, _records.Fault) or first.fault != _abi.FAULT_HANDLE:
+            if not isinstance(first, records.Fault) or first.fault != abi.FAULT_HANDLE:
                 return events
             config.forget_in(instance)  # closed in the meantime, to make room for another client's
         raise self._broken("it does not know its own configuration")
@@ -72,39 +73,39 @@ class ClientSteps:
         if late is None:
             return self._step(batch)
         self._late = None
-        self._instance = _pool.pool().pick()
+        self._instance = POOL.pick()
         timeout_us, length = late
         procedure = self._plan.procedure
-        return self._opened(lambda handle: _client_records.ask(handle, timeout_us, procedure, length) + batch)
+        return self._opened(lambda handle: client_records.ask(handle, timeout_us, procedure, length) + batch)
 
     def _step(self, batch: bytes) -> bytes:
         try:
             return self._instance.step(batch)
-        except _guest.GuestError as error:
+        except guest.GuestError as error:
             raise self._failed(error) from error
 
-    def _decoded(self, events: bytes) -> list[_records.Event]:
-        decoded = _records.decode(events)
+    def _decoded(self, events: bytes) -> list[records.Event]:
+        decoded = records.decode(events)
         for event in decoded:
-            if isinstance(event, _records.Fault) and event.fault == _abi.FAULT_PANIC:
+            if isinstance(event, records.Fault) and event.fault == abi.FAULT_PANIC:
                 self._instance.failed = True
                 raise self._failed(event.text.decode("utf-8", "replace"))
         return decoded
 
-    def _rejected(self, reason: int, text: bytes) -> list[_records.Event]:
+    def _rejected(self, reason: int, text: bytes) -> list[records.Event]:
         """What the module says to a message that the host cannot use (ABI.md, `reject`)."""
         if self._instance.failed:  # by another call: this one needs nothing from it any more
-            self._instance = _pool.pool().pick()
+            self._instance = POOL.pick()
         try:
             handle = self._config.handle_in(self._instance)
-        except _guest.GuestError as error:
+        except guest.GuestError as error:
             raise self._failed(error) from error
-        return self._decoded(self._step(_records.reject(handle, reason, text)))
+        return self._decoded(self._step(records.reject(handle, reason, text)))
 
     def _failed(self, why: object) -> ConnectError:
         """The instance is lost, and this call with it."""
         self.finished = True
-        _pool.pool().discard(self._instance, why)
+        POOL.discard(self._instance, why)
         return ConnectError(Code.INTERNAL, "the protocol module failed; the next call gets a fresh one")
 
     def _broken(self, what: str) -> ConnectError:

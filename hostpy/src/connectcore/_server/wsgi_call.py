@@ -5,21 +5,21 @@ from __future__ import annotations
 from time import sleep
 from typing import TYPE_CHECKING, Any, Final
 
-from ._actions import AbortAction, BodyAction, HeadAction, PlainAction, TrailersAction
-from ._interceptors import MetadataRunSync
-from ._records import split_text_fields
-from ._service import DEADLINE_GRACE
-from .code import Code
-from .errors import ConnectError
+from .._interceptors import MetadataRunSync
+from .._wasm.records import split_text_fields
+from ..code import Code
+from ..errors import ConnectError
+from .actions import AbortAction, BodyAction, HeadAction, PlainAction, TrailersAction
+from .service import DEADLINE_GRACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from ._server_call import ServerCall
-    from ._service import Service
-    from ._wsgi_request import RequestContent
-    from .interceptor import MetadataInterceptorSync
-    from .request import ServerContext
+    from ..interceptor import MetadataInterceptorSync
+    from ..request import ServerContext
+    from .call import ServerCall
+    from .service import Service
+    from .wsgi_request import RequestContent
 
     Context = ServerContext[Any, Any]
     StartResponse = Callable[[str, list[tuple[str, str]]], object]

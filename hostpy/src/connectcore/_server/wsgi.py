@@ -6,24 +6,24 @@ from abc import ABC, abstractmethod
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from . import _abi
-from ._interceptors import check_sync, split_leading_sync, wrap_sync
-from ._mount import below_mount
-from ._server_call import ServerCall, adopted
-from ._service import DEFAULT_READ_MAX_BYTES, Compressed, RejectedError, Service
-from ._wsgi_call import Exchange, answer_nobody, status_line
-from ._wsgi_request import RequestContent, addresses, fields_of
-from .request import ServerContext, response_metadata
+from .._interceptors import check_sync, split_leading_sync, wrap_sync
+from .._wasm import abi
+from ..request import ServerContext, response_metadata
+from .call import ServerCall, adopted
+from .mount import below_mount
+from .service import DEFAULT_READ_MAX_BYTES, Compressed, RejectedError, Service
+from .wsgi_call import Exchange, answer_nobody, status_line
+from .wsgi_request import RequestContent, addresses, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ._codec import Codec
-    from ._endpoint import EndpointSync
-    from ._service import Procedure
-    from ._wsgi_call import StartResponse
-    from .compression import Compression
-    from .interceptor import InterceptorSync
+    from .._codec.codec import Codec
+    from ..compression import Compression
+    from ..interceptor import InterceptorSync
+    from .endpoint import EndpointSync
+    from .service import Procedure
+    from .wsgi_call import StartResponse
 
 __all__ = ["ConnectWSGIApplication"]
 
@@ -98,7 +98,7 @@ class ConnectWSGIApplication(ABC):
         method = environ["REQUEST_METHOD"]
         query = environ.get("QUERY_STRING")
         head = (
-            0 if send_trailers is None else _abi.OPEN_TRAILERS,
+            0 if send_trailers is None else abi.OPEN_TRAILERS,
             b"POST" if method == "POST" else method.encode("latin-1"),
             path,
             query.encode("latin-1") if query else b"",
@@ -137,7 +137,7 @@ class ConnectWSGIApplication(ABC):
             call = ServerCall(service, head)
             call.resume(opened, data, end=True)
             return self._general(call, environ, fields, None, start_response)
-        ends = None if opened.timeout == _abi.NO_TIMEOUT else monotonic() + opened.timeout / 1e6
+        ends = None if opened.timeout == abi.NO_TIMEOUT else monotonic() + opened.timeout / 1e6
         ctx: ServerContext[Any, Any] = ServerContext(
             procedure.method, method, fields, opened.hidden, opened.binary, ends, addresses, environ
         )
@@ -147,7 +147,7 @@ class ConnectWSGIApplication(ABC):
             request = procedure.decoders[opened.codec](payload)
         except Exception as error:  # noqa: BLE001 - whatever a codec raises: the peer's data is bad
             call = adopted(service, head, opened, data)
-            call.reject_request(error.reason if isinstance(error, RejectedError) else _abi.REJECT_DECODE)
+            call.reject_request(error.reason if isinstance(error, RejectedError) else abi.REJECT_DECODE)
             return Exchange(service, call, None, start_response, send_trailers).written()
         failure: Exception | None = None
         response: Any = None
@@ -189,7 +189,7 @@ class ConnectWSGIApplication(ABC):
         if call.procedure is None:
             return Exchange(self._service, call, content, start_response, send_trailers).written()
         timeout = call.timeout_us
-        ends = None if timeout == _abi.NO_TIMEOUT else monotonic() + timeout / 1e6
+        ends = None if timeout == abi.NO_TIMEOUT else monotonic() + timeout / 1e6
         ctx: ServerContext[Any, Any] = ServerContext(
             call.procedure.method,
             environ["REQUEST_METHOD"],

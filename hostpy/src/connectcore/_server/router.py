@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._lifespan import serve_other
+from .lifespan import serve_other
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from ._asgi import ConnectASGIApplication
-    from ._wsgi import ConnectWSGIApplication
+    from .asgi import ConnectASGIApplication
+    from .wsgi import ConnectWSGIApplication
 
 __all__ = ["ConnectASGIRouter", "ConnectWSGIRouter"]
 

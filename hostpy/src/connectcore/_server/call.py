@@ -13,19 +13,20 @@ import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from . import _abi, _guest, _pool, _records
-from ._actions import AbortAction, BodyAction, HeadAction, PlainAction, TrailersAction
-from ._content import Content
-from ._headers import join_fields, split_fields
-from ._service import CARRY_FIRST, CARRY_WHOLE, Compressed, RejectedError, log
-from .code import Code
-from .errors import ConnectError
-from .request import response_metadata
+from .._headers import join_fields, split_fields
+from .._wasm import abi, guest, records
+from .._wasm.content import Content
+from .._wasm.pool import POOL
+from ..code import Code
+from ..errors import ConnectError
+from ..request import response_metadata
+from .actions import AbortAction, BodyAction, HeadAction, PlainAction, TrailersAction
+from .service import CARRY_FIRST, CARRY_WHOLE, Compressed, RejectedError, log
 
 if TYPE_CHECKING:
-    from ._actions import Action
-    from ._service import Head, Opened, Procedure, Service
-    from .request import RequestContext
+    from ..request import RequestContext
+    from .actions import Action
+    from .service import Head, Opened, Procedure, Service
 
 __all__ = ["ServerCall", "adopted"]
 
@@ -88,7 +89,7 @@ class ServerCall:
         self.done = False
         self.opened = False
         self.handle = 0
-        self.timeout_us = _abi.NO_TIMEOUT
+        self.timeout_us = abi.NO_TIMEOUT
         self.binary: list[tuple[bytes, bytes]] = []
         self.hidden = b""
         self.codec = self.coding = self.compress_min = self.flags = 0
@@ -98,8 +99,8 @@ class ServerCall:
 
     def open(self, data: bytes | None = None, *, end: bool = False) -> None:
         """The request's head came, and perhaps content with it; `end` says that this is all of it."""
-        self._instance = _pool.POOL.pick()
-        batch = [self._opening(_abi.OPEN_END if end and not data else 0)]
+        self._instance = POOL.pick()
+        batch = [self._opening(abi.OPEN_END if end and not data else 0)]
         if data:
             batch.append(self._announce(0, data, end))
         self._step(b"".join(batch))
@@ -140,7 +141,7 @@ class ServerCall:
         if self.done:
             return
         if self._unopened is None:
-            self._step(_records.peer_gone(self.handle, _abi.GONE_CLOSED))
+            self._step(records.peer_gone(self.handle, abi.GONE_CLOSED))
             return
         self.done = True
         self.stopped = _NUMBERS[Code.CANCELED]
@@ -149,7 +150,7 @@ class ServerCall:
     def deadline(self) -> None:
         """The call's deadline passed."""
         if not self.done:
-            self._step(_records.deadline(self.handle))
+            self._step(records.deadline(self.handle))
 
     def abandon(self) -> None:
         """Nobody waits for the call any more; nothing is written."""
@@ -158,9 +159,9 @@ class ServerCall:
             if self._unopened is not None:
                 return
             try:
-                self._instance.step(_records.close(self.handle))
-            except _guest.GuestError as error:
-                _pool.POOL.discard(self._instance, error)
+                self._instance.step(records.close(self.handle))
+            except guest.GuestError as error:
+                POOL.discard(self._instance, error)
 
     # What the application does
 
@@ -178,15 +179,15 @@ class ServerCall:
         except RejectedError as rejected:
             reason = rejected.reason
         except Exception:  # noqa: BLE001 - whatever a codec raises: the peer's data is bad
-            reason = _abi.REJECT_DECODE
+            reason = abi.REJECT_DECODE
         self.messages.clear()
-        self._step(_records.reject(self.handle, reason))
+        self._step(records.reject(self.handle, reason))
         raise self.failure or ConnectError(Code.INVALID_ARGUMENT, "the request is malformed")
 
     def reject_request(self, reason: int) -> None:
         """A message that was taken is bad."""
         if not self.done:
-            self._step(_records.reject(self.handle, reason))
+            self._step(records.reject(self.handle, reason))
 
     def reply(self, payloads: list[bytes], ctx: RequestContext[Any, Any]) -> None:
         """The application sends messages, which are encoded."""
@@ -218,7 +219,7 @@ class ServerCall:
         if not self.done:
             assert self.procedure is not None
             log.error("A reply of %s cannot be encoded", self.procedure.path.decode(), exc_info=error)
-            self._step(_records.reject(self.handle, _abi.REJECT_ENCODE))
+            self._step(records.reject(self.handle, abi.REJECT_ENCODE))
 
     def end(
         self, error: BaseException | None, ctx: RequestContext[Any, Any] | None, payloads: list[bytes] | None = None
@@ -257,10 +258,10 @@ class ServerCall:
         if self.coding:
             self._compress(payloads, lengths)
         self._sending += payloads
-        batch.append(_records.send(self.handle, lengths))
+        batch.append(records.send(self.handle, lengths))
 
     def _fail(self, error: Exception) -> None:
-        _pool.POOL.discard(self._instance, error)
+        POOL.discard(self._instance, error)
         self._lost()
 
     def _lost(self) -> None:
@@ -276,36 +277,36 @@ class ServerCall:
             return
         try:
             # Another instance writes the answer: it alone knows the protocol's form of an error.
-            self._instance = _pool.POOL.pick()
-            failure = _records.end(0, _NUMBERS[Code.INTERNAL], b"the server failed")
-            for event in _records.decode(self._instance.step(self._opening(0) + failure)):
+            self._instance = POOL.pick()
+            failure = records.end(0, _NUMBERS[Code.INTERNAL], b"the server failed")
+            for event in records.decode(self._instance.step(self._opening(0) + failure)):
                 self._write(event)
-        except (_guest.GuestError, ValueError):
+        except (guest.GuestError, ValueError):
             self.output.append(AbortAction())
 
     def _opening(self, flags: int) -> bytes:
         own, method, path, query, count, fields = self._head
         config = self._service.configured(self._instance)
-        return _records.open_server(config, own | flags, method, path, query, count, fields)
+        return records.open_server(config, own | flags, method, path, query, count, fields)
 
     def _announce(self, handle: int, data: bytes, end: bool) -> bytes:
         """The record for content that came: all of its bytes where that is cheap, else the first of them."""
         self._content.add(data)
         whole = _CARRY_STREAM if self.procedure is not None and self.procedure.many_requests else CARRY_WHOLE
-        if self.flags & _abi.CONTENT_INLINE or len(data) <= whole:
+        if self.flags & abi.CONTENT_INLINE or len(data) <= whole:
             carried: bytes | memoryview = data
         else:
             carried = memoryview(data)[:CARRY_FIRST]
-        return _records.content(handle, _abi.CONTENT_END_FLAG if end else 0, len(data), carried)
+        return records.content(handle, abi.CONTENT_END_FLAG if end else 0, len(data), carried)
 
     def _step(self, batch: bytes) -> None:
         if self._unopened is not None:
             content, self._unopened = self._unopened, None
-            self._instance = _pool.POOL.pick()
+            self._instance = POOL.pick()
             batch = b"".join((self._opening(0), self._announce(0, content, True), batch))
         try:
             events = self._instance.step(batch)
-        except _guest.GuestError as error:
+        except guest.GuestError as error:
             self._fail(error)
             return
         self._finish_step(events)
@@ -313,14 +314,14 @@ class ServerCall:
     def _finish_step(self, events: bytes) -> None:
         """Take in the events of a step, and of the steps that they ask for."""
         while True:
-            wanted: _records.More | None = None
-            for event in _records.decode(events):
-                if isinstance(event, _records.More):
+            wanted: records.More | None = None
+            for event in records.decode(events):
+                if isinstance(event, records.More):
                     wanted = event
-                elif isinstance(event, _records.Messages):
+                elif isinstance(event, records.Messages):
                     if self._prepared is None:  # else the message was taken before
                         self._receive(event)
-                elif isinstance(event, _records.Fault):
+                elif isinstance(event, records.Fault):
                     self._fault(event)
                     return
                 else:
@@ -329,41 +330,41 @@ class ServerCall:
                 return
             data = self._content.peek(wanted.offset, max(wanted.want, _CARRY_STREAM))
             try:
-                events = self._instance.step(_records.content(self.handle, _abi.CONTENT_RESUME, len(data), data))
-            except _guest.GuestError as error:
+                events = self._instance.step(records.content(self.handle, abi.CONTENT_RESUME, len(data), data))
+            except guest.GuestError as error:
                 self._fail(error)
                 return
 
-    def _apply(self, event: _records.Event) -> None:
-        if isinstance(event, _records.Request):
+    def _apply(self, event: records.Event) -> None:
+        if isinstance(event, records.Request):
             self.opened = True
             self.handle, self.flags = event.handle, event.flags
             self.procedure = self._service.procedures[event.procedure]
             self.codec, self.coding, self.compress_min = event.codec, event.coding, event.compress_min
             self.timeout_us, self.hidden, self.binary = event.timeout_us, event.hidden, event.binary
-        elif isinstance(event, _records.Received):
+        elif isinstance(event, records.Received):
             self.received = True
             if event.code:
                 self.failure = ConnectError(_CODES[event.code] or Code.UNKNOWN, event.message.decode("utf-8", "replace"))
-        elif isinstance(event, _records.Stop):
+        elif isinstance(event, records.Stop):
             self.stopped = event.code
             self.failure = ConnectError(_CODES[event.code] or Code.UNKNOWN, "the call was stopped")
-        elif isinstance(event, _records.Done):
+        elif isinstance(event, records.Done):
             self.done = True
         else:
             self._write(event)
 
-    def _write(self, event: _records.Event) -> None:
-        if isinstance(event, _records.ResponseHead):
+    def _write(self, event: records.Event) -> None:
+        if isinstance(event, records.ResponseHead):
             self._head_written = True
-            end, trailers = bool(event.flags & _abi.HTTP_END), bool(event.flags & _abi.HTTP_TRAILERS)
+            end, trailers = bool(event.flags & abi.HTTP_END), bool(event.flags & abi.HTTP_TRAILERS)
             self.output.append(HeadAction(event.status, event.fields, end, trailers))
-        elif isinstance(event, _records.Body):
-            self.output.append(BodyAction(self._assemble(event), bool(event.flags & _abi.HTTP_END)))
-        elif isinstance(event, _records.Trailers):
+        elif isinstance(event, records.Body):
+            self.output.append(BodyAction(self._assemble(event), bool(event.flags & abi.HTTP_END)))
+        elif isinstance(event, records.Trailers):
             self.output.append(TrailersAction(event.fields))
 
-    def _assemble(self, event: _records.Body) -> bytes:
+    def _assemble(self, event: records.Body) -> bytes:
         """Lay out content as the event says: payloads with their prefixes, then the rest."""
         count, prefix, data = event.payloads, event.prefix, event.data
         if not count:
@@ -378,16 +379,16 @@ class ServerCall:
         parts[-1] = data[prefix * count :]
         return b"".join(parts)
 
-    def _receive(self, event: _records.Messages) -> None:
+    def _receive(self, event: records.Messages) -> None:
         """Take the payloads that spans name, out of the event or of the content that is held."""
         spans = event.spans
         add = self.messages.append
-        inline = event.flags & _abi.MESSAGES_INLINE
-        take = None if inline else self._content.take(event.base, spans[-2] + (spans[-1] & ~_abi.COMPRESSED))
+        inline = event.flags & abi.MESSAGES_INLINE
+        take = None if inline else self._content.take(event.base, spans[-2] + (spans[-1] & ~abi.COMPRESSED))
         data = event.data if take is None else take
         for start, length in zip(spans[0::2], spans[1::2], strict=True):
-            if length & _abi.COMPRESSED:
-                payload = data[start : start + (length & ~_abi.COMPRESSED)]
+            if length & abi.COMPRESSED:
+                payload = data[start : start + (length & ~abi.COMPRESSED)]
                 add(Compressed(payload, event.coding, event.limit))
             else:
                 add(data[start : start + length])
@@ -397,7 +398,7 @@ class ServerCall:
         for index, length in enumerate(lengths):
             if length >= self.compress_min:
                 payloads[index] = coding.compress(payloads[index])
-                lengths[index] = len(payloads[index]) | _abi.COMPRESSED
+                lengths[index] = len(payloads[index]) | abi.COMPRESSED
 
     def _leading(self, ctx: RequestContext[Any, Any] | None) -> list[bytes]:
         """The record for leading metadata, before the first message, if there is any."""
@@ -408,12 +409,12 @@ class ServerCall:
             return []
         text, binary = split_fields(headers)
         pairs = [(name.encode(), value) for name, value in binary]
-        return [_records.headers(self.handle, 0, len(text), join_fields(text), pairs)]
+        return [records.headers(self.handle, 0, len(text), join_fields(text), pairs)]
 
-    def _fault(self, event: _records.Fault) -> None:
+    def _fault(self, event: records.Fault) -> None:
         text = event.text.decode("utf-8", "replace")
-        if event.fault == _abi.FAULT_PANIC:
-            self._fail(_guest.GuestError(text))
+        if event.fault == abi.FAULT_PANIC:
+            self._fail(guest.GuestError(text))
             return
         log.error("The protocol module refused a command (%d): %s", event.fault, text)
         self.done = True
@@ -443,9 +444,9 @@ def _ended(handle: int, error: BaseException | None, ctx: RequestContext[Any, An
     pairs = [(name.encode(), value) for name, value in binary]
     fields = join_fields(text) if text else b""
     if error is None:
-        return _records.end(handle, 0, b"", (), len(text), fields, pairs)
+        return records.end(handle, 0, b"", (), len(text), fields, pairs)
     if not isinstance(error, ConnectError):
-        return _records.end(handle, 0, b"", (), len(text), fields, pairs, flags=_abi.END_UNEXPECTED)
+        return records.end(handle, 0, b"", (), len(text), fields, pairs, flags=abi.END_UNEXPECTED)
     details = [(detail.type_name.encode(), detail.message_bytes) for detail in error.details]
     message = error.message.encode("utf-8", "surrogatepass")
-    return _records.end(handle, _NUMBERS[error.code], message, details, len(text), fields, pairs)
+    return records.end(handle, _NUMBERS[error.code], message, details, len(text), fields, pairs)

@@ -14,13 +14,13 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._transport import Gone, TransportError
+from .transport import Gone, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from ._client_cancellation import Cancellation
-    from ._transport import Fields, Request, Response, Transport
+    from .._client.cancellation import Cancellation
+    from .transport import Fields, Request, Response, Transport
 
 __all__ = ["open_cancelable"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ._messages import binary_decoder, binary_encoder, is_google, is_protobuf_py, not_a_message
-from ._typing import T, T_contra
+from .._typing import T, T_contra
+from .messages import binary_decoder, binary_encoder, is_google, is_protobuf_py, not_a_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,18 +104,18 @@ class _ProtoJSONCodec(_ProtoCodec):
 
     def _make_encoder(self, message_class: type[Any]) -> Encoder:
         if is_google(message_class):
-            from ._json_google import json_encoder
+            from .json_google import json_encoder
         elif is_protobuf_py(message_class):
-            from ._json_protobuf_py import json_encoder
+            from .json_protobuf_py import json_encoder
         else:
             raise not_a_message(message_class)
         return json_encoder(message_class, self._registry)
 
     def _make_decoder(self, message_class: type[Any]) -> Decoder:
         if is_google(message_class):
-            from ._json_google import json_decoder
+            from .json_google import json_decoder
         elif is_protobuf_py(message_class):
-            from ._json_protobuf_py import json_decoder
+            from .json_protobuf_py import json_decoder
         else:
             raise not_a_message(message_class)
         return json_decoder(message_class, self._registry, ignore_unknown_fields=self._ignore_unknown_fields)

@@ -12,19 +12,19 @@ import types
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from ._actions import AbortAction, BodyAction, HeadAction, PlainAction, TrailersAction
-from ._interceptors import MetadataRun
-from ._lazy import asyncio
-from ._records import split_fields
-from ._service import DEADLINE_GRACE
+from .._interceptors import MetadataRun
+from .._lazy import asyncio
+from .._wasm.records import split_fields
+from .actions import AbortAction, BodyAction, HeadAction, PlainAction, TrailersAction
+from .service import DEADLINE_GRACE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
 
-    from ._server_call import ServerCall
-    from ._service import Service
-    from .interceptor import MetadataInterceptor
-    from .request import ServerContext
+    from ..interceptor import MetadataInterceptor
+    from ..request import ServerContext
+    from .call import ServerCall
+    from .service import Service
 
     Context = ServerContext[Any, Any]
     Messages = dict[str, Any]

@@ -4,7 +4,7 @@ A step costs one copy in, one call and one copy out. The call goes straight to w
 with argument storage that is made once: 0.5 us where the public API takes 10. Where the installed binding has no such
 function, the public API does the same work, slower.
 
-Together with `_module.py` this is the only code that touches wasmtime.
+Together with `module.py` this is the only code that touches wasmtime.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
-from . import _abi, _module
+from . import abi, module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,7 @@ class Instance:
         "version",
     )
 
-    def __init__(self, loaded: _module.LoadedModule) -> None:
+    def __init__(self, loaded: module.LoadedModule) -> None:
         import wasmtime
 
         self.lock = threading.Lock()
@@ -62,7 +62,7 @@ class Instance:
         self.handles: dict[Any, int] = {}
         self._loaded = loaded  # the store does not outlive the engine
         store = wasmtime.Store(loaded.engine)
-        store.set_limits(memory_size=_module.MEMORY_CAP, instances=1, memories=1)
+        store.set_limits(memory_size=module.MEMORY_CAP, instances=1, memories=1)
         store.set_wasi(wasmtime.WasiConfig())  # no files, no arguments, no environment, no output
         self._store = store
         _living.add(self)
@@ -70,13 +70,13 @@ class Instance:
             instance = loaded.linker.instantiate(store, loaded.module)
             self._exports = instance.exports(store)
             self._function("_initialize")
-            self.version = version = self._function(_abi.EXPORT_VERSION)
+            self.version = version = self._function(abi.EXPORT_VERSION)
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
-            raise _module.ModuleError(f"the module does not start: {_text(error)}") from error
-        if version >> 16 != _abi.MAJOR or version & 0xFFFF < _abi.MINOR:
-            raise _module.ModuleError(
+            raise module.ModuleError(f"the module does not start: {_text(error)}") from error
+        if version >> 16 != abi.MAJOR or version & 0xFFFF < abi.MINOR:
+            raise module.ModuleError(
                 f"the module speaks version {version >> 16}.{version & 0xFFFF} of the interface; this package needs "
-                f"{_abi.MAJOR}.{_abi.MINOR} or a later minor version: reinstall connectcore"
+                f"{abi.MAJOR}.{abi.MINOR} or a later minor version: reinstall connectcore"
             )
         self._memory: Any = self._exports["memory"]
         self._room = 0
@@ -92,7 +92,7 @@ class Instance:
             if size > self._room:
                 self._reserve(size)
             self._memory.write(self._store, batch, self._address)
-            result = self._guarded(_abi.EXPORT_STEP, size)
+            result = self._guarded(abi.EXPORT_STEP, size)
             start, length = result >> 32 & 0xFFFFFFFF, result & 0xFFFFFFFF
             if start + length > self._memory.data_len(self._store):
                 raise self._fail("events lie outside of its memory")
@@ -116,7 +116,7 @@ class Instance:
     def _reserve(self, size: int) -> None:
         """Make room for a batch; some more than asked, so that growing batches do not ask each time."""
         size = max(size, min(2 * self._room, 1 << 20))
-        address = self._guarded(_abi.EXPORT_RESERVE, size) & 0xFFFFFFFF
+        address = self._guarded(abi.EXPORT_RESERVE, size) & 0xFFFFFFFF
         if address + size > self._memory.data_len(self._store):
             raise self._fail("the in arena lies outside of its memory")
         self._address, self._room = address, size
@@ -145,7 +145,7 @@ class FastInstance(Instance):
 
     __slots__ = ("_closing", "step")
 
-    def __init__(self, loaded: _module.LoadedModule) -> None:
+    def __init__(self, loaded: module.LoadedModule) -> None:
         if not loaded.stable:
             raise AttributeError("memory can move")
         super().__init__(loaded)
@@ -156,7 +156,7 @@ class FastInstance(Instance):
         import wasmtime._ffi as ffi
 
         lock = self.lock
-        exported: Any = self._exports[_abi.EXPORT_STEP]
+        exported: Any = self._exports[abi.EXPORT_STEP]
         function = exported._func
         storage = (ctypes.c_uint32 * 4)()  # arguments and results share it: one value of 16 bytes
         trap = ctypes.c_void_p()
@@ -168,7 +168,7 @@ class FastInstance(Instance):
         one = ctypes.c_size_t(1)
         caught = ctypes.c_void_p(ctypes.addressof(trap))
         start_of_memory = ctypes.addressof(self._memory.data_ptr(self._store).contents)
-        view = memoryview((ctypes.c_ubyte * _module.MEMORY_CAP).from_address(start_of_memory)).cast("B")
+        view = memoryview((ctypes.c_ubyte * module.MEMORY_CAP).from_address(start_of_memory)).cast("B")
         room = address = 0
         known = self.memory_size
 
@@ -216,18 +216,18 @@ class FastInstance(Instance):
 
 def new_instance() -> Instance:
     """A fresh instance of the process's module, by the fastest way that the binding offers. Raises ModuleError."""
-    loaded = _module.load()
+    loaded = module.load()
     try:
         return _instance_of(loaded)
-    except _module.ModuleError:
+    except module.ModuleError:
         if not loaded.quick:
             raise
     # Most likely there is no room in the address space for what the quick engine reserves.
-    _module.be_careful()
-    return _instance_of(_module.load())
+    module.be_careful()
+    return _instance_of(module.load())
 
 
-def _instance_of(loaded: _module.LoadedModule) -> Instance:
+def _instance_of(loaded: module.LoadedModule) -> Instance:
     try:
         return FastInstance(loaded)
     except AttributeError:
@@ -271,4 +271,4 @@ def _close_all() -> None:
         if instance.lock.acquire(blocking=False):  # a daemon thread's step keeps its instance
             instance.lock.release()
             instance.close()
-    _module.unload()
+    module.unload()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from . import _abi
+from . import abi
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -220,32 +220,32 @@ Event: TypeAlias = (
 )
 
 _TYPES: Final[dict[int, tuple[Any, bool]]] = {
-    _abi.EV_CONFIGURED: (Configured, False),
-    _abi.EV_REQUEST: (Request, True),
-    _abi.EV_MESSAGES: (Messages, True),
-    _abi.EV_RECEIVED: (Received, False),
-    _abi.EV_HTTP_RESPONSE_HEAD: (ResponseHead, True),
-    _abi.EV_HTTP_REQUEST_HEAD: (RequestHead, True),
-    _abi.EV_HTTP_BODY: (Body, True),
-    _abi.EV_HTTP_TRAILERS: (Trailers, False),
-    _abi.EV_RESPONSE: (Response, True),
-    _abi.EV_END_OF_CALL: (EndOfCall, False),
-    _abi.EV_STOP: (Stop, False),
-    _abi.EV_MORE: (More, False),
-    _abi.EV_DONE: (Done, False),
-    _abi.EV_FAULT: (Fault, False),
-    _abi.EV_PREPARED: (Prepared, False),
+    abi.EV_CONFIGURED: (Configured, False),
+    abi.EV_REQUEST: (Request, True),
+    abi.EV_MESSAGES: (Messages, True),
+    abi.EV_RECEIVED: (Received, False),
+    abi.EV_HTTP_RESPONSE_HEAD: (ResponseHead, True),
+    abi.EV_HTTP_REQUEST_HEAD: (RequestHead, True),
+    abi.EV_HTTP_BODY: (Body, True),
+    abi.EV_HTTP_TRAILERS: (Trailers, False),
+    abi.EV_RESPONSE: (Response, True),
+    abi.EV_END_OF_CALL: (EndOfCall, False),
+    abi.EV_STOP: (Stop, False),
+    abi.EV_MORE: (More, False),
+    abi.EV_DONE: (Done, False),
+    abi.EV_FAULT: (Fault, False),
+    abi.EV_PREPARED: (Prepared, False),
 }
 
 
 def _reader(kind: int) -> Callable[[bytes, int, int, int], Event]:
     """Makes the decoder of one kind of event from its schema."""
     made, flagged = _TYPES[kind]
-    types = [column_type for _, column_type in _abi.SCHEMAS[kind][2]]
+    types = [column_type for _, column_type in abi.SCHEMAS[kind][2]]
     letters = {"u32": "I", "u64": "Q", "bytes": "I", "words": "I", "fields": "II", "pairs": "II"}
     layout = struct.Struct("<" + "".join(letters[column_type] for column_type in types))
     unpack = layout.unpack_from
-    tail = _abi.HEADER_SIZE + layout.size
+    tail = abi.HEADER_SIZE + layout.size
     numbers_only = all(column_type in ("u32", "u64") for column_type in types)
 
     def read(data: bytes, at: int, flags: int, handle: int) -> Event:

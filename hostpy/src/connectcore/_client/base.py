@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ._client_config import ClientConfig, timeout_seconds
-from ._headers import Headers
-from ._response_metadata import fill
-from .method import IdempotencyLevel
-from .request import RequestContext, set_response_metadata
+from .._headers import Headers
+from ..method import IdempotencyLevel
+from ..request import RequestContext, set_response_metadata
+from .config import ClientConfig, timeout_seconds
+from .response_metadata import fill
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ._client_call import ClientCall
-    from ._codec import Codec
-    from ._response_metadata import ResponseMetadata
-    from .compression import Compression
-    from .method import MethodInfo
-    from .protocol import ProtocolType
+    from .._codec.codec import Codec
+    from ..compression import Compression
+    from ..method import MethodInfo
+    from ..protocol import ProtocolType
+    from .call import ClientCall
+    from .response_metadata import ResponseMetadata
 
 GET: Final = "GET"
 POST: Final = "POST"

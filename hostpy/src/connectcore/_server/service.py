@@ -3,7 +3,7 @@
 Most calls are plain: unary, in one piece, answered with one message and no metadata. The guest settles these when it reads
 the head ("A prepared call", ABI.md section 9): one step, or none where the verdict on an equal head was kept. Other calls
 that come in one piece take two steps, whose usual events are read at fixed places. Whatever is not usual goes to a
-`ServerCall` (`_server_call.py`), which knows everything.
+`ServerCall` (`call.py`), which knows everything.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ import logging
 import struct
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from . import _abi, _guest, _pool, _records
-from ._codec import default_codecs, resolve_decoder, resolve_encoder
-from .code import Code
-from .compression.gzip import GzipCompression
-from .errors import ConnectError
-from .method import IdempotencyLevel, StreamType
+from .._codec.codec import default_codecs, resolve_decoder, resolve_encoder
+from .._wasm import abi, guest, records
+from .._wasm.pool import POOL
+from ..code import Code
+from ..compression.gzip import GzipCompression
+from ..errors import ConnectError
+from ..method import IdempotencyLevel, StreamType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from ._codec import Codec
-    from .compression import Compression
+    from .._codec.codec import Codec
+    from ..compression import Compression
 
 __all__ = [
     "CARRY_FIRST",
@@ -59,10 +60,10 @@ _CONFIDENT: Final = 16  # after so many prepared calls in a row the content of t
 _KEPT_BYTES: Final = 4 << 10  # longest head, about, whose verdict is kept
 
 _ATTRIBUTES: Final = {
-    StreamType.UNARY: _abi.UNARY,
-    StreamType.CLIENT_STREAM: _abi.CLIENT_STREAM,
-    StreamType.SERVER_STREAM: _abi.SERVER_STREAM,
-    StreamType.BIDI_STREAM: _abi.BIDI_STREAM,
+    StreamType.UNARY: abi.UNARY,
+    StreamType.CLIENT_STREAM: abi.CLIENT_STREAM,
+    StreamType.SERVER_STREAM: abi.SERVER_STREAM,
+    StreamType.BIDI_STREAM: abi.BIDI_STREAM,
 }
 
 Head: TypeAlias = "tuple[int, bytes, bytes, bytes, int, bytes]"
@@ -124,7 +125,7 @@ class Opened:
         "told",
     )
 
-    instance: _guest.Instance
+    instance: guest.Instance
     payload: bytes | Compressed
     # prepared: most bytes of content, fields, and the name of the one that gives the reply's length
     limit: int
@@ -154,26 +155,26 @@ _MESSAGE_SIZE: Final = 64
 _ONE_SPAN: Final = 2  # two words, and no data
 # The commands that answer it: send of one message, end without anything.
 _SEND_END: Final = struct.Struct("<8sI8sI8sI32s").pack
-_SEND_HEAD: Final = struct.pack("<HHI", _abi.CMD_SEND, 0, 24)
+_SEND_HEAD: Final = struct.pack("<HHI", abi.CMD_SEND, 0, 24)
 _SEND_FIXED: Final = struct.pack("<II", 1, 0)
-_END_HEAD: Final = struct.pack("<HHI", _abi.CMD_END, 0, 44)
+_END_HEAD: Final = struct.pack("<HHI", abi.CMD_END, 0, 44)
 _END_FIXED: Final = bytes(32)
 # And the events that follow: head, the message as it is, done.
 _HEAD: Final = struct.Struct("<II4xI").unpack_from
 _HEAD_SIZE: Final = 24
 _BODY_DONE: Final = struct.Struct("<I8xQII").unpack_from
 _BODY_DONE_SIZE: Final = 36
-_LAST_BODY: Final = _abi.EV_HTTP_BODY | _abi.HTTP_END << 16
-_USUAL_BODY: Final = (_LAST_BODY, 1, 0, _abi.EV_DONE)  # one payload, no prefix, no data
+_LAST_BODY: Final = abi.EV_HTTP_BODY | abi.HTTP_END << 16
+_USUAL_BODY: Final = (_LAST_BODY, 1, 0, abi.EV_DONE)  # one payload, no prefix, no data
 _BODY: Final = struct.Struct("<II4xIII").unpack_from
 _BODY_SIZE: Final = 24
 _TRAILERS: Final = struct.Struct("<II4xI").unpack_from
 _TRAILERS_SIZE: Final = 20
-_HEAD_END: Final = _abi.EV_HTTP_RESPONSE_HEAD | _abi.HTTP_END << 16
-_HEAD_TRAILERS: Final = _abi.EV_HTTP_RESPONSE_HEAD | _abi.HTTP_TRAILERS << 16
+_HEAD_END: Final = abi.EV_HTTP_RESPONSE_HEAD | abi.HTTP_END << 16
+_HEAD_TRAILERS: Final = abi.EV_HTTP_RESPONSE_HEAD | abi.HTTP_TRAILERS << 16
 _DONE_SIZE: Final = 12
 _LEAST_SIZE: Final = _REQUEST_SIZE + 32
-_pick: Final = _pool.POOL.pick
+_pick: Final = POOL.pick
 _OPEN: Final = struct.Struct("<HHIIIIIII").pack
 _CONTENT: Final = struct.Struct("<HHIIII").pack
 
@@ -202,7 +203,7 @@ class Service:
         self.routes = {procedure.path.decode(): procedure for procedure in self.procedures}
         if read_max_bytes is not None and not 0 < read_max_bytes <= _MOST:
             raise ValueError(f"read_max_bytes must be from 1 to {_MOST}, or None for no limit, not {read_max_bytes}")
-        self._record = _records.configure_server(
+        self._record = records.configure_server(
             read_max=_MOST if read_max_bytes is None else read_max_bytes,
             send_max=0,
             compress_min=_COMPRESS_MIN,
@@ -212,20 +213,18 @@ class Service:
             procedures=list(self.routes),
             attributes=[_attributes(procedure.method) for procedure in self.procedures],
         )
-        self._fields_of: Callable[[bytes], list[tuple[Any, Any]]] = (
-            _records.split_text_fields if text else _records.split_fields
-        )
+        self._fields_of: Callable[[bytes], list[tuple[Any, Any]]] = records.split_text_fields if text else records.split_fields
         self._digits: Callable[[int], Any] = str if text else b"%d".__mod__
         self._heads: dict[bytes, tuple[list[tuple[Any, Any]], Any]] = {}
         self._verdicts: dict[Head, Opened] = {}
         self._answers: dict[tuple[bytes, bytes], Opened] = {}
 
-    def configured(self, instance: _guest.Instance) -> int:
+    def configured(self, instance: guest.Instance) -> int:
         """The handle of this service's configuration in an instance, made if it is not there."""
         handle = instance.handles.get(self)
         if handle is None:
-            (event,) = _records.decode(instance.step(self._record))
-            if not isinstance(event, _records.Configured):
+            (event,) = records.decode(instance.step(self._record))
+            if not isinstance(event, records.Configured):
                 raise ValueError(f"the module refuses the configuration: {getattr(event, 'text', b'').decode()}")
             handle = instance.handles[self] = event.handle
         return handle
@@ -249,7 +248,7 @@ class Service:
         """Open a call whose content is all there, or, where it is None, has not come. Raises ModuleError."""
         opened = self._verdicts.get(head)
         if opened is None:
-            opened = self._open(head, procedure, content, _abi.OPEN_PREPARE)
+            opened = self._open(head, procedure, content, abi.OPEN_PREPARE)
         if content is not None and opened.status and len(content) > opened.limit:
             return self._open(head, procedure, content, 0)
         return opened
@@ -278,8 +277,8 @@ class Service:
             batch = b"".join((opening, method, path, query, fields, carried, content[:CARRY_FIRST]))
         try:
             events = instance.step(batch)
-        except _guest.GuestError as error:
-            _pool.POOL.discard(instance, error)
+        except guest.GuestError as error:
+            POOL.discard(instance, error)
             events = b""
         if len(events) > _LEAST_SIZE:
             kind, size = _KIND_SIZE(events)
@@ -309,9 +308,9 @@ class Service:
 
     def _prepared(self, procedure: Procedure, events: bytes, answer: tuple[bytes, bytes]) -> Opened:
         """Read the events of a prepared call, and remember what they came to."""
-        request, prepared, *_ = _records.decode(events)
-        assert isinstance(request, _records.Request)
-        assert isinstance(prepared, _records.Prepared)
+        request, prepared, *_ = records.decode(events)
+        assert isinstance(request, records.Request)
+        assert isinstance(prepared, records.Prepared)
         opened = Opened(procedure, request.codec, request.coding, request.compress_min, request.timeout_us)
         opened.hidden, opened.binary = request.hidden, request.binary
         opened.limit = prepared.limit
@@ -336,10 +335,10 @@ class Service:
         opened.hidden = events[_REQUEST_SIZE : _REQUEST_SIZE + hidden]
         opened.handle = handle
         start += base
-        if length < _abi.COMPRESSED:
+        if length < abi.COMPRESSED:
             opened.payload = content[start : start + length]
         else:
-            opened.payload = Compressed(content[start : start + length - _abi.COMPRESSED], packing, limit)
+            opened.payload = Compressed(content[start : start + length - abi.COMPRESSED], packing, limit)
         return opened
 
     def plain_fields(self, opened: Opened, payload: bytes) -> list[tuple[Any, Any]] | None:
@@ -361,25 +360,25 @@ class Service:
         length = len(reply)
         if opened.coding and length >= opened.minimum:
             reply = self.codings[opened.coding - 1].compress(reply)
-            length = len(reply) | _abi.COMPRESSED
+            length = len(reply) | abi.COMPRESSED
         instance, handle = opened.instance, opened.handle
         try:
             events = instance.step(_SEND_END(_SEND_HEAD, handle, _SEND_FIXED, length, _END_HEAD, handle, _END_FIXED))
-        except _guest.GuestError as error:
-            _pool.POOL.discard(instance, error)
+        except guest.GuestError as error:
+            POOL.discard(instance, error)
             return 0, [], reply, None, b""
         total = len(events)
         if total > _HEAD_SIZE + _DONE_SIZE:
             kind, size, status = _HEAD(events)
-            if kind == _abi.EV_HTTP_RESPONSE_HEAD:
+            if kind == abi.EV_HTTP_RESPONSE_HEAD:
                 if total == size + _BODY_DONE_SIZE and _BODY_DONE(events, size) == _USUAL_BODY:
                     return status, self.response_fields(events[_HEAD_SIZE:size]), reply, None, None
             elif kind == _HEAD_TRAILERS and total > size + _BODY_SIZE + _TRAILERS_SIZE + _DONE_SIZE:
                 kind, body_size, payloads, prefix, data = _BODY(events, size)
-                if kind == _abi.EV_HTTP_BODY and payloads == 1 and prefix == data:
+                if kind == abi.EV_HTTP_BODY and payloads == 1 and prefix == data:
                     at = size + body_size
                     kind, trailers_size, _ = _TRAILERS(events, at)
-                    if kind == _abi.EV_HTTP_TRAILERS and total == at + trailers_size + _DONE_SIZE:
+                    if kind == abi.EV_HTTP_TRAILERS and total == at + trailers_size + _DONE_SIZE:
                         trailers = self.response_fields(events[at + _TRAILERS_SIZE : at + trailers_size])
                         content = events[size + _BODY_SIZE : at] + reply
                         return status, self.response_fields(events[_HEAD_SIZE:size]), content, trailers, None
@@ -393,9 +392,9 @@ class Service:
             return self.codings[payload.coding - 1].decompress(payload.data, payload.limit)
         except ConnectError as error:
             too_large = error.code is Code.RESOURCE_EXHAUSTED
-            raise RejectedError(_abi.REJECT_TOO_LARGE if too_large else _abi.REJECT_DECOMPRESS) from None
+            raise RejectedError(abi.REJECT_TOO_LARGE if too_large else abi.REJECT_DECOMPRESS) from None
         except Exception:  # noqa: BLE001 - whatever a compression raises: the peer's data is bad
-            raise RejectedError(_abi.REJECT_DECOMPRESS) from None
+            raise RejectedError(abi.REJECT_DECOMPRESS) from None
 
 
 class Compressed:
@@ -434,4 +433,4 @@ def _when_used(
 
 def _attributes(method: Any) -> int:
     safe = method.idempotency_level is IdempotencyLevel.NO_SIDE_EFFECTS
-    return _ATTRIBUTES[method.stream_type] | (_abi.NO_SIDE_EFFECTS if safe else 0)
+    return _ATTRIBUTES[method.stream_type] | (abi.NO_SIDE_EFFECTS if safe else 0)

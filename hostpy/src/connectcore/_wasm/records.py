@@ -1,6 +1,6 @@
 """Commands and events as bytes: what `wasm/ABI.md` calls records.
 
-A function per command returns the record's bytes; `decode` turns a batch of events into objects (`_events.py`). Names and
+A function per command returns the record's bytes; `decode` turns a batch of events into objects (`events.py`). Names and
 values of fields are bytes here, joined by NUL: one native call joins or splits any number of them.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from . import _abi
-from ._events import (
+from . import abi
+from .events import (
     Body,
     Configured,
     Done,
@@ -84,7 +84,7 @@ _U32: Final = struct.Struct("<I")
 def _packer(kind: int) -> Callable[..., bytes]:
     """The header and fixed block of one command as one call: flags, size, handle, then the columns' fixed parts."""
     columns = {"u32": "I", "u64": "Q", "bytes": "I", "words": "I", "fields": "II", "pairs": "II"}
-    layout = struct.Struct("<HHII" + "".join(columns[kind_] for _, kind_ in _abi.SCHEMAS[kind][2]))
+    layout = struct.Struct("<HHII" + "".join(columns[kind_] for _, kind_ in abi.SCHEMAS[kind][2]))
     pack = layout.pack
     fixed = layout.size
 
@@ -94,18 +94,18 @@ def _packer(kind: int) -> Callable[..., bytes]:
     return packed
 
 
-_configure_server: Final = _packer(_abi.CMD_CONFIGURE_SERVER)
-_configure_client: Final = _packer(_abi.CMD_CONFIGURE_CLIENT)
-_open_server: Final = _packer(_abi.CMD_OPEN_SERVER)
-_open_client: Final = _packer(_abi.CMD_OPEN_CLIENT)
-_response_head: Final = _packer(_abi.CMD_RESPONSE_HEAD)
-_content: Final = _packer(_abi.CMD_CONTENT)
-_content_end: Final = _packer(_abi.CMD_CONTENT_END)
-_peer_gone: Final = _packer(_abi.CMD_PEER_GONE)
-_headers: Final = _packer(_abi.CMD_HEADERS)
-_send: Final = _packer(_abi.CMD_SEND)
-_end: Final = _packer(_abi.CMD_END)
-_reject: Final = _packer(_abi.CMD_REJECT)
+_configure_server: Final = _packer(abi.CMD_CONFIGURE_SERVER)
+_configure_client: Final = _packer(abi.CMD_CONFIGURE_CLIENT)
+_open_server: Final = _packer(abi.CMD_OPEN_SERVER)
+_open_client: Final = _packer(abi.CMD_OPEN_CLIENT)
+_response_head: Final = _packer(abi.CMD_RESPONSE_HEAD)
+_content: Final = _packer(abi.CMD_CONTENT)
+_content_end: Final = _packer(abi.CMD_CONTENT_END)
+_peer_gone: Final = _packer(abi.CMD_PEER_GONE)
+_headers: Final = _packer(abi.CMD_HEADERS)
+_send: Final = _packer(abi.CMD_SEND)
+_end: Final = _packer(abi.CMD_END)
+_reject: Final = _packer(abi.CMD_REJECT)
 
 
 # Columns
@@ -187,7 +187,7 @@ def configure_client(
 
 def close_config(handle: int) -> bytes:
     """The configuration takes no new calls."""
-    return _HEAD.pack(_abi.CMD_CLOSE_CONFIG, 0, 12, handle)
+    return _HEAD.pack(abi.CMD_CLOSE_CONFIG, 0, 12, handle)
 
 
 def open_server(config: int, flags: int, method: bytes, path: bytes, query: bytes, count: int, fields: bytes) -> bytes:
@@ -251,7 +251,7 @@ def send_inline(handle: int, payloads: Sequence[bytes]) -> bytes:
     """The application's messages, with their bytes."""
     count = len(payloads)
     data = b"".join(payloads)
-    head = _send(_abi.SEND_INLINE, handle, 4 * count + len(data), count, len(data))
+    head = _send(abi.SEND_INLINE, handle, 4 * count + len(data), count, len(data))
     return b"".join((head, struct.pack(f"<{count}I", *map(len, payloads)), data))
 
 
@@ -280,14 +280,14 @@ def reject(handle: int, reason: int, text: bytes = b"") -> bytes:
 
 def deadline(handle: int) -> bytes:
     """The call's deadline passed."""
-    return _HEAD.pack(_abi.CMD_DEADLINE, 0, 12, handle)
+    return _HEAD.pack(abi.CMD_DEADLINE, 0, 12, handle)
 
 
 def cancel(handle: int) -> bytes:
     """The local application gave up."""
-    return _HEAD.pack(_abi.CMD_CANCEL, 0, 12, handle)
+    return _HEAD.pack(abi.CMD_CANCEL, 0, 12, handle)
 
 
 def close(handle: int) -> bytes:
     """Forget the call."""
-    return _HEAD.pack(_abi.CMD_CLOSE, 0, 12, handle)
+    return _HEAD.pack(abi.CMD_CLOSE, 0, 12, handle)

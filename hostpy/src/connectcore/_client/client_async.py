@@ -1,42 +1,42 @@
-"""The sync client: I/O and deadlines around `_client_call.py`."""
+"""The async client: I/O, deadlines and cancellation around `call.py`."""
 
 from __future__ import annotations
 
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
-from ._client_base import GET, POST, ClientBase, check_get, report, seconds_left
-from ._client_call import ClientCall
-from ._client_cancellation import current_cancellation
-from ._client_config import DEFAULT_READ_MAX_BYTES
-from ._interceptors import check_sync, wrap_sync
-from ._response_metadata import current_response
-from ._transport import Gone, TransportError, TransportSync, gone_of
-from .code import Code
-from .errors import ConnectError
-from .method import StreamType
-from .protocol import ProtocolType
+from .._interceptors import check, wrap
+from .._lazy import asyncio
+from .._transport.transport import Transport, TransportError, gone_of
+from ..code import Code
+from ..errors import ConnectError
+from ..method import StreamType
+from ..protocol import ProtocolType
+from .base import GET, POST, ClientBase, check_get, report, seconds_left
+from .call import ClientCall
+from .config import DEFAULT_READ_MAX_BYTES
+from .response_metadata import current_response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping
     from types import TracebackType
 
     import pyqwest
 
-    from ._headers import Headers
-    from ._transport import Request, ResponseSync
-    from ._typing import REQ, RES
-    from .codec import Codec
-    from .compression import Compression
-    from .interceptor import InterceptorSync
-    from .method import MethodInfo
-    from .request import RequestContext
+    from .._headers import Headers
+    from .._transport.transport import Request, Response
+    from .._typing import REQ, RES
+    from ..codec import Codec
+    from ..compression import Compression
+    from ..interceptor import Interceptor
+    from ..method import MethodInfo
+    from ..request import RequestContext
 
-__all__ = ["ConnectClientSync"]
+__all__ = ["ConnectClient"]
 
 
-class ConnectClientSync(ClientBase):
-    """Calls procedures from threads. Generated clients derive from it; a client may be used by any number of threads at once.
+class ConnectClient(ClientBase):
+    """Calls procedures from asyncio. Generated clients derive from it; a client may be used by any number of tasks at once.
 
     Args:
         address: where the server is: scheme, host, port if it is not the scheme's own, and a path before all procedures, if
@@ -50,8 +50,8 @@ class ConnectClientSync(ClientBase):
         timeout: the same in seconds.
         read_max_bytes: longest message to receive, in bytes, before and after decompression; None for no limit.
         interceptors: code around every call, the first outermost.
-        http_client: what sends requests: a `pyqwest.SyncClient`, or a transport of `connectcore.transport`. None for one that
-            all clients in the process share: HTTP/1.1 over cleartext, HTTP/2 or HTTP/1.1 over TLS with the system's certificate
+        http_client: what sends requests: a `pyqwest.Client`, or a transport of `connectcore.transport`. None for one that all
+            clients in the process share: HTTP/1.1 over cleartext, HTTP/2 or HTTP/1.1 over TLS with the system's certificate
             authorities, no redirects. It is not closed with the client. A `pyqwest` client of your own should be made with
             `follow_redirects=False` and its decompression off.
 
@@ -72,8 +72,8 @@ class ConnectClientSync(ClientBase):
         timeout_ms: float | None = None,
         timeout: float | None = None,
         read_max_bytes: int | None = DEFAULT_READ_MAX_BYTES,
-        interceptors: Iterable[InterceptorSync] = (),
-        http_client: pyqwest.SyncClient | TransportSync | None = None,
+        interceptors: Iterable[Interceptor] = (),
+        http_client: pyqwest.Client | Transport | None = None,
     ) -> None:
         super().__init__(
             address,
@@ -86,34 +86,34 @@ class ConnectClientSync(ClientBase):
             read_max_bytes=read_max_bytes,
         )
         self._transport = None if http_client is None else _as_transport(http_client)
-        around = check_sync(interceptors)
+        around = check(interceptors)
         plain = self._unary
-        unary = wrap_sync(StreamType.UNARY, plain, around)
+        unary = wrap(StreamType.UNARY, plain, around)
         self._around_unary = None if unary is plain else unary
-        self._around_client_stream = wrap_sync(StreamType.CLIENT_STREAM, self._no_response, around)
-        self._around_server_stream = wrap_sync(StreamType.SERVER_STREAM, self._no_responses, around)
-        self._around_bidi_stream = wrap_sync(StreamType.BIDI_STREAM, self._no_responses, around)
+        self._around_client_stream = wrap(StreamType.CLIENT_STREAM, self._no_response, around)
+        self._around_server_stream = wrap(StreamType.SERVER_STREAM, self._no_responses, around)
+        self._around_bidi_stream = wrap(StreamType.BIDI_STREAM, self._no_responses, around)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Refuse further calls. Those under way go on; the HTTP client stays open, for whoever made it."""
         self._closed = True
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, _type: type[BaseException] | None, _value: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        self.close()
+        await self.close()
 
-    def execute_unary(
+    async def execute_unary(
         self,
         *,
         request: REQ,
         method: MethodInfo[REQ, RES],
         headers: Headers | Mapping[str, str] | None = None,
         timeout_ms: float | None = None,
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - a deadline that the server is told, too
         use_get: bool = False,
     ) -> RES:
         """Call a unary procedure.
@@ -136,22 +136,22 @@ class ConnectClientSync(ClientBase):
         if use_get:
             check_get(method)
         if self._around_unary is None:
-            return self._call(request, method, headers, limit, use_get, None)  # type: ignore[no-any-return]
+            return await self._call(request, method, headers, limit, use_get, None)  # type: ignore[no-any-return]
         ctx = self._context(method, headers, limit, GET if use_get else POST)
-        return self._around_unary(request, ctx)  # type: ignore[no-any-return]
+        return await self._around_unary(request, ctx)  # type: ignore[no-any-return]
 
-    def execute_client_stream(
+    async def execute_client_stream(
         self,
         *,
-        request: Iterator[REQ],
+        request: AsyncIterator[REQ],
         method: MethodInfo[REQ, RES],
         headers: Headers | Mapping[str, str] | None = None,
         timeout_ms: float | None = None,
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
     ) -> RES:
         """Call a procedure that takes a stream and gives one message. Arguments and errors are those of `execute_unary`."""
         ctx = self._context(method, headers, self._timeout_of(timeout, timeout_ms), POST)
-        return self._around_client_stream(request, ctx)  # type: ignore[no-any-return]
+        return await self._around_client_stream(request, ctx)  # type: ignore[no-any-return]
 
     def execute_server_stream(
         self,
@@ -161,7 +161,7 @@ class ConnectClientSync(ClientBase):
         headers: Headers | Mapping[str, str] | None = None,
         timeout_ms: float | None = None,
         timeout: float | None = None,
-    ) -> Iterator[RES]:
+    ) -> AsyncIterator[RES]:
         """Call a procedure that takes one message and gives a stream. Arguments and errors are those of `execute_unary`; the
         call starts, and fails, when the stream is iterated."""
         ctx = self._context(method, headers, self._timeout_of(timeout, timeout_ms), POST)
@@ -170,30 +170,30 @@ class ConnectClientSync(ClientBase):
     def execute_bidi_stream(
         self,
         *,
-        request: Iterator[REQ],
+        request: AsyncIterator[REQ],
         method: MethodInfo[REQ, RES],
         headers: Headers | Mapping[str, str] | None = None,
         timeout_ms: float | None = None,
         timeout: float | None = None,
-    ) -> Iterator[RES]:
+    ) -> AsyncIterator[RES]:
         """Call a procedure that takes a stream and gives a stream. Arguments and errors are those of `execute_unary`; the call
         starts, and fails, when the stream is iterated."""
         ctx = self._context(method, headers, self._timeout_of(timeout, timeout_ms), POST)
         return self._around_bidi_stream(request, ctx)  # type: ignore[no-any-return]
 
-    def _unary(self, request: Any, ctx: RequestContext[Any, Any]) -> Any:
+    async def _unary(self, request: Any, ctx: RequestContext[Any, Any]) -> Any:
         """A unary call, inside of all interceptors."""
-        return self._call(request, ctx.method, ctx.request_headers, seconds_left(ctx), ctx.http_method == GET, ctx)
+        return await self._call(request, ctx.method, ctx.request_headers, seconds_left(ctx), ctx.http_method == GET, ctx)
 
-    def _no_response(self, _request: Any, ctx: RequestContext[Any, Any]) -> Any:
+    async def _no_response(self, _request: Any, ctx: RequestContext[Any, Any]) -> Any:
         raise ClientCall(self._config, ctx.method).begin_stream(ctx.request_headers, seconds_left(ctx))
 
-    def _no_responses(self, _request: Any, ctx: RequestContext[Any, Any]) -> Iterator[Any]:
+    async def _no_responses(self, _request: Any, ctx: RequestContext[Any, Any]) -> AsyncIterator[Any]:
         for _ in ():
             yield
         raise ClientCall(self._config, ctx.method).begin_stream(ctx.request_headers, seconds_left(ctx))
 
-    def _call(
+    async def _call(
         self,
         message: Any,
         method: MethodInfo[Any, Any],
@@ -208,10 +208,16 @@ class ConnectClientSync(ClientBase):
             deadline = None if limit is None else monotonic() + limit
             request = call.begin(message, headers, limit, deadline, get)
             if request is not None:
-                request.cancellation = current_cancellation()
-                self._exchange(call, request)
+                if limit is None:
+                    await self._exchange(call, request)
+                else:
+                    try:
+                        async with asyncio.timeout(limit):
+                            await self._exchange(call, request)
+                    except TimeoutError:
+                        call.deadline()
             return call.result()
-        except (KeyboardInterrupt, SystemExit):
+        except asyncio.CancelledError:
             call.cancel()
             raise
         finally:
@@ -219,26 +225,19 @@ class ConnectClientSync(ClientBase):
             if ctx is not None or metadata is not None:
                 report(call, ctx, metadata)
 
-    def _exchange(self, call: ClientCall, request: Request) -> None:
+    async def _exchange(self, call: ClientCall, request: Request) -> None:
         """Send the request and bring what comes to the call, until it wants no more."""
-        response: ResponseSync | None = None
+        response: Response | None = None
         try:
-            if request.cancellation is not None and request.cancellation.canceled:
-                raise TransportError(Gone.CANCELED)
             transport = self._transport or _shared()
-            response = transport.open_sync(request)
+            response = await transport.open(request)
             call.head(response.status, response.fields, response.length)
             while not call.finished:
-                data = response.read()
+                data = await response.read()
                 if not data:
                     call.ended(response.trailers)
                     break
                 call.content(data)
-                # A transport that always has data at hand never waits, and so never times out.
-                if request.deadline is not None and monotonic() >= request.deadline:
-                    call.deadline()
-                if request.cancellation is not None and request.cancellation.canceled:
-                    call.cancel()
         except (TransportError, OSError) as error:
             call.gone(gone_of(error))
         except ConnectError:
@@ -247,25 +246,24 @@ class ConnectClientSync(ClientBase):
             raise ConnectError(Code.INTERNAL, f"the HTTP client failed: {error}") from error
         finally:
             if response is not None:
-                response.close()
+                await response.close()
 
 
-def _shared() -> TransportSync:
-    from ._transport_pyqwest import default_transport_sync
+def _shared() -> Transport:
+    from .._transport.pyqwest import default_transport
 
-    return default_transport_sync()
+    return default_transport()
 
 
-def _as_transport(http_client: object) -> TransportSync:
-    if isinstance(http_client, TransportSync):
+def _as_transport(http_client: object) -> Transport:
+    if isinstance(http_client, Transport):
         return http_client
     import pyqwest
 
-    from ._transport_pyqwest import PyqwestTransportSync
+    from .._transport.pyqwest import PyqwestTransport
 
-    if isinstance(http_client, pyqwest.SyncClient):
-        return PyqwestTransportSync(client=http_client)
+    if isinstance(http_client, pyqwest.Client):
+        return PyqwestTransport(client=http_client)
     raise TypeError(
-        "http_client must be a pyqwest.SyncClient or a sync transport of connectcore.transport, "
-        f"not {type(http_client).__name__}"
+        f"http_client must be a pyqwest.Client or an async transport of connectcore.transport, not {type(http_client).__name__}"
     )

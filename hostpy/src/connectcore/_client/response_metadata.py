@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Self
 
-from ._headers import Headers
+from .._headers import Headers
 
 if TYPE_CHECKING:
     from contextvars import Token

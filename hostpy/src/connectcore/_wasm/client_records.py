@@ -1,6 +1,6 @@
 """The records of a usual unary call, packed and unpacked in one go each (ABI.md, section 8).
 
-`_records.py` knows every record and takes ten microseconds for a batch; this knows the two batches and the two answers that
+`records.py` knows every record and takes ten microseconds for a batch; this knows the two batches and the two answers that
 nearly every call of a client consists of, and takes one. Where an answer is not the usual one, the functions here give None
 and the general way reads it again.
 """
@@ -10,13 +10,13 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from . import _abi
+from . import abi
 
 __all__ = ["answer", "ask", "read_request", "read_success"]
 
 _OPEN: Final = struct.Struct("<HHIIIQIIIII")
 _SEND: Final = struct.Struct("<HHIIIII")
-_END: Final = struct.pack("<HHII", _abi.CMD_END, 0, 44, 0) + bytes(32)
+_END: Final = struct.pack("<HHII", abi.CMD_END, 0, 44, 0) + bytes(32)
 _HEAD: Final = struct.Struct("<HHIIIII")
 _CONTENT: Final = struct.Struct("<HHIIII")
 
@@ -26,15 +26,15 @@ _BODY_SIZE: Final = 24
 _RESPONSE: Final = struct.Struct("<HHIIIII")
 # messages with one span that is not inline, an end of call with nothing in it, done
 _REST: Final = struct.Struct("<HHIIQIIIIIIHHII8IHHII")
-_REQUEST: Final = (_abi.EV_HTTP_REQUEST_HEAD, _abi.EV_HTTP_BODY)
+_REQUEST: Final = (abi.EV_HTTP_REQUEST_HEAD, abi.EV_HTTP_BODY)
 _NOTHING: Final = (0,) * 8
 
 
 def ask(config: int, timeout_us: int, procedure: bytes, length: int) -> bytes:
     """Open a unary call without metadata, send its message of `length` bytes, end."""
     size = len(procedure)
-    opening = _OPEN.pack(_abi.CMD_OPEN_CLIENT, 0, _OPEN.size + size, config, _abi.UNARY, timeout_us, size, 0, 0, 0, 0)
-    return b"".join((opening, procedure, _SEND.pack(_abi.CMD_SEND, 0, _SEND.size, 0, 1, 0, length), _END))
+    opening = _OPEN.pack(abi.CMD_OPEN_CLIENT, 0, _OPEN.size + size, config, abi.UNARY, timeout_us, size, 0, 0, 0, 0)
+    return b"".join((opening, procedure, _SEND.pack(abi.CMD_SEND, 0, _SEND.size, 0, 1, 0, length), _END))
 
 
 def read_request(events: bytes) -> tuple[int, str, str, bytes] | None:
@@ -42,7 +42,7 @@ def read_request(events: bytes) -> tuple[int, str, str, bytes] | None:
     if len(events) < _REQUEST_HEAD.size + _BODY_SIZE:
         return None
     kind, flags, size, handle, method_size, target_size, _, fields_size = _REQUEST_HEAD.unpack_from(events)
-    if kind != _abi.EV_HTTP_REQUEST_HEAD or flags or len(events) != size + _BODY_SIZE or events[size + 12 :] != _WHOLE_BODY:
+    if kind != abi.EV_HTTP_REQUEST_HEAD or flags or len(events) != size + _BODY_SIZE or events[size + 12 :] != _WHOLE_BODY:
         return None
     target = _REQUEST_HEAD.size + method_size
     fields = target + target_size
@@ -54,9 +54,9 @@ def answer(handle: int, status: int, count: int, fields: bytes, length: int, dat
     """The response's head and all of its content, of which `data` goes along."""
     return b"".join(
         (
-            _HEAD.pack(_abi.CMD_RESPONSE_HEAD, 0, _HEAD.size + len(fields), handle, status, count, len(fields)),
+            _HEAD.pack(abi.CMD_RESPONSE_HEAD, 0, _HEAD.size + len(fields), handle, status, count, len(fields)),
             fields,
-            _CONTENT.pack(_abi.CMD_CONTENT, _abi.CONTENT_END_FLAG, _CONTENT.size + len(data), handle, length, len(data)),
+            _CONTENT.pack(abi.CMD_CONTENT, abi.CONTENT_END_FLAG, _CONTENT.size + len(data), handle, length, len(data)),
             data,
         )
     )
@@ -76,13 +76,13 @@ def read_success(events: bytes) -> tuple[bytes, int, int, int, int] | None:
         at += size
     else:
         return None
-    if kind != _abi.EV_RESPONSE or flags or binary or len(events) != at + size + _REST.size:
+    if kind != abi.EV_RESPONSE or flags or binary or len(events) != at + size + _REST.size:
         return None
     rest = _REST.unpack_from(events, at + size)
     (kind, flags, _, _, base, coding, limit, words, data_size, start, length, end, _, _, _) = rest[:15]
-    if kind != _abi.EV_MESSAGES or flags or words != 2 or data_size or end != _abi.EV_END_OF_CALL:
+    if kind != abi.EV_MESSAGES or flags or words != 2 or data_size or end != abi.EV_END_OF_CALL:
         return None
-    if rest[15:23] != _NOTHING or rest[23] != _abi.EV_DONE:
+    if rest[15:23] != _NOTHING or rest[23] != abi.EV_DONE:
         return None
     at += _RESPONSE.size
     return events[at : at + hidden_size], base + start, length, coding, limit

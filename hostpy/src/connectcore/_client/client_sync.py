@@ -1,42 +1,42 @@
-"""The async client: I/O, deadlines and cancellation around `_client_call.py`."""
+"""The sync client: I/O and deadlines around `call.py`."""
 
 from __future__ import annotations
 
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
-from ._client_base import GET, POST, ClientBase, check_get, report, seconds_left
-from ._client_call import ClientCall
-from ._client_config import DEFAULT_READ_MAX_BYTES
-from ._interceptors import check, wrap
-from ._lazy import asyncio
-from ._response_metadata import current_response
-from ._transport import Transport, TransportError, gone_of
-from .code import Code
-from .errors import ConnectError
-from .method import StreamType
-from .protocol import ProtocolType
+from .._interceptors import check_sync, wrap_sync
+from .._transport.transport import Gone, TransportError, TransportSync, gone_of
+from ..code import Code
+from ..errors import ConnectError
+from ..method import StreamType
+from ..protocol import ProtocolType
+from .base import GET, POST, ClientBase, check_get, report, seconds_left
+from .call import ClientCall
+from .cancellation import current_cancellation
+from .config import DEFAULT_READ_MAX_BYTES
+from .response_metadata import current_response
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
 
     import pyqwest
 
-    from ._headers import Headers
-    from ._transport import Request, Response
-    from ._typing import REQ, RES
-    from .codec import Codec
-    from .compression import Compression
-    from .interceptor import Interceptor
-    from .method import MethodInfo
-    from .request import RequestContext
+    from .._headers import Headers
+    from .._transport.transport import Request, ResponseSync
+    from .._typing import REQ, RES
+    from ..codec import Codec
+    from ..compression import Compression
+    from ..interceptor import InterceptorSync
+    from ..method import MethodInfo
+    from ..request import RequestContext
 
-__all__ = ["ConnectClient"]
+__all__ = ["ConnectClientSync"]
 
 
-class ConnectClient(ClientBase):
-    """Calls procedures from asyncio. Generated clients derive from it; a client may be used by any number of tasks at once.
+class ConnectClientSync(ClientBase):
+    """Calls procedures from threads. Generated clients derive from it; a client may be used by any number of threads at once.
 
     Args:
         address: where the server is: scheme, host, port if it is not the scheme's own, and a path before all procedures, if
@@ -50,8 +50,8 @@ class ConnectClient(ClientBase):
         timeout: the same in seconds.
         read_max_bytes: longest message to receive, in bytes, before and after decompression; None for no limit.
         interceptors: code around every call, the first outermost.
-        http_client: what sends requests: a `pyqwest.Client`, or a transport of `connectcore.transport`. None for one that all
-            clients in the process share: HTTP/1.1 over cleartext, HTTP/2 or HTTP/1.1 over TLS with the system's certificate
+        http_client: what sends requests: a `pyqwest.SyncClient`, or a transport of `connectcore.transport`. None for one that
+            all clients in the process share: HTTP/1.1 over cleartext, HTTP/2 or HTTP/1.1 over TLS with the system's certificate
             authorities, no redirects. It is not closed with the client. A `pyqwest` client of your own should be made with
             `follow_redirects=False` and its decompression off.
 
@@ -72,8 +72,8 @@ class ConnectClient(ClientBase):
         timeout_ms: float | None = None,
         timeout: float | None = None,
         read_max_bytes: int | None = DEFAULT_READ_MAX_BYTES,
-        interceptors: Iterable[Interceptor] = (),
-        http_client: pyqwest.Client | Transport | None = None,
+        interceptors: Iterable[InterceptorSync] = (),
+        http_client: pyqwest.SyncClient | TransportSync | None = None,
     ) -> None:
         super().__init__(
             address,
@@ -86,34 +86,34 @@ class ConnectClient(ClientBase):
             read_max_bytes=read_max_bytes,
         )
         self._transport = None if http_client is None else _as_transport(http_client)
-        around = check(interceptors)
+        around = check_sync(interceptors)
         plain = self._unary
-        unary = wrap(StreamType.UNARY, plain, around)
+        unary = wrap_sync(StreamType.UNARY, plain, around)
         self._around_unary = None if unary is plain else unary
-        self._around_client_stream = wrap(StreamType.CLIENT_STREAM, self._no_response, around)
-        self._around_server_stream = wrap(StreamType.SERVER_STREAM, self._no_responses, around)
-        self._around_bidi_stream = wrap(StreamType.BIDI_STREAM, self._no_responses, around)
+        self._around_client_stream = wrap_sync(StreamType.CLIENT_STREAM, self._no_response, around)
+        self._around_server_stream = wrap_sync(StreamType.SERVER_STREAM, self._no_responses, around)
+        self._around_bidi_stream = wrap_sync(StreamType.BIDI_STREAM, self._no_responses, around)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Refuse further calls. Those under way go on; the HTTP client stays open, for whoever made it."""
         self._closed = True
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         return self
 
-    async def __aexit__(
+    def __exit__(
         self, _type: type[BaseException] | None, _value: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        await self.close()
+        self.close()
 
-    async def execute_unary(
+    def execute_unary(
         self,
         *,
         request: REQ,
         method: MethodInfo[REQ, RES],
         headers: Headers | Mapping[str, str] | None = None,
         timeout_ms: float | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - a deadline that the server is told, too
+        timeout: float | None = None,
         use_get: bool = False,
     ) -> RES:
         """Call a unary procedure.
@@ -136,22 +136,22 @@ class ConnectClient(ClientBase):
         if use_get:
             check_get(method)
         if self._around_unary is None:
-            return await self._call(request, method, headers, limit, use_get, None)  # type: ignore[no-any-return]
+            return self._call(request, method, headers, limit, use_get, None)  # type: ignore[no-any-return]
         ctx = self._context(method, headers, limit, GET if use_get else POST)
-        return await self._around_unary(request, ctx)  # type: ignore[no-any-return]
+        return self._around_unary(request, ctx)  # type: ignore[no-any-return]
 
-    async def execute_client_stream(
+    def execute_client_stream(
         self,
         *,
-        request: AsyncIterator[REQ],
+        request: Iterator[REQ],
         method: MethodInfo[REQ, RES],
         headers: Headers | Mapping[str, str] | None = None,
         timeout_ms: float | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109
+        timeout: float | None = None,
     ) -> RES:
         """Call a procedure that takes a stream and gives one message. Arguments and errors are those of `execute_unary`."""
         ctx = self._context(method, headers, self._timeout_of(timeout, timeout_ms), POST)
-        return await self._around_client_stream(request, ctx)  # type: ignore[no-any-return]
+        return self._around_client_stream(request, ctx)  # type: ignore[no-any-return]
 
     def execute_server_stream(
         self,
@@ -161,7 +161,7 @@ class ConnectClient(ClientBase):
         headers: Headers | Mapping[str, str] | None = None,
         timeout_ms: float | None = None,
         timeout: float | None = None,
-    ) -> AsyncIterator[RES]:
+    ) -> Iterator[RES]:
         """Call a procedure that takes one message and gives a stream. Arguments and errors are those of `execute_unary`; the
         call starts, and fails, when the stream is iterated."""
         ctx = self._context(method, headers, self._timeout_of(timeout, timeout_ms), POST)
@@ -170,30 +170,30 @@ class ConnectClient(ClientBase):
     def execute_bidi_stream(
         self,
         *,
-        request: AsyncIterator[REQ],
+        request: Iterator[REQ],
         method: MethodInfo[REQ, RES],
         headers: Headers | Mapping[str, str] | None = None,
         timeout_ms: float | None = None,
         timeout: float | None = None,
-    ) -> AsyncIterator[RES]:
+    ) -> Iterator[RES]:
         """Call a procedure that takes a stream and gives a stream. Arguments and errors are those of `execute_unary`; the call
         starts, and fails, when the stream is iterated."""
         ctx = self._context(method, headers, self._timeout_of(timeout, timeout_ms), POST)
         return self._around_bidi_stream(request, ctx)  # type: ignore[no-any-return]
 
-    async def _unary(self, request: Any, ctx: RequestContext[Any, Any]) -> Any:
+    def _unary(self, request: Any, ctx: RequestContext[Any, Any]) -> Any:
         """A unary call, inside of all interceptors."""
-        return await self._call(request, ctx.method, ctx.request_headers, seconds_left(ctx), ctx.http_method == GET, ctx)
+        return self._call(request, ctx.method, ctx.request_headers, seconds_left(ctx), ctx.http_method == GET, ctx)
 
-    async def _no_response(self, _request: Any, ctx: RequestContext[Any, Any]) -> Any:
+    def _no_response(self, _request: Any, ctx: RequestContext[Any, Any]) -> Any:
         raise ClientCall(self._config, ctx.method).begin_stream(ctx.request_headers, seconds_left(ctx))
 
-    async def _no_responses(self, _request: Any, ctx: RequestContext[Any, Any]) -> AsyncIterator[Any]:
+    def _no_responses(self, _request: Any, ctx: RequestContext[Any, Any]) -> Iterator[Any]:
         for _ in ():
             yield
         raise ClientCall(self._config, ctx.method).begin_stream(ctx.request_headers, seconds_left(ctx))
 
-    async def _call(
+    def _call(
         self,
         message: Any,
         method: MethodInfo[Any, Any],
@@ -208,16 +208,10 @@ class ConnectClient(ClientBase):
             deadline = None if limit is None else monotonic() + limit
             request = call.begin(message, headers, limit, deadline, get)
             if request is not None:
-                if limit is None:
-                    await self._exchange(call, request)
-                else:
-                    try:
-                        async with asyncio.timeout(limit):
-                            await self._exchange(call, request)
-                    except TimeoutError:
-                        call.deadline()
+                request.cancellation = current_cancellation()
+                self._exchange(call, request)
             return call.result()
-        except asyncio.CancelledError:
+        except (KeyboardInterrupt, SystemExit):
             call.cancel()
             raise
         finally:
@@ -225,19 +219,26 @@ class ConnectClient(ClientBase):
             if ctx is not None or metadata is not None:
                 report(call, ctx, metadata)
 
-    async def _exchange(self, call: ClientCall, request: Request) -> None:
+    def _exchange(self, call: ClientCall, request: Request) -> None:
         """Send the request and bring what comes to the call, until it wants no more."""
-        response: Response | None = None
+        response: ResponseSync | None = None
         try:
+            if request.cancellation is not None and request.cancellation.canceled:
+                raise TransportError(Gone.CANCELED)
             transport = self._transport or _shared()
-            response = await transport.open(request)
+            response = transport.open_sync(request)
             call.head(response.status, response.fields, response.length)
             while not call.finished:
-                data = await response.read()
+                data = response.read()
                 if not data:
                     call.ended(response.trailers)
                     break
                 call.content(data)
+                # A transport that always has data at hand never waits, and so never times out.
+                if request.deadline is not None and monotonic() >= request.deadline:
+                    call.deadline()
+                if request.cancellation is not None and request.cancellation.canceled:
+                    call.cancel()
         except (TransportError, OSError) as error:
             call.gone(gone_of(error))
         except ConnectError:
@@ -246,24 +247,25 @@ class ConnectClient(ClientBase):
             raise ConnectError(Code.INTERNAL, f"the HTTP client failed: {error}") from error
         finally:
             if response is not None:
-                await response.close()
+                response.close()
 
 
-def _shared() -> Transport:
-    from ._transport_pyqwest import default_transport
+def _shared() -> TransportSync:
+    from .._transport.pyqwest import default_transport_sync
 
-    return default_transport()
+    return default_transport_sync()
 
 
-def _as_transport(http_client: object) -> Transport:
-    if isinstance(http_client, Transport):
+def _as_transport(http_client: object) -> TransportSync:
+    if isinstance(http_client, TransportSync):
         return http_client
     import pyqwest
 
-    from ._transport_pyqwest import PyqwestTransport
+    from .._transport.pyqwest import PyqwestTransportSync
 
-    if isinstance(http_client, pyqwest.Client):
-        return PyqwestTransport(client=http_client)
+    if isinstance(http_client, pyqwest.SyncClient):
+        return PyqwestTransportSync(client=http_client)
     raise TypeError(
-        f"http_client must be a pyqwest.Client or an async transport of connectcore.transport, not {type(http_client).__name__}"
+        "http_client must be a pyqwest.SyncClient or a sync transport of connectcore.transport, "
+        f"not {type(http_client).__name__}"
     )
