@@ -1,65 +1,80 @@
 package core
 
-// Call is one RPC, in either role. Server.Open or Client.Open begins it; each
-// other method tells it what happened and returns the events that follow.
+// Call is one RPC, in either role: a ServerCall or a ClientCall. Server.Open or
+// Client.Open begins it; each method tells it what happened and returns the
+// events that follow. A command that is not for the call's role or state returns
+// ErrState and changes nothing.
+//
 // Returned events, and all that they point to, hold until the next method. A
-// Call is not safe for concurrent use. After EventDone it may be opened again;
-// its buffers are kept, so that a reused Call allocates nothing.
-type Call struct {
-	// Gzip is the memory that (de)compression works in, about 1 MiB once used.
-	// Calls that are never in a method at the same time may share one; where
-	// there is none, the call makes its own when it needs it.
-	Gzip *Gzip
+// call is not safe for concurrent use. When it is over it may be opened again;
+// its buffers are kept, so that a reused call allocates nothing.
+type Call interface {
+	ResponseHead(status uint32, fields Fields, end bool) ([]Event, error)
+	Content(length uint32, data []byte, end, resume bool) ([]Event, error)
+	ContentEnd(fields Fields) ([]Event, error)
+	PeerGone(reason Gone, resetCode uint32, text []byte) ([]Event, error)
+	Headers(fields Fields, binary Pairs, flush bool) ([]Event, error)
+	Send(lengths []uint32, data []byte, inline bool) ([]Event, error)
+	End(o *Outcome) ([]Event, error)
+	Reject(reason Reason, text []byte) ([]Event, error)
+	Deadline() ([]Event, error)
+	Cancel() ([]Event, error)
+	Over() bool
+}
 
-	server *Server
-	client *Client
-	state  state
+// call is what both roles have: the two halves, the events, and memory.
+type call struct {
+	// Codings is the memory that (de)compression works in. Where there is none,
+	// the call makes its own when it needs it.
+	Codings *Codings
+
+	d         *dialect
+	role      role
+	accepts   *accepts
+	receiving half
+	sending   half
 
 	events []Event
 	in     head
 	receiver
 	sender
+	text    []byte // of an error that is being made
+	failure Error
+}
 
-	// Server role.
-	proc        *Procedure
-	canTrailers bool // the host can send a trailer section
-	form        form
-	codec       uint32
-	fault       Error // what receiving failed with, while the handler runs
-	faulted     bool
-	isGet       bool
-	get         GetQuery
-
-	unknownCoding bool // the request's coding is not known: name those that are
-
-	// Client role.
-	clientCall
+// role is what a ServerCall and a ClientCall do differently over the same halves.
+type role interface {
+	// whole follows the last byte of content that is not envelopes.
+	whole()
+	// received follows the last message of envelopes.
+	received()
+	// receiveFault ends receiving: the content is bad. What came before was taken.
+	receiveFault(code Code, text []byte)
+	// stop ends the call because of what happened outside of the protocol.
+	stop(code Code, text []byte)
 }
 
 // opened readies c for a new call.
-func (c *Call) opened(s state) {
-	c.server, c.client, c.state = nil, nil, s
+func (c *call) opened(r role, a *accepts) {
+	c.role, c.accepts = r, a
+	c.d = nil
+	c.receiving, c.sending = idle, idle
 	c.events = c.events[:0]
 	c.receiver.reset()
 	c.sender.reset()
-	c.fault.Message = c.fault.Message[:0]
-	c.faulted, c.isGet, c.unknownCoding = false, false, false
 }
 
 // begin starts a command: it checks the state and forgets earlier events.
-func (c *Call) begin(cmd command) error {
-	if accepts[c.state]&cmd == 0 {
+func (c *call) begin(cmd command) error {
+	if c.role == nil || (c.accepts.receiving[c.receiving]|c.accepts.sending[c.sending])&cmd == 0 {
 		return ErrState
 	}
 	c.events = c.events[:0]
-	if c.taken > 0 && c.taken == len(c.spans) {
-		c.spans, c.data = c.spans[:0], c.data[:0]
-		c.taken, c.dataAt = 0, 0
-	}
+	c.receiver.forget()
 	return nil
 }
 
-func (c *Call) emit(kind EventKind) *Event {
+func (c *call) emit(kind EventKind) *Event {
 	n := len(c.events)
 	if n < cap(c.events) {
 		c.events = c.events[:n+1]
@@ -72,38 +87,131 @@ func (c *Call) emit(kind EventKind) *Event {
 	return e
 }
 
-func (c *Call) done() {
+func (c *call) done() {
 	c.emit(EventDone)
-	c.state = stateClosed
+	c.receiving, c.sending = over, over
 }
 
-// Open says whether the call is under way.
-func (c *Call) Open() bool { return c.state != stateClosed }
+// Over says whether the call is over, or was never opened.
+func (c *call) Over() bool { return c.role == nil || c.receiving == over }
+
+// Headers is a server's command.
+func (c *call) Headers(Fields, Pairs, bool) ([]Event, error) { return nil, ErrState }
+
+// ResponseHead is a client's command.
+func (c *call) ResponseHead(uint32, Fields, bool) ([]Event, error) { return nil, ErrState }
+
+// Deadline tells that the call's deadline passed.
+func (c *call) Deadline() ([]Event, error) {
+	if err := c.begin(cmdDeadline); err != nil {
+		return nil, err
+	}
+	c.role.stop(DeadlineExceeded, c.say(deadlineText))
+	return c.events, nil
+}
+
+const deadlineText = "the deadline has passed"
+
+// Cancel tells that the local application gave up.
+func (c *call) Cancel() ([]Event, error) {
+	if err := c.begin(cmdCancel); err != nil {
+		return nil, err
+	}
+	c.role.stop(Canceled, c.say("the call was canceled"))
+	return c.events, nil
+}
+
+// say makes the text of an error out of parts.
+func (c *call) say(parts ...string) []byte {
+	c.text = c.text[:0]
+	for _, part := range parts {
+		c.text = append(c.text, part...)
+	}
+	return c.text
+}
+
+// explain is what the core says, and behind it what the host says.
+func (c *call) explain(what string, text []byte) []byte {
+	c.say(what)
+	if len(text) > 0 {
+		c.text = append(append(c.text, ": "...), text...)
+	}
+	return c.text
+}
+
+// fail makes an error of the core's own.
+func (c *call) fail(code Code, text []byte) *Error {
+	c.failure.Code = code
+	c.failure.Message = append(c.failure.Message[:0], text...)
+	c.failure.Details.Reset()
+	return &c.failure
+}
+
+func (c *call) memory() *Codings {
+	if c.Codings == nil {
+		c.Codings = new(Codings)
+	}
+	return c.Codings
+}
 
 // scratch returns b emptied, and without what a large call left behind.
-func scratch(b []byte) []byte {
-	const keep = 256 << 10
+func scratch[T any](b []T) []T {
+	const keep = 64 << 10
 	if cap(b) > keep {
 		return nil
 	}
 	return b[:0]
 }
 
-func (c *Call) gz() *Gzip {
-	if c.Gzip == nil {
-		c.Gzip = new(Gzip)
+// Gone says how a peer went away.
+type Gone uint32
+
+const (
+	GoneClosed  Gone = 1 // the connection ended or broke
+	GoneRefused Gone = 2 // no connection, or the stream was refused before any work
+	GoneReset   Gone = 3 // the stream was reset, with a code
+)
+
+// goneBegin starts PeerGone in both roles.
+func (c *call) goneBegin(reason Gone) error {
+	if err := c.begin(cmdPeerGone); err != nil {
+		return err
 	}
-	return c.Gzip
+	if reason < GoneClosed || reason > GoneReset {
+		return Misuse("an unknown reason for a peer to be gone")
+	}
+	return nil
 }
 
-// addAll adds all fields of g.
-func (f *Fields) addAll(g Fields) {
-	if g.n == 0 {
-		return
+// Reason of a Reject: what the host found out about a message.
+type Reason uint32
+
+const (
+	RejectDecode     Reason = 1 // received: not a message of the codec
+	RejectDecompress Reason = 2 // received: does not decompress
+	RejectTooLarge   Reason = 3 // received: decompresses to more than the limit
+	RejectEncode     Reason = 4 // sent: cannot be encoded
+)
+
+const errReason = Misuse("an unknown reason to reject a message")
+
+func (r Reason) valid() bool { return r >= RejectDecode && r <= RejectEncode }
+
+const (
+	textDecompress = "a message does not decompress"
+	textDecode     = "a message does not decode"
+)
+
+// verdict is what a reason means; malformed is the code of content that the role
+// cannot read. Ours, rule 2.
+func (r Reason) verdict(malformed Code) (Code, string) {
+	switch r {
+	case RejectTooLarge:
+		return ResourceExhausted, "a message is over the limit when decompressed"
+	case RejectEncode:
+		return Internal, "the message to send cannot be encoded"
+	case RejectDecompress:
+		return malformed, textDecompress
 	}
-	if f.n > 0 {
-		f.b = append(f.b, 0)
-	}
-	f.b = append(f.b, g.b...)
-	f.n += g.n
+	return malformed, textDecode
 }

@@ -36,7 +36,7 @@ func testFields(pairs ...string) (f Fields) {
 // receiverHost plays the host's part of receiving: it holds the content,
 // answers EventMore and resolves spans. log is the meaning of what came.
 type receiverHost struct {
-	c       *Call
+	c       *ServerCall
 	content []byte // all that was announced
 	log     []string
 	closed  bool
@@ -95,7 +95,7 @@ func (h *receiverHost) feed(t *testing.T, chunk []byte, shown int, end bool) {
 	}
 }
 
-func openFor(t *testing.T, s *Server, c *Call, path, contentType, coding string, duplex bool) *receiverHost {
+func openFor(t *testing.T, s *Server, c *ServerCall, path, contentType, coding string, duplex bool) *receiverHost {
 	h := &receiverHost{c: c}
 	f := testFields("content-type", contentType, "content-encoding", coding, "connect-content-encoding", coding, "grpc-encoding", coding)
 	h.take(s.Open(c, &RequestHead{Method: []byte("POST"), Path: []byte(path), Fields: f}, Capabilities{Trailers: true, Duplex: duplex}, false))
@@ -106,7 +106,7 @@ func openFor(t *testing.T, s *Server, c *Call, path, contentType, coding string,
 // announced, means the same.
 func checkSplits(t *testing.T, content []byte, path, contentType, coding string, native bool, seed uint64) {
 	s := testServer(t, native)
-	c := new(Call)
+	c := new(ServerCall)
 	h := openFor(t, s, c, path, contentType, coding, seed&1 == 0)
 	h.feed(t, content, len(content), true)
 	whole := strings.Join(h.log, "\n")
@@ -164,22 +164,22 @@ func FuzzSplits(f *testing.F) {
 // Every command in every state is an event or ErrState, never a panic, and a
 // call that is done takes nothing more.
 func TestEveryCommandInEveryState(t *testing.T) {
-	commands := map[string]func(c *Call) ([]Event, error){
-		"content":      func(c *Call) ([]Event, error) { return c.Content(1, []byte{0}, false, false) },
-		"content end":  func(c *Call) ([]Event, error) { return c.Content(0, nil, true, false) },
-		"resume":       func(c *Call) ([]Event, error) { return c.Content(1, []byte{0}, false, true) },
-		"trailers":     func(c *Call) ([]Event, error) { return c.ContentEnd(testFields("a", "b")) },
-		"gone":         func(c *Call) ([]Event, error) { return c.PeerGone(GoneReset, 8, []byte("x")) },
-		"headers":      func(c *Call) ([]Event, error) { return c.Headers(testFields("a", "b"), Pairs{}, true) },
-		"send":         func(c *Call) ([]Event, error) { return c.Send([]uint32{3}, nil, false) },
-		"send inline":  func(c *Call) ([]Event, error) { return c.Send([]uint32{3}, []byte("abc"), true) },
-		"end":          func(c *Call) ([]Event, error) { return c.End(&Outcome{}) },
-		"end in error": func(c *Call) ([]Event, error) { return c.End(&Outcome{Error: Error{Code: NotFound}}) },
-		"reject":       func(c *Call) ([]Event, error) { return c.Reject(RejectDecode, nil) },
-		"reject sent":  func(c *Call) ([]Event, error) { return c.Reject(RejectEncode, nil) },
-		"deadline":     func(c *Call) ([]Event, error) { return c.Deadline() },
-		"cancel":       func(c *Call) ([]Event, error) { return c.Cancel() },
-		"response head": func(c *Call) ([]Event, error) {
+	commands := map[string]func(c Call) ([]Event, error){
+		"content":      func(c Call) ([]Event, error) { return c.Content(1, []byte{0}, false, false) },
+		"content end":  func(c Call) ([]Event, error) { return c.Content(0, nil, true, false) },
+		"resume":       func(c Call) ([]Event, error) { return c.Content(1, []byte{0}, false, true) },
+		"trailers":     func(c Call) ([]Event, error) { return c.ContentEnd(testFields("a", "b")) },
+		"gone":         func(c Call) ([]Event, error) { return c.PeerGone(GoneReset, 8, []byte("x")) },
+		"headers":      func(c Call) ([]Event, error) { return c.Headers(testFields("a", "b"), Pairs{}, true) },
+		"send":         func(c Call) ([]Event, error) { return c.Send([]uint32{3}, nil, false) },
+		"send inline":  func(c Call) ([]Event, error) { return c.Send([]uint32{3}, []byte("abc"), true) },
+		"end":          func(c Call) ([]Event, error) { return c.End(&Outcome{}) },
+		"end in error": func(c Call) ([]Event, error) { return c.End(&Outcome{Error: Error{Code: NotFound}}) },
+		"reject":       func(c Call) ([]Event, error) { return c.Reject(RejectDecode, nil) },
+		"reject sent":  func(c Call) ([]Event, error) { return c.Reject(RejectEncode, nil) },
+		"deadline":     func(c Call) ([]Event, error) { return c.Deadline() },
+		"cancel":       func(c Call) ([]Event, error) { return c.Cancel() },
+		"response head": func(c Call) ([]Event, error) {
 			return c.ResponseHead(200, testFields("content-type", "application/proto"), false)
 		},
 	}
@@ -188,24 +188,29 @@ func TestEveryCommandInEveryState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opens := map[string]func(c *Call){
-		"unary": func(c *Call) { openFor(t, s, c, "/s/Unary", "application/proto", "identity", true) },
-		"bidi":  func(c *Call) { openFor(t, s, c, "/s/Bidi", "application/connect+proto", "identity", true) },
-		"grpc":  func(c *Call) { openFor(t, s, c, "/s/Bidi", "application/grpc", "identity", true) },
-		"client": func(c *Call) {
+	opens := map[string]func() Call{
+		"unary": func() Call {
+			return openFor(t, s, new(ServerCall), "/s/Unary", "application/proto", "identity", true).c
+		},
+		"bidi": func() Call {
+			return openFor(t, s, new(ServerCall), "/s/Bidi", "application/connect+proto", "identity", true).c
+		},
+		"grpc": func() Call { return openFor(t, s, new(ServerCall), "/s/Bidi", "application/grpc", "identity", true).c },
+		"client": func() Call {
+			c := new(ClientCall)
 			cl.Open(c, []byte("/s/Unary"), Unary, NoTimeout, Fields{}, Pairs{}, false)
+			return c
 		},
 	}
 	for openName, open := range opens {
 		for n1, first := range commands {
 			for n2, second := range commands {
 				for n3, third := range commands {
-					var c Call
-					open(&c)
+					c := open()
 					ended := false
-					for _, command := range []func(c *Call) ([]Event, error){first, second, third} {
-						was := c.Open()
-						events, err := command(&c)
+					for _, command := range []func(c Call) ([]Event, error){first, second, third} {
+						was := !c.Over()
+						events, err := command(c)
 						if !was && err != ErrState {
 							t.Fatalf("%s, %s, %s, %s: a call that is done takes a command", openName, n1, n2, n3)
 						}
@@ -215,7 +220,7 @@ func TestEveryCommandInEveryState(t *testing.T) {
 							}
 							ended = ended || e.Kind == EventDone
 						}
-						if ended == c.Open() {
+						if ended != c.Over() {
 							t.Fatalf("%s, %s, %s, %s: done and open disagree", openName, n1, n2, n3)
 						}
 					}
@@ -228,7 +233,7 @@ func TestEveryCommandInEveryState(t *testing.T) {
 // A call of any kind, reused, allocates nothing.
 func TestReusedCallAllocatesNothing(t *testing.T) {
 	s := testServer(t, true)
-	c := new(Call)
+	c := new(ServerCall)
 	lengths := []uint32{7}
 	chunk := []byte("\x00\x00\x00\x00\x02hi")
 	var o Outcome
@@ -247,7 +252,7 @@ func TestReusedCallAllocatesNothing(t *testing.T) {
 			_, err1 := c.Content(uint32(len(content)), content, true, false)
 			_, err2 := c.Send(lengths, nil, false)
 			_, err3 := c.End(&o)
-			if err1 != nil || err2 != nil || err3 != nil || c.Open() {
+			if err1 != nil || err2 != nil || err3 != nil || !c.Over() {
 				t.Fatal(err1, err2, err3)
 			}
 		})
@@ -259,7 +264,7 @@ func TestReusedCallAllocatesNothing(t *testing.T) {
 
 func BenchmarkUnary(b *testing.B) {
 	s := testServer(b, true)
-	c := new(Call)
+	c := new(ServerCall)
 	lengths := []uint32{52}
 	content := make([]byte, 52)
 	var o Outcome

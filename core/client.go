@@ -1,49 +1,57 @@
 package core
 
-// clientCall is what a Call needs in the client role only. Version 1.0 of the
-// module's interface makes Connect unary calls.
-type clientCall struct {
+// ClientCall is one RPC in the client role. The zero value is ready for
+// Client.Open.
+type ClientCall struct {
+	call
+	client      *Client
 	timeout     uint64
 	askedGet    bool
-	procedure   []byte
 	target      []byte
-	status      uint32 // of a response that is an error
-	httpText    []byte
+	status      uint32 // of the response
 	parsed      Error
-	trailing    Fields // "trailer-" fields, without the prefix
-	trailingBin Pairs
-	trailerBad  bool // a binary value of it is not base64
+	trail       Fields // trailing metadata
+	trailBinary Pairs
+	trailWrong  bool // a binary value of it is not base64
 	takeTrailer func(name, value []byte) bool
 }
 
 // Open begins a call in the client role. timeout is in microseconds. The
-// application's message follows with Send and End; with get, the call is made
-// by an HTTP GET if its target does not become too long.
-func (cl *Client) Open(c *Call, procedure []byte, stream StreamType, timeout uint64, fields Fields, binary Pairs, get bool) []Event {
-	c.opened(stateAsking)
-	c.client = cl
-	c.timeout, c.askedGet, c.status = timeout, get, 0
-	c.procedure = append(c.procedure[:0], procedure...)
-	c.trailing.Reset()
-	c.trailingBin.Reset()
-	c.out, c.compressMin, c.sendMax = cl.cfg.SendCoding, cl.cfg.CompressMin, cl.cfg.SendMax
-	c.outNative = c.out > 0 && cl.cfg.Codings[c.out-1].Native
+// application's messages follow with Send and End; with get, the call is made by
+// an HTTP GET if the protocol has it and the target does not become too long.
+func (cl *Client) Open(c *ClientCall, procedure []byte, stream StreamType, timeout uint64, fields Fields, binary Pairs, get bool) []Event {
+	c.opened(c, &clientAccepts)
+	c.sending = open
+	c.peer, c.malformed = "response", Internal
+	c.client, c.timeout, c.askedGet, c.status = cl, timeout, get, 0
+	c.target = append(append(c.target[:0], cl.cfg.Prefix...), procedure...)
+	c.trail.Reset()
+	c.trailBinary.Reset()
+	c.trailWrong = false
+	c.limit = cl.cfg.ReadMax
+	c.out, c.compressMin, c.sendMax = cl.offer.packing(int(cl.cfg.SendCoding)), cl.cfg.CompressMin, cl.cfg.SendMax
+	c.d = askFor(cl.cfg.Protocol, stream)
 	switch wrong := checkMetadata(fields, binary, ReservedRequest); {
-	case cl.cfg.Protocol != ProtocolConnect || stream != Unary:
-		c.clientFailedText(Unimplemented, "this version makes unary calls of the Connect protocol only")
+	case c.d == nil:
+		c.failText(Unimplemented, "this version makes unary calls of the Connect protocol only")
 	case wrong != "":
-		c.clientFailedText(Internal, wrong) // ours, rule 5
+		c.failText(Internal, wrong) // ours, rule 5
 	case len(procedure) < 2 || procedure[0] != '/' || !validTarget(string(procedure)):
-		c.clientFailedText(Internal, "a procedure must look like /pkg.Service/Method")
+		c.failText(Internal, "a procedure must look like /pkg.Service/Method")
 	case timeout == 0:
-		c.clientFailedText(DeadlineExceeded, "the deadline has passed")
+		c.failText(DeadlineExceeded, deadlineText)
 	default:
 		c.scratch = addMetadata(&c.lead, "", fields, binary, c.scratch)
 	}
 	return c.events
 }
 
-func (c *Call) clientSend(lengths []uint32, data []byte, inline bool) ([]Event, error) {
+// Send gives a message: the lengths, and with inline the bytes, as for a
+// ServerCall. A GET's must be inline.
+func (c *ClientCall) Send(lengths []uint32, data []byte, inline bool) ([]Event, error) {
+	if err := c.begin(cmdSend); err != nil {
+		return nil, err
+	}
 	if c.replied || len(lengths) != 1 || c.askedGet && !inline {
 		return nil, ErrState
 	}
@@ -52,213 +60,137 @@ func (c *Call) clientSend(lengths []uint32, data []byte, inline bool) ([]Event, 
 		return nil, err
 	}
 	if tooLarge {
-		c.clientFailedText(ResourceExhausted, "the message is larger than this client sends")
+		c.failText(ResourceExhausted, "the message is larger than this client sends")
 		return c.events, nil
 	}
 	c.reply, c.replied = c.payloads[0], true
 	return c.events, nil
 }
 
-// clientEnd writes a "Unary-Request" or a "Unary-Get-Request".
-func (c *Call) clientEnd() ([]Event, error) {
+// End says that no more messages follow; the outcome is not read.
+func (c *ClientCall) End(*Outcome) ([]Event, error) {
+	if err := c.begin(cmdEnd); err != nil {
+		return nil, err
+	}
 	if !c.replied {
 		return nil, ErrState
 	}
+	c.d.ask(c)
+	c.sending, c.receiving = ended, awaited
+	return c.events, nil
+}
+
+// addType adds the content type of a request.
+func (c *ClientCall) addType() {
+	c.head.Begin(nameContentType)
+	c.head.b = c.d.appendType(c.head.b, c.client.cfg.Codec)
+}
+
+// finishHead emits c.head with what every request has behind it.
+func (c *ClientCall) finishHead(get, end bool) {
 	cfg := &c.client.cfg
-	coding := ""
-	if c.reply.compressed {
-		coding = c.client.codings[c.out-1]
-	}
-	c.target = append(append(c.target[:0], cfg.Prefix...), c.procedure...)
-	get := false
-	if c.askedGet {
-		n := len(c.target)
-		c.target = append(c.target, '?')
-		c.target = AppendGet(c.target, cfg.Codec, coding, c.replyData)
-		if get = uint64(len(c.target)) <= uint64(cfg.GetMax); !get {
-			c.target = c.target[:n]
-		}
-	}
-	c.head.Reset()
-	if !get {
-		c.body = AppendContentType(c.body[:0], ProtocolConnect, false, append(c.scratch[:0], cfg.Codec...))
-		c.head.Begin("content-type")
-		c.head.AppendValue(c.body)
-		c.head.AddString("connect-protocol-version", "1")
-		if coding == "" && c.out != 0 && c.reply.length == 0 && c.compressMin == 0 {
-			// Connect "Unary-Request": content of no bytes is not decompressed,
-			// whatever the field says; it tells what the client compresses with.
-			coding = c.client.codings[c.out-1]
-		}
-		if coding != "" {
-			c.head.AddString("content-encoding", coding)
-		}
-		c.head.Begin("content-length")
-		c.head.AppendUint(uint64(c.reply.length))
-	}
 	if c.timeout != NoTimeout {
-		c.body = AppendConnectTimeout(c.body[:0], c.timeout)
-		c.head.Begin("connect-timeout-ms")
-		c.head.AppendValue(c.body)
+		c.head.Begin(fieldNames[c.d.timeout])
+		c.head.b = c.d.appendTimeout(c.head.b, c.timeout)
 	}
-	c.head.AddString("accept-encoding", c.client.accept)
+	c.head.AddString(fieldNames[c.d.accept], c.client.offer.accept)
 	if _, own := c.lead.Get("user-agent"); !own && cfg.UserAgent != "" {
 		c.head.AddString("user-agent", cfg.UserAgent)
 	}
 	c.head.addAll(c.lead)
-
 	e := c.emit(EventRequestHead)
-	e.Target, e.Fields = c.target, c.head
+	e.Target, e.Fields, e.End = c.target, c.head, end
 	e.Method = methodPost
 	if get {
 		e.Method = methodGet
 	}
-	e.End = get || c.reply.length == 0
-	if !e.End {
-		c.emitPayload(c.reply)
-	}
-	c.state = stateWaiting
-	return c.events, nil
 }
 
 var methodPost, methodGet = []byte("POST"), []byte("GET")
 
-// unaryResponseField says which fields of a Connect unary response are not
-// leading metadata: the protocol's and the trailing ones.
-func unaryResponseField(name []byte) bool {
-	return ReservedResponse(name) || hasTrailerPrefix(name)
-}
-
-const trailerPrefix = "trailer-"
-
-func hasTrailerPrefix(name []byte) bool {
-	return len(name) >= len(trailerPrefix) && string(name[:len(trailerPrefix)]) == trailerPrefix
-}
-
 // ResponseHead gives the status and the header section of the final response.
 // end: no content follows.
-func (c *Call) ResponseHead(status uint32, fields Fields, end bool) ([]Event, error) {
+func (c *ClientCall) ResponseHead(status uint32, fields Fields, end bool) ([]Event, error) {
 	if err := c.begin(cmdResponseHead); err != nil {
 		return nil, err
 	}
-	c.state = stateReading
-	c.ended = end
+	c.receiving = open
+	c.contentEnded, c.status = end, status
 	h := &c.in
-	c.trailerBad = false
-	if !h.read(fields, ReservedResponse, c.trailer()) {
-		c.clientFailedText(Internal, "the response's head is not HTTP")
+	if c.takeTrailer == nil {
+		c.takeTrailer = func(name, value []byte) bool { return c.d.trailing != nil && c.d.trailing(c, name, value) }
+	}
+	if !h.read(fields, ReservedResponse, c.takeTrailer) {
+		c.failText(Internal, "the response's head is not HTTP")
 		return c.events, nil
 	}
-	cfg := &c.client.cfg
-	in := CodingIndex(h.values[fieldContentEncoding], c.client.codings)
 	t, known := ParseContentType(h.values[fieldContentType])
-	known = known && t.Protocol == ProtocolConnect && !t.Stream
-	c.limit = cfg.ReadMax
-	if in > 0 {
-		c.coding, c.native = uint32(in), cfg.Codings[in-1].Native
-	}
-	c.needBytes = status != 200 || in > 0 && !c.native
+	coding := c.client.offer.packing(CodingIndex(h.values[c.d.coding], c.client.offer.names))
+	c.needBytes = status != 200 || coding.here()
 
 	e := c.emit(EventResponse)
 	e.Hidden, e.Binary, e.ContentInline = h.hidden, h.binary, c.needBytes
 
 	switch {
-	case h.tooMuch || c.trailing.Len()+c.trailingBin.Len() > MaxMetadataFields ||
-		len(c.trailing.Bytes())+len(c.trailingBin.Bytes()) > MaxMetadata:
-		c.clientFailedText(ResourceExhausted, "the response has more metadata than this client accepts")
-	case c.trailerBad || h.malformed:
-		c.clientFailedText(Internal, "a binary metadata value of the response is not base64")
-	case status != 200:
-		// Connect "Error codes": where the content is no error, the status says.
-		c.status = status
-		c.httpText = appendDecimal(append(c.httpText[:0], "the response has the HTTP status "...), uint64(status))
-		if !known || !EqualFold(t.Codec, "json") || in < 0 || in > 0 && c.client.codings[in-1] != "gzip" {
-			c.clientFailed(CodeOfHTTPStatus(int(status)), c.httpText)
-			break
-		}
-		c.mode = receiveWhole
-		c.receive()
-	case !known:
-		c.clientFailedText(Unknown, "the response's content type is not one of this protocol")
-	case !EqualFold(t.Codec, cfg.Codec):
-		c.clientFailedText(Internal, "the response has another codec than the request")
-	case in < 0:
-		c.clientFailedText(Internal, "the response has a compression that was not offered")
+	case h.tooMuch || c.trail.Len()+c.trailBinary.Len() > MaxMetadataFields ||
+		len(c.trail.Bytes())+len(c.trailBinary.Bytes()) > MaxMetadata:
+		c.failText(ResourceExhausted, "the response has more metadata than this client accepts")
+	case c.trailWrong || h.malformed:
+		c.failText(Internal, "a binary metadata value of the response is not base64")
 	default:
-		c.mode = receiveWhole
-		if n, ok := parseDigits(h.values[fieldContentLength], lengthDigits); ok && n > uint64(c.limit) {
-			c.receiveTooLarge(n)
-			break
-		}
-		c.receive()
+		c.d.answered(c, t, known && t.Protocol == c.d.protocol)
 	}
 	return c.events, nil
 }
 
-// trailer returns what collects trailing metadata out of the head (Connect
-// "Unary-Response", Trailing-Metadata).
-func (c *Call) trailer() func(name, value []byte) bool {
-	if c.takeTrailer == nil {
-		c.takeTrailer = func(name, value []byte) bool {
-			if !hasTrailerPrefix(name) {
-				return false
-			}
-			name = name[len(trailerPrefix):]
-			switch {
-			case ReservedTrailer(name):
-			case IsBinaryName(name):
-				if !AppendBinaryValues(&c.trailingBin, name, value) {
-					c.trailerBad = true
-				}
-			default:
-				c.trailing.Add(name, value)
-			}
-			return true
+// addTrailing adds a field to the trailing metadata.
+func (c *ClientCall) addTrailing(name, value []byte) {
+	switch {
+	case ReservedTrailer(name):
+	case IsBinaryName(name):
+		if !AppendBinaryValues(&c.trailBinary, name, value) {
+			c.trailWrong = true
 		}
+	default:
+		c.trail.Add(name, value)
 	}
-	return c.takeTrailer
 }
 
-// clientContent follows the last byte of the response.
-func (c *Call) clientContent() {
-	if c.status != 0 {
-		body := c.payload
-		if c.coding != 0 && len(body) > 0 {
-			out, err := c.gz().Decompress(c.data[:0], body, int(c.limit))
-			if err != nil {
-				c.clientFailed(CodeOfHTTPStatus(int(c.status)), c.httpText)
-				return
-			}
-			c.data, body = out, out
-		}
-		if !ParseError(body, CodeOfHTTPStatus(int(c.status)), &c.parsed) {
-			c.clientFailed(CodeOfHTTPStatus(int(c.status)), c.httpText)
-			return
-		}
-		c.clientOutcome(c.parsed.Code, c.parsed.Message, c.parsed.Details)
-		return
-	}
-	if !c.takePayload(0, uint32(c.announced), c.coding != 0) {
-		return
-	}
-	c.deliver()
-	c.clientOutcome(OK, nil, Pairs{})
-}
+// The receiving half, in this role.
 
-// clientOutcome ends the call.
-func (c *Call) clientOutcome(code Code, message []byte, details Pairs) {
+func (c *ClientCall) whole()    { c.d.whole(c) }
+func (c *ClientCall) received() {}
+
+func (c *ClientCall) receiveFault(code Code, text []byte) { c.outcome(code, text, Pairs{}) }
+
+func (c *ClientCall) stop(code Code, text []byte) { c.outcome(code, text, Pairs{}) }
+
+// outcome ends the call.
+func (c *ClientCall) outcome(code Code, message []byte, details Pairs) {
 	e := c.emit(EventEnd)
 	e.Code, e.Message, e.Details = code, message, details
-	e.Fields, e.Binary = c.trailing, c.trailingBin
+	e.Fields, e.Binary = c.trail, c.trailBinary
+	c.mode = receiveNothing
 	c.done()
 }
 
-func (c *Call) clientFailedText(code Code, text string) {
-	c.text = append(c.text[:0], text...)
-	c.clientFailed(code, c.text)
+func (c *ClientCall) failText(code Code, parts ...string) {
+	c.outcome(code, c.say(parts...), Pairs{})
 }
 
-func (c *Call) clientFailed(code Code, text []byte) { c.clientOutcome(code, text, Pairs{}) }
+// Reject tells what the host found out about a message. text is for the local
+// application.
+func (c *ClientCall) Reject(reason Reason, text []byte) ([]Event, error) {
+	if err := c.begin(cmdReject); err != nil {
+		return nil, err
+	}
+	if !reason.valid() {
+		return nil, errReason
+	}
+	code, what := reason.verdict(c.malformed)
+	c.outcome(code, c.explain(what, text), Pairs{})
+	return c.events, nil
+}
 
 // Verdict says what a client call ends with when its host finds out something
 // about its message after EventDone.
@@ -266,14 +198,19 @@ func (cl *Client) Verdict(reason Reason) (Code, string, error) {
 	if !reason.valid() {
 		return OK, "", errReason
 	}
-	code, what := reason.verdict(true)
+	code, what := reason.verdict(Internal)
 	return code, what, nil
 }
 
-// clientPeerGone gives a broken exchange its code. Ours, rule 1: unavailable
-// where the connection failed; gRPC PROTOCOL-HTTP2.md, "Errors", which the
-// Connect protocol follows, where the stream was reset with a code.
-func (c *Call) clientPeerGone(reason Gone, resetCode uint32, text []byte) {
+// PeerGone tells that nothing more comes from the peer, although its content did
+// not end. resetCode has a meaning with GoneReset; text is for the local
+// application. Ours, rule 1: unavailable where the connection failed; gRPC
+// PROTOCOL-HTTP2.md, "Errors", which the Connect protocol follows, where the
+// stream was reset with a code.
+func (c *ClientCall) PeerGone(reason Gone, resetCode uint32, text []byte) ([]Event, error) {
+	if err := c.goneBegin(reason); err != nil {
+		return nil, err
+	}
 	code, what := Unavailable, "the connection ended before the response did"
 	switch reason {
 	case GoneRefused:
@@ -281,7 +218,8 @@ func (c *Call) clientPeerGone(reason Gone, resetCode uint32, text []byte) {
 	case GoneReset:
 		code, what = codeOfReset(resetCode), "the server reset the stream"
 	}
-	c.clientFailed(code, c.explain(what, text))
+	c.outcome(code, c.explain(what, text), Pairs{})
+	return c.events, nil
 }
 
 // codeOfReset maps an HTTP/2 error code (RFC 9113 section 7).

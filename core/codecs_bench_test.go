@@ -17,7 +17,6 @@ func TestCodecsAllocateNothing(t *testing.T) {
 		accept  = []byte("gzip;q=0.5, br, identity")
 		codings = []string{"br", "gzip"}
 		json    = []byte("application/json; charset=utf-8")
-		proto   = []byte("proto")
 		message = []byte("a \"message\" with ü and 100%")
 		status  = AppendStatus(nil, newError(NotFound, "m", "a.B", "x"))
 		name    = []byte("content-type")
@@ -36,7 +35,7 @@ func TestCodecsAllocateNothing(t *testing.T) {
 		{"ParseGet", func() { ParseGet(query, &q) }},
 		{"AppendGet", func() { buf = AppendGet(buf[:0], "proto", "gzip", message) }},
 		{"ParseContentType", func() { ParseContentType(json) }},
-		{"AppendContentType", func() { buf = AppendContentType(buf[:0], ProtocolGRPC, true, proto) }},
+		{"AppendContentType", func() { buf = grpc.appendType(buf[:0], "proto") }},
 		{"NegotiateCoding", func() { NegotiateCoding(accept, codings) }},
 		{"timeouts", func() { buf = AppendGRPCTimeout(AppendConnectTimeout(buf[:0], 1500), 1500) }},
 		{"reserved names", func() { ReservedRequest(name); ReservedResponse(name); ReservedTrailer(name) }},

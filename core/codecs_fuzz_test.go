@@ -200,9 +200,8 @@ func FuzzContentType(f *testing.F) {
 			}
 			return
 		}
-		ct.Text = false // not ours to send
-		again, ok := ParseContentType(AppendContentType(nil, ct.Protocol, ct.Stream, ct.Codec))
-		if !ok || again.Protocol != ct.Protocol || again.Stream != ct.Stream || !bytes.Equal(again.Codec, ct.Codec) {
+		again, ok := ParseContentType(ct.Append(nil))
+		if !ok || again.Protocol != ct.Protocol || again.Stream != ct.Stream || again.Text != ct.Text || !bytes.Equal(again.Codec, ct.Codec) {
 			t.Fatalf("%q: %+v, then %+v", b, ct, again)
 		}
 	})

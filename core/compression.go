@@ -6,7 +6,7 @@ import "bytes"
 // or nothing, -1 for one that is not there. Names have no letter case, and
 // "x-gzip" is gzip (RFC 9110, sections 8.4.1 and 8.4.1.3).
 func CodingIndex(name []byte, codings []string) int {
-	if name = trimSpace(name); len(name) == 0 || EqualFold(name, "identity") {
+	if name = trimSpace(name); len(name) == 0 || EqualFold(name, identity) {
 		return 0
 	}
 	for i, c := range codings {
@@ -18,7 +18,11 @@ func CodingIndex(name []byte, codings []string) int {
 }
 
 func sameCoding(name []byte, coding string) bool {
-	return EqualFold(name, coding) || coding == "gzip" && EqualFold(name, "x-gzip")
+	if EqualFold(name, coding) {
+		return true
+	}
+	own := codingNamed(coding)
+	return own != nil && own.alias != "" && EqualFold(name, own.alias)
 }
 
 // NegotiateCoding chooses what to send with from codings (the server's order of
@@ -44,7 +48,7 @@ func NegotiateCoding(accept []byte, codings []string) int {
 	}
 	if star > bestQ || star > 0 && star == bestQ && best == 0 {
 		for i, c := range codings {
-			if !names(accept, c) {
+			if c != identity && !names(accept, c) {
 				return i + 1
 			}
 		}

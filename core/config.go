@@ -26,7 +26,7 @@ func (s StreamType) manyResponses() bool { return s&ServerStream != 0 }
 
 // Coding is a content coding that a side offers. Native codings are done by
 // the host: the core names payloads that are compressed with them and their
-// limit, and never looks inside. Others the core does itself; it knows gzip.
+// limit, and never looks inside. Others must be the core's own (codings.go).
 type Coding struct {
 	Name   string
 	Native bool
@@ -57,11 +57,10 @@ type ServerConfig struct {
 
 // Server is a checked ServerConfig and what follows from it. It is immutable.
 type Server struct {
-	cfg     ServerConfig
-	routes  map[string]uint32
-	codings []string
-	accept  string // codings, for the accept-encoding fields
-	posts   [2]string
+	cfg    ServerConfig
+	offer  offer
+	routes map[string]uint32
+	posts  [4]string // content types for each kind of procedure
 }
 
 // NewServer checks a configuration.
@@ -74,14 +73,14 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 			return nil, ConfigError("a codec's name must be a lower-case token: " + name)
 		}
 	}
-	names, err := checkCodings(cfg.Codings)
+	offered, err := newOffer(cfg.Codings)
 	if err != nil {
 		return nil, err
 	}
 	if cfg.ReadMax == 0 {
 		cfg.ReadMax = DefaultReadMax
 	}
-	s := &Server{cfg: cfg, codings: names, accept: join(names), routes: make(map[string]uint32, len(cfg.Procedures))}
+	s := &Server{cfg: cfg, offer: offered, routes: make(map[string]uint32, len(cfg.Procedures))}
 	for i, p := range cfg.Procedures {
 		if len(p.Path) < 2 || p.Path[0] != '/' {
 			return nil, ConfigError("a procedure's path must look like /pkg.Service/Method: " + p.Path)
@@ -91,28 +90,35 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		}
 		s.routes[p.Path] = uint32(i)
 	}
-	s.posts = [2]string{s.acceptPost(false), s.acceptPost(true)}
+	for i := range s.posts {
+		s.posts[i] = s.acceptPost(StreamType(i))
+	}
 	return s, nil
 }
 
 // acceptPost lists the content types of a kind of procedure (RFC 9110 has no
 // such field; W3C LDP 7.1 does, and the Connect servers send it with 415).
-func (s *Server) acceptPost(stream bool) string {
+func (s *Server) acceptPost(kind StreamType) string {
 	var b []byte
-	add := func(p Protocol, stream bool) {
-		for _, codec := range s.cfg.Codecs {
-			if len(b) > 0 {
-				b = append(b, ", "...)
-			}
-			b = AppendContentType(b, p, stream, []byte(codec))
+	add := func(codec string, d *dialect) {
+		if len(b) > 0 {
+			b = append(b, ", "...)
+		}
+		if b = d.appendType(b, codec); codec == "" {
+			b = b[:len(b)-1] // the base alone
 		}
 	}
-	add(ProtocolConnect, stream)
-	if len(b) > 0 {
-		b = append(b, ", "...)
+	for _, d := range dialects {
+		if d.get || !d.serves(kind) {
+			continue
+		}
+		if d.bare {
+			add("", d)
+		}
+		for _, codec := range s.cfg.Codecs {
+			add(codec, d)
+		}
 	}
-	b = append(b, "application/grpc"...)
-	add(ProtocolGRPC, true)
 	return string(b)
 }
 
@@ -132,9 +138,8 @@ type ClientConfig struct {
 
 // Client is a checked ClientConfig and what follows from it. It is immutable.
 type Client struct {
-	cfg     ClientConfig
-	codings []string
-	accept  string
+	cfg   ClientConfig
+	offer offer
 }
 
 // NewClient checks a configuration.
@@ -147,11 +152,11 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if !ValidFieldName([]byte(cfg.Codec)) {
 		return nil, ConfigError("a codec's name must be a lower-case token: " + cfg.Codec)
 	}
-	names, err := checkCodings(cfg.Codings)
+	offered, err := newOffer(cfg.Codings)
 	if err != nil {
 		return nil, err
 	}
-	if int(cfg.SendCoding) > len(names) {
+	if int(cfg.SendCoding) > len(cfg.Codings) {
 		return nil, ConfigError("send_coding is not the index of a coding")
 	}
 	if !ValidFieldValue([]byte(cfg.UserAgent)) {
@@ -166,41 +171,10 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.GetMax == 0 {
 		cfg.GetMax = DefaultGetMax
 	}
-	c := &Client{cfg: cfg, codings: names, accept: join(names)}
-	if c.accept == "" {
-		c.accept = "identity" // keeps HTTP libraries from offering their own
+	if offered.accept == "" {
+		offered.accept = identity // keeps HTTP libraries from offering their own
 	}
-	return c, nil
-}
-
-func checkCodings(codings []Coding) ([]string, error) {
-	names := make([]string, len(codings))
-	for i, c := range codings {
-		if !ValidFieldName([]byte(c.Name)) || c.Name == "identity" {
-			return nil, ConfigError("a coding's name must be a lower-case token other than identity: " + c.Name)
-		}
-		if !c.Native && c.Name != "gzip" {
-			return nil, ConfigError("the core does not know the coding " + c.Name + ": it must be native to the host")
-		}
-		for _, n := range names[:i] {
-			if n == c.Name {
-				return nil, ConfigError("two codings have the name " + c.Name)
-			}
-		}
-		names[i] = c.Name
-	}
-	return names, nil
-}
-
-func join(names []string) string {
-	out := ""
-	for i, n := range names {
-		if i > 0 {
-			out += ", "
-		}
-		out += n
-	}
-	return out
+	return &Client{cfg: cfg, offer: offered}, nil
 }
 
 // validTarget says whether s can stand in a request target as it is: visible

@@ -24,23 +24,25 @@
 //	error.go        the Connect error               endstream.go  its end marker
 //	status.go       google.rpc.Status, grpc-message
 //	get.go          the query of a Connect GET
-//	compression.go  choosing a coding
+//	compression.go  choosing a coding               codings.go    those that are done here
 //	gzip.go         its members     inflate*.go, deflate*.go  what is in them
 //
 // The engine above them turns heads and content into events.
 //
-//	config.go       what a side offers, checked     event.go  what to do or to know
-//	call.go         one RPC                         state.go  what it accepts, and when
+//	config.go       what a side offers, checked     event.go   what to do or to know
+//	protocol.go     what differs between protocols: a table, whose rows stand in
+//	                connect_unary.go, connect_stream.go, grpc.go, grpcweb.go
+//	call.go         one RPC, in two halves          state.go   what each half accepts, and when
 //	head.go         a section of fields, in one pass
-//	receive.go      content to payloads, whole or in any pieces
-//	send.go         payloads and metadata on their way out
-//	form.go         how each protocol writes a response
-//	server.go       opening a call                  server_send.go  answering it
+//	receive.go      the receiving half: content to payloads, whole or in any pieces
+//	send.go         the sending half: payloads      metadata.go  and the application's metadata
+//	server.go       the server role: opening a call answer.go  and answering it
 //	client.go       the client role
 //
-// This version carries Connect and gRPC in the server role and Connect unary
-// calls in the client role; what is not carried is refused as the protocols say.
-// RULES.md lists the rules that the protocols' texts leave open.
+// To know how one protocol is spoken, read its file next to its specification: it
+// has both roles. This version carries Connect and gRPC in the server role and
+// Connect unary calls in the client role; what is not carried is refused as the
+// protocols say. RULES.md lists the rules that the protocols' texts leave open.
 //
 // In scope: everything that a protocol decides. Out of scope: sockets, clocks,
 // randomness, goroutines, logging, HTTP parsing, message classes. A deadline is

@@ -24,7 +24,7 @@ func Example() {
 	head := core.RequestHead{Method: []byte("POST"), Path: []byte("/greet.v1.GreetService/Greet"), Fields: fields}
 	content := []byte(`{"name":"World"}`)
 
-	var call core.Call // keep and reuse it: then a call allocates nothing
+	var call core.ServerCall // keep and reuse it: then a call allocates nothing
 	show(server.Open(&call, &head, core.Capabilities{}, false), content)
 	events, _ := call.Content(uint32(len(content)), content, true, false)
 	show(events, content)

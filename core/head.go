@@ -7,8 +7,7 @@ package core
 type field uint8
 
 const (
-	fieldUser     field = iota // metadata
-	fieldReserved              // the protocol's or HTTP's own business, and not read here
+	fieldNone field = iota // not one of those that are read; metadata, or nobody's business
 	fieldContentType
 	fieldContentLength
 	fieldContentEncoding // RFC 9110 section 8.4; Connect unary
@@ -23,33 +22,62 @@ const (
 	fieldCount
 )
 
+// The names of these fields, and of others that are written, each in one place.
+const (
+	nameContentType     = "content-type"
+	nameContentLength   = "content-length"
+	nameContentEncoding = "content-encoding"
+	nameAcceptEncoding  = "accept-encoding"
+	nameStreamEncoding  = "connect-content-encoding"
+	nameStreamAccept    = "connect-accept-encoding"
+	nameGRPCEncoding    = "grpc-encoding"
+	nameGRPCAccept      = "grpc-accept-encoding"
+	nameConnectTimeout  = "connect-timeout-ms"
+	nameGRPCTimeout     = "grpc-timeout"
+	nameVersion         = "connect-protocol-version"
+)
+
+var fieldNames = [fieldCount]string{
+	fieldContentType:     nameContentType,
+	fieldContentLength:   nameContentLength,
+	fieldContentEncoding: nameContentEncoding,
+	fieldAcceptEncoding:  nameAcceptEncoding,
+	fieldStreamEncoding:  nameStreamEncoding,
+	fieldStreamAccept:    nameStreamAccept,
+	fieldGRPCEncoding:    nameGRPCEncoding,
+	fieldGRPCAccept:      nameGRPCAccept,
+	fieldConnectTimeout:  nameConnectTimeout,
+	fieldGRPCTimeout:     nameGRPCTimeout,
+	fieldVersion:         nameVersion,
+}
+
 // knownField finds the fields that a head is read for.
 func knownField(name []byte) field {
 	switch string(name) {
-	case "content-type":
+	case nameContentType:
 		return fieldContentType
-	case "content-length":
+	case nameContentLength:
 		return fieldContentLength
-	case "content-encoding":
+	case nameContentEncoding:
 		return fieldContentEncoding
-	case "accept-encoding":
+	case nameAcceptEncoding:
 		return fieldAcceptEncoding
-	case "connect-content-encoding":
+	case nameStreamEncoding:
 		return fieldStreamEncoding
-	case "connect-accept-encoding":
+	case nameStreamAccept:
 		return fieldStreamAccept
-	case "grpc-encoding":
+	case nameGRPCEncoding:
 		return fieldGRPCEncoding
-	case "grpc-accept-encoding":
+	case nameGRPCAccept:
 		return fieldGRPCAccept
-	case "connect-timeout-ms":
+	case nameConnectTimeout:
 		return fieldConnectTimeout
-	case "grpc-timeout":
+	case nameGRPCTimeout:
 		return fieldGRPCTimeout
-	case "connect-protocol-version":
+	case nameVersion:
 		return fieldVersion
 	}
-	return fieldUser
+	return fieldNone
 }
 
 // head is what a section of fields says.
@@ -107,7 +135,7 @@ func (h *head) read(fields Fields, reserved section, trailer func(name, value []
 		}
 		f := knownField(name)
 		switch {
-		case f != fieldUser:
+		case f != fieldNone:
 			if h.has(f) {
 				value = h.join(h.values[f], value)
 			}
@@ -131,8 +159,8 @@ func (h *head) read(fields Fields, reserved section, trailer func(name, value []
 	return true
 }
 
-// join makes one value of two (RFC 9110 section 5.3). Where the field is no
-// list, the result is not a value that it can have, which is as it should be.
+// join makes one value of two (RFC 9110 section 5.3). Where the field is not a
+// list, the result is not a legal value, and so the field is refused.
 func (h *head) join(a, b []byte) []byte {
 	at := len(h.joined)
 	h.joined = append(append(append(h.joined, a...), ", "...), b...)

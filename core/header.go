@@ -70,6 +70,30 @@ func (f *Fields) AddString(name, value string) {
 	f.b = append(f.b, value...)
 }
 
+// addAll adds all fields of g.
+func (f *Fields) addAll(g Fields) {
+	if g.n == 0 {
+		return
+	}
+	if f.n > 0 {
+		f.b = append(f.b, 0)
+	}
+	f.b = append(f.b, g.b...)
+	f.n += g.n
+}
+
+// addBytes adds a field.
+func (f *Fields) addBytes(name string, value []byte) {
+	f.Begin(name)
+	f.b = append(f.b, value...)
+}
+
+// addUint adds a field whose value is a decimal number.
+func (f *Fields) addUint(name string, n uint64) {
+	f.Begin(name)
+	f.b = appendDecimal(f.b, n)
+}
+
 // Reset empties the list and keeps its memory.
 func (f *Fields) Reset() { f.b, f.n = f.b[:0], 0 }
 

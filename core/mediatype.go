@@ -18,9 +18,16 @@ type ContentType struct {
 	Stream   bool   // content is a sequence of envelopes
 	Text     bool   // gRPC-Web: content is base64 of that sequence
 	Codec    []byte // a view, in the sender's letter case: compare with EqualFold
+
+	dialect *dialect
 }
 
+const applicationType = "application/"
+
 var protoCodec = []byte("proto")
+
+// Append appends the content type in the form that is sent.
+func (t ContentType) Append(dst []byte) []byte { return t.dialect.appendType(dst, string(t.Codec)) }
 
 // ParseContentType reads a content type:
 //
@@ -39,38 +46,32 @@ func ParseContentType(v []byte) (ContentType, bool) {
 	if i := bytes.IndexByte(v, ';'); i >= 0 {
 		v, params = trimSpace(v[:i]), v[i:]
 	}
-	const application = "application/"
-	if len(v) <= len(application) || !EqualFold(v[:len(application)], application) {
+	if len(v) <= len(applicationType) || !EqualFold(v[:len(applicationType)], applicationType) {
 		return ContentType{}, false
 	}
-	name := v[len(application):]
+	name := v[len(applicationType):]
 	for _, c := range name {
 		if !tokens[lower(c)] {
 			return ContentType{}, false
 		}
 	}
-	ct := ContentType{Protocol: ProtocolConnect, Codec: name}
-	base, codec := name, protoCodec
-	if i := bytes.IndexByte(name, '+'); i >= 0 {
-		base, codec = name[:i], name[i+1:]
+	base, codec, plus := bytes.Cut(name, []byte{'+'})
+	if !plus {
+		codec = protoCodec
 	}
-	switch {
-	case EqualFold(base, "connect") && len(base) < len(name):
-		ct = ContentType{Protocol: ProtocolConnect, Stream: true, Codec: codec}
-	case EqualFold(base, "grpc"):
-		ct = ContentType{Protocol: ProtocolGRPC, Stream: true, Codec: codec}
-	case EqualFold(base, "grpc-web"):
-		ct = ContentType{Protocol: ProtocolGRPCWeb, Stream: true, Codec: codec}
-	case EqualFold(base, "grpc-web-text"):
-		ct = ContentType{Protocol: ProtocolGRPCWeb, Stream: true, Text: true, Codec: codec}
+	d := &connectUnary
+	for _, other := range dialects {
+		if other.base != "" && (plus || other.bare) && EqualFold(base, other.base) {
+			d = other
+		}
 	}
-	if len(ct.Codec) == 0 {
+	if d.base == "" {
+		codec = name
+	}
+	if len(codec) == 0 || !validParams(params, EqualFold(codec, "json")) {
 		return ContentType{}, false
 	}
-	if !validParams(params, EqualFold(ct.Codec, "json")) {
-		return ContentType{}, false
-	}
-	return ct, true
+	return ContentType{Protocol: d.protocol, Stream: d.envelopes, Text: d.text, Codec: codec, dialect: d}, true
 }
 
 // validParams reads *( OWS ";" OWS [ name "=" ( token / quoted-string ) ] ), RFC
@@ -119,19 +120,4 @@ func validParams(b []byte, json bool) bool {
 		}
 	}
 	return true
-}
-
-// AppendContentType appends the content type that ParseContentType reads back.
-// stream matters for Connect alone: the others always use envelopes.
-func AppendContentType(dst []byte, p Protocol, stream bool, codec []byte) []byte {
-	dst = append(dst, "application/"...)
-	switch {
-	case p == ProtocolGRPC:
-		dst = append(dst, "grpc+"...)
-	case p == ProtocolGRPCWeb:
-		dst = append(dst, "grpc-web+"...)
-	case stream:
-		dst = append(dst, "connect+"...)
-	}
-	return append(dst, codec...)
 }

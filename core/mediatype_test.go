@@ -23,8 +23,8 @@ func TestContentTypes(t *testing.T) {
 		{"application/grpc+json", grpc, true, false, "json", ""},
 		{"application/grpc-web", web, true, false, "proto", "application/grpc-web+proto"},
 		{"application/grpc-web+json", web, true, false, "json", ""},
-		{"application/grpc-web-text", web, true, true, "proto", "application/grpc-web+proto"},
-		{"application/grpc-web-text+proto", web, true, true, "proto", "application/grpc-web+proto"},
+		{"application/grpc-web-text", web, true, true, "proto", "application/grpc-web-text+proto"},
+		{"application/grpc-web-text+proto", web, true, true, "proto", ""},
 		{"application/grpcx", connect, false, false, "grpcx", ""},
 		{"application/grpc-webx+proto", connect, false, false, "grpc-webx+proto", ""},
 
@@ -86,7 +86,7 @@ func TestContentTypes(t *testing.T) {
 		if c.written == "" {
 			c.written = c.text
 		}
-		if got := string(AppendContentType([]byte("x"), ct.Protocol, ct.Stream, []byte(c.codec))); got != "x"+c.written {
+		if got := string(ContentType{Codec: []byte(c.codec), dialect: ct.dialect}.Append([]byte("x"))); got != "x"+c.written {
 			t.Errorf("%q is written as %q", c.text, got)
 		}
 	}

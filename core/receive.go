@@ -30,42 +30,51 @@ const (
 )
 
 type receiver struct {
-	mode      receiveMode
-	needBytes bool // payloads are looked into: their bytes must be given
-	hold      bool // payloads are delivered only when the content has ended
-	single    bool // exactly one payload is legal
-	ended     bool // the content has ended
-	asked     bool // an EventMore waits for its answer
-	limit     uint32
-	coding    uint32 // of the content, or of compressed envelopes
-	native    bool   // coding is the host's
-	pos       uint64
-	announced uint64
-	askedAt   uint64
-	chunkAt   uint64
-	chunk     []byte
-	prefix    [prefixSize]byte
-	nprefix   int
-	left      uint64 // bytes of the current payload not yet dealt with
-	inPayload bool
-	length    uint32
-	payload   []byte   // bytes of the current payload, where needBytes
-	base      uint64   // what spans count from
-	spans     []uint32 // start, length
-	taken     int      // numbers in spans that events have shown
-	data      []byte   // payloads of inline spans
-	dataAt    int      // bytes of data that events have shown
+	mode         receiveMode
+	needBytes    bool   // payloads are looked into: their bytes must be given
+	hold         bool   // payloads are delivered only when the content has ended
+	single       bool   // exactly one payload is legal
+	contentEnded bool   // the content has ended
+	asked        bool   // an EventMore waits for its answer
+	peer         string // "request" or "response", for texts
+	malformed    Code   // of content that cannot be read: ours, rule 2
+	limit        uint32
+	packed       packing // of the content, or of compressed envelopes
+	pos          uint64
+	announced    uint64
+	askedAt      uint64
+	chunkAt      uint64
+	chunk        []byte
+	prefix       [prefixSize]byte
+	nprefix      int
+	left         uint64 // bytes of the current payload not yet dealt with
+	inPayload    bool
+	length       uint32
+	payload      []byte   // bytes of the current payload, where needBytes
+	base         uint64   // what spans count from
+	spans        []uint32 // start, length
+	taken        int      // numbers in spans that events have shown
+	data         []byte   // payloads of inline spans
+	dataAt       int      // bytes of data that events have shown
 }
 
 func (r *receiver) reset() {
-	spans, data, payload := r.spans[:0], scratch(r.data), scratch(r.payload)
+	spans, data, payload := scratch(r.spans), scratch(r.data), scratch(r.payload)
 	*r = receiver{spans: spans, data: data, payload: payload}
+}
+
+// forget drops what earlier events have shown.
+func (r *receiver) forget() {
+	if r.taken > 0 && r.taken == len(r.spans) {
+		r.spans, r.data = scratch(r.spans), scratch(r.data)
+		r.taken, r.dataAt = 0, 0
+	}
 }
 
 // Content tells that length more bytes of content came, data being the first
 // of them: all, some or none. With resume, data answers an EventMore and
 // length counts data only. end: the content ends with these bytes.
-func (c *Call) Content(length uint32, data []byte, end, resume bool) ([]Event, error) {
+func (c *call) Content(length uint32, data []byte, end, resume bool) ([]Event, error) {
 	if err := c.begin(cmdContent); err != nil {
 		return nil, err
 	}
@@ -75,13 +84,13 @@ func (c *Call) Content(length uint32, data []byte, end, resume bool) ([]Event, e
 			return nil, ErrContent
 		}
 		c.asked, c.chunkAt = false, c.askedAt
-	case uint64(len(data)) > uint64(length) || c.ended && length > 0:
+	case uint64(len(data)) > uint64(length) || c.contentEnded && length > 0:
 		return nil, ErrContent
 	default:
 		c.chunkAt = c.announced
 		c.announced += uint64(length)
 	}
-	c.ended = c.ended || end
+	c.contentEnded = c.contentEnded || end
 	c.chunk = data
 	c.receive()
 	c.chunk = nil
@@ -89,7 +98,7 @@ func (c *Call) Content(length uint32, data []byte, end, resume bool) ([]Event, e
 }
 
 // receive deals with as much content as it can.
-func (c *Call) receive() {
+func (c *call) receive() {
 	switch c.mode {
 	case receiveWhole:
 		c.receiveWhole()
@@ -102,7 +111,7 @@ func (c *Call) receive() {
 
 // at returns the bytes at hand from pos on; where there are none although they
 // were announced, it asks for want of them.
-func (c *Call) at(want uint64) []byte {
+func (c *call) at(want uint64) []byte {
 	if c.pos >= c.announced {
 		return nil
 	}
@@ -118,7 +127,7 @@ func (c *Call) at(want uint64) []byte {
 	return nil
 }
 
-func (c *Call) receiveWhole() {
+func (c *call) receiveWhole() {
 	if c.announced > uint64(c.limit) {
 		c.receiveTooLarge(c.announced)
 		return
@@ -135,23 +144,24 @@ func (c *Call) receiveWhole() {
 	} else {
 		c.pos = c.announced
 	}
-	if !c.ended || c.pos < c.announced {
+	if !c.contentEnded || c.pos < c.announced {
 		return
 	}
 	c.mode = receiveNothing
-	if c.client != nil {
-		c.clientContent()
-		return
-	}
-	if !c.takePayload(0, uint32(c.announced), c.coding != 0) {
-		return
+	c.role.whole()
+}
+
+// takeWhole takes the content as one payload.
+func (c *call) takeWhole() bool {
+	if !c.takePayload(0, uint32(c.announced), c.packed.index != 0) {
+		return false
 	}
 	c.deliver()
-	c.receivedAll()
+	return true
 }
 
 // receiveEnvelopes reads prefixes and skips, or collects, payloads.
-func (c *Call) receiveEnvelopes() {
+func (c *call) receiveEnvelopes() {
 	for c.mode == receiveEnvelopes && !c.asked {
 		if !c.inPayload {
 			b := c.at(moreWant)
@@ -195,7 +205,7 @@ func (c *Call) receiveEnvelopes() {
 		}
 	}
 	switch {
-	case c.ended && !c.asked:
+	case c.contentEnded && !c.asked:
 		c.receiveEnd()
 	case !c.hold:
 		c.deliver()
@@ -205,30 +215,30 @@ func (c *Call) receiveEnvelopes() {
 }
 
 // receiveEnd follows the last envelope.
-func (c *Call) receiveEnd() {
+func (c *call) receiveEnd() {
 	c.mode = receiveNothing
 	switch {
 	case c.inPayload || c.nprefix > 0:
-		c.receiveFailed(InvalidArgument, "the content ends within an envelope")
+		c.receiveFailed(c.malformed, "the content ends within an envelope")
 	case c.single && len(c.spans) == 0:
 		// gRPC statuscodes.md: "Request cardinality violation".
-		c.receiveFailed(Unimplemented, "the request has no message, and this procedure takes exactly one")
+		c.receiveFailed(Unimplemented, "the ", c.peer, " has no message, and this procedure takes exactly one")
 	default:
 		c.deliver()
-		c.receivedAll()
+		c.role.received()
 	}
 }
 
 // openEnvelope checks a prefix before any byte of the payload is waited for.
-func (c *Call) openEnvelope(flags byte, length uint32) bool {
+func (c *call) openEnvelope(flags byte, length uint32) bool {
 	switch {
 	case flags&^flagCompressed != 0:
-		c.receiveFailed(InvalidArgument, "an envelope has flags that this protocol does not know")
-	case flags&flagCompressed != 0 && c.coding == 0:
+		c.receiveFailed(c.malformed, "an envelope has flags that this protocol does not know")
+	case flags&flagCompressed != 0 && c.packed.index == 0:
 		// gRPC compression.md: "Compressed-Flag bit … set without grpc-encoding" is internal.
-		c.receiveFailed(Internal, "a message is compressed, but the request names no compression")
+		c.receiveFailed(Internal, "a message is compressed, but the ", c.peer, " names no compression")
 	case c.single && len(c.spans) > 0:
-		c.receiveFailed(Unimplemented, "the request has more than one message, and this procedure takes exactly one")
+		c.receiveFailed(Unimplemented, "the ", c.peer, " has more than one message, and this procedure takes exactly one")
 	case length > c.limit:
 		c.receiveTooLarge(uint64(length))
 	default:
@@ -241,7 +251,7 @@ func (c *Call) openEnvelope(flags byte, length uint32) bool {
 
 // takePayload adds a payload to what is to be delivered. An empty payload is
 // never compressed, whatever its flag says: no coding makes nothing of nothing.
-func (c *Call) takePayload(start uint64, length uint32, compressed bool) bool {
+func (c *call) takePayload(start uint64, length uint32, compressed bool) bool {
 	compressed = compressed && length > 0
 	if !c.needBytes {
 		if start-c.base > 1<<31 {
@@ -258,13 +268,13 @@ func (c *Call) takePayload(start uint64, length uint32, compressed bool) bool {
 	}
 	at := len(c.data)
 	if compressed {
-		out, err := c.gz().Decompress(c.data, c.payload, int(c.limit))
+		out, err := c.packed.own.decompress(c.memory(), c.data, c.payload, int(c.limit))
 		if err == ErrTooLarge {
 			c.receiveTooLarge(uint64(c.limit) + 1)
 			return false
 		}
 		if err != nil {
-			c.receiveFailed(InvalidArgument, "a message does not decompress")
+			c.receiveFailed(c.malformed, textDecompress)
 			return false
 		}
 		c.data = out
@@ -277,12 +287,12 @@ func (c *Call) takePayload(start uint64, length uint32, compressed bool) bool {
 }
 
 // deliver shows what was taken.
-func (c *Call) deliver() {
+func (c *call) deliver() {
 	if len(c.spans) == c.taken {
 		return
 	}
 	e := c.emit(EventMessages)
-	e.Base, e.Coding, e.Limit = c.base, c.coding, c.limit
+	e.Base, e.Coding, e.Limit = c.base, c.packed.index, c.limit
 	e.Spans = c.spans[c.taken:]
 	c.taken = len(c.spans)
 	if c.needBytes {
@@ -291,17 +301,9 @@ func (c *Call) deliver() {
 	}
 }
 
-// receivedAll follows the last message.
-func (c *Call) receivedAll() {
-	c.emit(EventReceived)
-	if c.state == stateUnread {
-		c.state = stateHandling
-	}
-}
-
-func (c *Call) receiveTooLarge(size uint64) {
+func (c *call) receiveTooLarge(size uint64) {
 	t := append(c.text[:0], "a message of "...)
-	if size > uint64(c.limit) && c.coding != 0 {
+	if size > uint64(c.limit) && c.packed.index != 0 {
 		t = append(t, "more than "...)
 		t = appendDecimal(t, uint64(c.limit))
 	} else {
@@ -310,48 +312,17 @@ func (c *Call) receiveTooLarge(size uint64) {
 	t = append(t, " bytes is over the limit of "...)
 	t = appendDecimal(t, uint64(c.limit))
 	c.text = append(t, " bytes"...)
-	c.receiveError(ResourceExhausted, c.text)
-}
-
-func (c *Call) receiveFailed(code Code, text string) {
-	c.text = append(c.text[:0], text...)
-	c.receiveError(code, c.text)
-}
-
-// receiveError ends receiving. What came before is delivered first. A handler
-// that waits for messages is told; where none has begun, the call is answered.
-func (c *Call) receiveError(code Code, text []byte) {
 	c.mode = receiveNothing
-	if c.client != nil {
-		if code == InvalidArgument {
-			code = Internal // ours, rule 2: what a client cannot read is not its argument
-		}
-		c.clientFailed(code, text)
-		return
-	}
-	if c.state == stateUnread {
-		c.answer(code, text)
-		return
-	}
-	if c.state == stateOpen {
-		c.deliver()
-		c.emitFault(code, text)
-	}
+	c.role.receiveFault(ResourceExhausted, c.text)
 }
 
-// emitFault tells a running handler that receiving failed, and remembers it:
-// a call that received malformed data does not end well.
-func (c *Call) emitFault(code Code, text []byte) {
+func (c *call) receiveFailed(code Code, parts ...string) {
 	c.mode = receiveNothing
-	c.faulted = true
-	c.fault.Code = code
-	c.fault.Message = append(c.fault.Message[:0], text...)
-	e := c.emit(EventReceived)
-	e.Code, e.Message = code, c.fault.Message
+	c.role.receiveFault(code, c.say(parts...))
 }
 
 // ContentEnd tells that the content ended, with a trailer section. The
 // protocols that this version receives in either role put nothing into it.
-func (c *Call) ContentEnd(fields Fields) ([]Event, error) {
+func (c *call) ContentEnd(fields Fields) ([]Event, error) {
 	return c.Content(0, nil, true, false)
 }

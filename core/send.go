@@ -11,10 +11,8 @@ type sender struct {
 	head        Fields
 	tail        Fields
 	body        []byte
-	text        []byte
 	scratch     []byte
-	out         uint32 // coding to send with, 0 for none
-	outNative   bool
+	out         packing // what to send with
 	compressMin uint32
 	sendMax     uint32
 	headSent    bool
@@ -23,7 +21,6 @@ type sender struct {
 	replyData   []byte
 	one         [1]payloadOut
 	payloads    []payloadOut
-	failure     Error
 	wrong       string // what is wrong with the metadata that the application gave
 }
 
@@ -39,7 +36,7 @@ func (s *sender) reset() {
 	s.head.Reset()
 	s.tail.Reset()
 	s.body, s.replyData, s.scratch = scratch(s.body), scratch(s.replyData), scratch(s.scratch)
-	s.out, s.outNative, s.compressMin, s.sendMax = 0, false, 0, 0
+	s.out, s.compressMin, s.sendMax = packing{}, 0, 0
 	s.headSent, s.replied, s.wrong = false, false, ""
 	s.reply = payloadOut{}
 }
@@ -47,7 +44,7 @@ func (s *sender) reset() {
 // takePayloads checks what the application sends: lengths, and with inline the
 // payloads' bytes in data, one after the other. Compressed payloads stand in
 // s.replyData afterwards, in order.
-func (c *Call) takePayloads(lengths []uint32, data []byte, inline bool) (tooLarge bool, err error) {
+func (c *call) takePayloads(lengths []uint32, data []byte, inline bool) (tooLarge bool, err error) {
 	c.payloads = c.payloads[:0]
 	c.replyData = c.replyData[:0]
 	var total uint64
@@ -59,21 +56,21 @@ func (c *Call) takePayloads(lengths []uint32, data []byte, inline bool) (tooLarg
 	}
 	for _, n := range lengths {
 		p := payloadOut{length: n &^ lengthBit, compressed: n&lengthBit != 0, inline: inline}
-		if p.compressed && !c.outNative {
+		if p.compressed && !c.out.native() {
 			return false, ErrPayload
 		}
 		if inline {
 			at := len(c.replyData)
 			payload := data[:p.length]
 			data = data[p.length:]
-			if c.out != 0 && !c.outNative && p.length > 0 && p.length >= c.compressMin {
-				c.replyData = c.gz().Compress(c.replyData, payload)
+			if c.compresses(p.length) {
+				c.replyData = c.out.own.compress(c.memory(), c.replyData, payload)
 				p.compressed = true
 			} else {
 				c.replyData = append(c.replyData, payload...)
 			}
 			p.length = uint32(len(c.replyData) - at)
-		} else if c.out != 0 && !c.outNative && p.length > 0 && p.length >= c.compressMin {
+		} else if c.compresses(p.length) {
 			return false, ErrPayload // the core was to compress this, and cannot see it
 		}
 		if c.sendMax > 0 && p.length > c.sendMax {
@@ -84,9 +81,14 @@ func (c *Call) takePayloads(lengths []uint32, data []byte, inline bool) (tooLarg
 	return false, nil
 }
 
+// compresses says whether the core compresses a payload of that length.
+func (s *sender) compresses(length uint32) bool {
+	return s.out.here() && length > 0 && length >= s.compressMin
+}
+
 // emitEnvelopes emits payloads with their prefixes (Connect
 // "Enveloped-Message", gRPC "Length-Prefixed-Message").
-func (c *Call) emitEnvelopes(payloads []payloadOut) *Event {
+func (c *call) emitEnvelopes(payloads []payloadOut) *Event {
 	e := c.emit(EventBody)
 	data := c.replyData
 	c.body = c.body[:0]
@@ -112,7 +114,7 @@ func (c *Call) emitEnvelopes(payloads []payloadOut) *Event {
 }
 
 // emitPayload emits a payload that is the whole content.
-func (c *Call) emitPayload(p payloadOut) {
+func (c *call) emitPayload(p payloadOut) {
 	e := c.emit(EventBody)
 	e.End = true
 	if p.inline {
@@ -122,82 +124,7 @@ func (c *Call) emitPayload(p payloadOut) {
 	}
 }
 
-// BrokenFields stands for fields whose count does not fit their bytes: one of
-// them holds a NUL. What is done about it depends on where they stand.
-var BrokenFields = Fields{n: -1}
-
-// RawFields takes fields without checking their count. It is for heads, whose
-// readers check it on the way.
-func RawFields(count int, b []byte) Fields { return Fields{b: b, n: count} }
-
-// section says which fields a section's metadata may not be.
-type section func(name []byte) bool
-
-// checkMetadata finds out whether the application's metadata can be sent. It
-// returns what is wrong, or nothing: a field that cannot be written must not
-// reach the wire, since it would end this field and begin another.
-func checkMetadata(fields Fields, binary Pairs, reserved section) string {
-	if fields.n < 0 {
-		return "a metadata name or value has a NUL"
-	}
-	pos := 0
-	for range fields.Len() {
-		var name, value []byte
-		name, value, pos = fields.Next(pos)
-		if !ValidFieldName(name) {
-			return "a metadata name is not a lower-case HTTP token"
-		}
-		if !ValidFieldValue(value) {
-			return "a metadata value has characters that an HTTP field cannot hold"
-		}
-		if reserved(name) {
-			return "a metadata name belongs to the protocol"
-		}
-		if IsBinaryName(name) && !validBase64(value) {
-			return "a metadata name ends in -bin, and its text value is not base64"
-		}
-	}
-	pos = 0
-	for range binary.Len() {
-		var name []byte
-		name, _, pos = binary.Next(pos)
-		if !ValidFieldName(name) || !IsBinaryName(name) {
-			return "a binary metadata name is not a lower-case HTTP token that ends in -bin"
-		}
-		if reserved(name) {
-			return "a metadata name belongs to the protocol"
-		}
-	}
-	return ""
-}
-
-// validBase64 says whether a peer would decode the value of a -bin field.
-func validBase64(value []byte) bool {
-	var p Pairs
-	return AppendBinaryValues(&p, nil, value)
-}
-
-// addMetadata adds metadata as HTTP fields, each name after a prefix.
-func addMetadata(dst *Fields, prefix string, fields Fields, binary Pairs, scratch []byte) []byte {
-	pos := 0
-	for range fields.Len() {
-		var name, value []byte
-		name, value, pos = fields.Next(pos)
-		if prefix == "" {
-			dst.Add(name, value)
-			continue
-		}
-		scratch = append(append(scratch[:0], prefix...), name...)
-		dst.Add(scratch, value)
-	}
-	pos = 0
-	for range binary.Len() {
-		var name, value []byte
-		name, value, pos = binary.Next(pos)
-		scratch = append(append(scratch[:0], prefix...), name...)
-		n := len(scratch)
-		scratch = AppendBase64(scratch, value)
-		dst.Add(scratch[:n], scratch[n:])
-	}
-	return scratch
+// putPrefixLength writes the length of an envelope into its prefix.
+func putPrefixLength(envelope []byte) {
+	binary.BigEndian.PutUint32(envelope[1:], uint32(len(envelope)-prefixSize))
 }

@@ -15,12 +15,28 @@ type Capabilities struct {
 	Prepare  bool // answer a plain success by itself (EventPrepared)
 }
 
+// ServerCall is one RPC in the server role. The zero value is ready for
+// Server.Open.
+type ServerCall struct {
+	call
+	server      *Server
+	proc        *Procedure
+	canTrailers bool   // the host can send a trailer section
+	codec       uint32 // index
+	fault       Error  // what receiving failed with, while the handler runs
+	faulted     bool
+	get         GetQuery
+	nameCodings bool // the request's coding is not known: name those that are
+}
+
 // Open begins a call with a request's head. end says that no content follows.
-func (s *Server) Open(c *Call, h *RequestHead, can Capabilities, end bool) []Event {
-	c.opened(stateUnread)
-	c.server = s
-	c.canTrailers = can.Trailers
-	c.ended = end
+func (s *Server) Open(c *ServerCall, h *RequestHead, can Capabilities, end bool) []Event {
+	c.opened(c, &serverAccepts)
+	c.receiving = open
+	c.server, c.canTrailers, c.contentEnded = s, can.Trailers, end
+	c.peer, c.malformed = "request", InvalidArgument
+	c.fault.Message = c.fault.Message[:0]
+	c.faulted, c.nameCodings = false, false
 	f := &c.in
 	if !f.read(h.Fields, ReservedRequest, nil) {
 		return c.refuse(400, "", "") // RFC 9110 section 5.5: a NUL is invalid
@@ -32,118 +48,80 @@ func (s *Server) Open(c *Call, h *RequestHead, can Capabilities, end bool) []Eve
 		return c.refuse(404, "", "")
 	}
 	c.proc = &s.cfg.Procedures[index]
-	allowGet := c.proc.NoSideEffects && c.proc.Stream == Unary
+	kind := c.proc.Stream
+	allowGet := c.proc.NoSideEffects && kind == Unary
+	var codec []byte
 	switch {
 	case string(h.Method) == "POST":
+		c.d, codec = dialectFor(f.values[fieldContentType], kind)
 	case string(h.Method) == "GET" && allowGet:
-		c.isGet = true
+		c.d = &connectGet
+		if fault := ParseGet(h.Query, &c.get); fault != GetOK {
+			return c.answer(InvalidArgument, fault.String())
+		}
+		if s.cfg.RequireVersion && !c.get.HasVersion {
+			return c.answer(InvalidArgument, "the request has no connect parameter, and this server requires it")
+		}
+		codec = c.get.Codec
 	case allowGet:
 		return c.refuse(405, "allow", "GET, POST")
 	default:
 		return c.refuse(405, "allow", "POST")
 	}
-
-	protocol := ProtocolConnect
-	var codec []byte
-	if c.isGet {
-		c.form = connectUnary{}
-		if fault := ParseGet(h.Query, &c.get); fault != GetOK {
-			c.answerText(InvalidArgument, fault.String())
-			return c.events
-		}
-		if s.cfg.RequireVersion && !c.get.HasVersion {
-			c.answerText(InvalidArgument, "the request has no connect parameter, and this server requires it")
-			return c.events
-		}
-		codec = c.get.Codec
-	} else {
-		protocol, codec, ok = c.chooseForm(f.values[fieldContentType])
-	}
-	if ok {
+	if c.d != nil {
 		c.codec, ok = s.codecIndex(codec)
 	}
-	if !ok {
-		return c.refuse(415, "accept-post", s.acceptedTypes(c.proc.Stream != Unary))
+	if c.d == nil || !ok {
+		return c.refuse(415, "accept-post", s.posts[kind])
 	}
-	if !c.openProtocol(f, protocol, can) {
+	if !c.agree(f, can) {
 		return c.events
 	}
 
-	timeout, ok := f.timeout(protocol)
-	if !ok {
-		c.answerText(InvalidArgument, "the timeout is not a number that the protocol allows")
-		return c.events
-	}
+	timeout, ok := c.d.timeoutOf(f)
 	switch {
+	case !ok:
+		return c.answer(InvalidArgument, "the timeout is not a number that the protocol allows")
 	case f.tooMuch:
-		c.answerText(ResourceExhausted, "the request has more metadata than this server accepts")
-		return c.events
+		return c.answer(ResourceExhausted, "the request has more metadata than this server accepts")
 	case f.malformed:
-		c.answerText(InvalidArgument, "a binary metadata value is not base64")
-		return c.events
+		return c.answer(InvalidArgument, "a binary metadata value is not base64")
 	case timeout == 0:
-		c.answerText(DeadlineExceeded, "the deadline has passed")
-		return c.events
+		return c.answer(DeadlineExceeded, deadlineText)
 	}
 
 	e := c.emit(EventRequest)
-	e.Procedure, e.Protocol, e.Codec = index, protocol, c.codec
-	e.Coding, e.CompressMin = c.out, c.compressMin
-	e.Timeout, e.Get = timeout, c.isGet
+	e.Procedure, e.Protocol, e.Codec = index, c.d.protocol, c.codec
+	e.Coding, e.CompressMin = c.out.index, c.compressMin
+	e.Timeout, e.Get = timeout, c.d.get
 	e.ContentInline = c.needBytes
 	e.Hidden, e.Binary = f.hidden, f.binary
 	if !c.single {
-		c.state = stateOpen
+		c.sending = open
 	}
 
 	switch {
-	case can.Prepare && c.preparable():
+	case can.Prepare && c.d.plain != nil && c.packed.index == 0:
 		c.prepare()
-	case c.isGet:
-		c.openGet()
+	case c.d.get:
+		c.receiveGet()
 	case end:
 		c.receive()
 	}
 	return c.events
 }
 
-// chooseForm finds the protocol and the codec that a content type names, and
-// the form that answers in; ok is false where this procedure is not called so.
-func (c *Call) chooseForm(contentType []byte) (p Protocol, codec []byte, ok bool) {
-	t, ok := ParseContentType(contentType)
-	stream := c.proc.Stream != Unary
-	switch {
-	case !ok:
-	case t.Protocol == ProtocolGRPC:
-		c.form = grpc{}
-	case t.Protocol != ProtocolConnect || t.Stream != stream:
-		ok = false
-	case stream:
-		c.form = connectStream{}
-	default:
-		c.form = connectUnary{}
-	}
-	return t.Protocol, t.Codec, ok
-}
-
 // refuse answers without a protocol: none is known to be spoken.
-func (c *Call) refuse(status int, name, value string) []Event {
+func (c *ServerCall) refuse(status int, name, value string) []Event {
 	c.head.Reset()
 	if name != "" {
 		c.head.AddString(name, value)
 	}
-	c.head.AddString("content-length", "0")
+	c.head.AddString(nameContentLength, "0")
 	e := c.emit(EventResponseHead)
 	e.Status, e.Fields, e.End = uint32(status), c.head, true
 	c.done()
 	return c.events
-}
-
-func (s *Server) acceptedTypes(stream bool) string {
-	if stream {
-		return s.posts[1]
-	}
-	return s.posts[0]
 }
 
 func (s *Server) codecIndex(name []byte) (uint32, bool) {
@@ -155,62 +133,55 @@ func (s *Server) codecIndex(name []byte) (uint32, bool) {
 	return 0, false
 }
 
-// openProtocol reads the protocol's own fields and readies both halves. Where
-// it answers the call it returns false.
-func (c *Call) openProtocol(f *head, protocol Protocol, can Capabilities) bool {
-	s := c.server
-	coding, accept := f.values[fieldContentEncoding], f.values[fieldAcceptEncoding]
-	switch {
-	case protocol == ProtocolGRPC:
-		coding, accept = f.values[fieldGRPCEncoding], f.values[fieldGRPCAccept]
-	case c.form.stream():
-		coding, accept = f.values[fieldStreamEncoding], f.values[fieldStreamAccept]
-	case c.isGet:
-		coding = c.get.Compression
-	}
-	if protocol == ProtocolGRPC && !can.Trailers {
-		// Ours: without trailers a call could only end in an error, so it
+// agree reads what the protocol's own fields say about the content and readies
+// both halves. Where it answers the call it returns false.
+func (c *ServerCall) agree(f *head, can Capabilities) bool {
+	s, d := c.server, c.d
+	if d.trailers && !can.Trailers {
+		// Ours, rule 12: without trailers a call could only end in an error, so it
 		// does before the handler runs.
-		c.answerText(Unimplemented, "this server cannot send trailers, and gRPC needs them: use the Connect protocol")
+		c.answer(Unimplemented, "this server cannot send trailers, and gRPC needs them: use the Connect protocol")
 		return false
 	}
-	if protocol == ProtocolConnect && !c.isGet {
+	if d.version != fieldNone {
 		// Connect "Unary-Request": Connect-Protocol-Version is "1".
-		if f.has(fieldVersion) && string(f.values[fieldVersion]) != "1" {
-			c.answerText(InvalidArgument, "the protocol version must be 1")
+		if f.has(d.version) && string(f.values[d.version]) != protocolVersion {
+			c.answer(InvalidArgument, "the protocol version must be 1")
 			return false
 		}
-		if !f.has(fieldVersion) && s.cfg.RequireVersion {
-			c.answerText(InvalidArgument, "the request has no protocol version, and this server requires it")
+		if !f.has(d.version) && s.cfg.RequireVersion {
+			c.answer(InvalidArgument, "the request has no protocol version, and this server requires it")
 			return false
 		}
 	}
-	in := CodingIndex(coding, s.codings)
+	coding := f.values[d.coding]
+	if d.get {
+		coding = c.get.Compression
+	}
+	in := CodingIndex(coding, s.offer.names)
 	if in < 0 {
 		// Connect "Unary-Request", gRPC compression.md: unimplemented, and the
 		// known codings are named.
-		c.unknownCoding = true
-		c.text = append(append(c.text[:0], "the compression is unknown; this server knows: "...), s.accept...)
-		if s.accept == "" {
-			c.text = append(c.text, "none"...)
+		c.nameCodings = s.offer.accept != ""
+		known := s.offer.accept
+		if known == "" {
+			known = "none"
 		}
-		c.answer(Unimplemented, c.text)
+		c.answer(Unimplemented, "the compression is unknown; this server knows: ", known)
 		return false
 	}
-	c.coding, c.limit = uint32(in), s.cfg.ReadMax
-	c.native = in > 0 && s.cfg.Codings[in-1].Native
-	c.needBytes = in > 0 && !c.native
+	c.packed, c.limit = s.offer.packing(in), s.cfg.ReadMax
+	c.needBytes = c.packed.here()
 
 	// Connect "Unary-Request", gRPC PROTOCOL-HTTP2.md: with no list, the
 	// request's own coding is taken to be accepted.
 	out := in
-	if len(accept) > 0 {
-		out = NegotiateCoding(accept, s.codings)
+	if accept := f.values[d.accept]; len(accept) > 0 {
+		out = NegotiateCoding(accept, s.offer.names)
 	}
-	c.out, c.compressMin, c.sendMax = uint32(out), s.cfg.CompressMin, s.cfg.SendMax
-	c.outNative = out > 0 && s.cfg.Codings[out-1].Native
+	c.out, c.compressMin, c.sendMax = s.offer.packing(out), s.cfg.CompressMin, s.cfg.SendMax
 
-	if c.form.stream() {
+	if d.envelopes {
 		c.mode = receiveEnvelopes
 		c.single = !c.proc.Stream.manyRequests()
 		// Without duplex a bidi call is answered when the request has ended.
@@ -218,7 +189,7 @@ func (c *Call) openProtocol(f *head, protocol Protocol, can Capabilities) bool {
 		return true
 	}
 	c.mode, c.single, c.hold = receiveWhole, true, true
-	if f.has(fieldContentLength) && !c.isGet {
+	if !d.get {
 		if n, ok := parseDigits(f.values[fieldContentLength], lengthDigits); ok && n > uint64(c.limit) {
 			c.receiveTooLarge(n)
 			return false
@@ -227,37 +198,63 @@ func (c *Call) openProtocol(f *head, protocol Protocol, can Capabilities) bool {
 	return true
 }
 
-// timeout reads the protocol's timeout, in microseconds.
-func (f *head) timeout(p Protocol) (us uint64, ok bool) {
-	switch {
-	case p == ProtocolConnect && f.has(fieldConnectTimeout):
-		return ParseConnectTimeout(f.values[fieldConnectTimeout])
-	case p == ProtocolGRPC && f.has(fieldGRPCTimeout):
-		return ParseGRPCTimeout(f.values[fieldGRPCTimeout])
+const lengthDigits = 19 // all that surely fit 64 bits
+
+// timeoutOf reads the protocol's timeout, in microseconds.
+func (d *dialect) timeoutOf(f *head) (us uint64, ok bool) {
+	if !f.has(d.timeout) {
+		return NoTimeout, true
 	}
-	return NoTimeout, true
+	return d.parseTimeout(f.values[d.timeout])
 }
 
-// openGet takes the message of a "Unary-Get-Request" out of the query.
-func (c *Call) openGet() {
-	c.mode, c.needBytes = receiveNothing, true
-	c.payload = append(c.payload[:0], c.get.Message...)
-	switch {
-	case uint64(len(c.payload)) > uint64(c.limit):
-		c.receiveTooLarge(uint64(len(c.payload)))
-		return
-	case c.native && len(c.payload) > 0:
-		e := c.emit(EventMessages)
-		c.data = append(c.data[:0], c.payload...)
-		c.spans = append(c.spans[:0], 0, uint32(len(c.data))|lengthBit)
-		c.taken = len(c.spans)
-		e.Coding, e.Limit, e.Inline = c.coding, c.limit, true
-		e.Spans, e.Data = c.spans, c.data
-	default:
-		if !c.takePayload(0, uint32(len(c.payload)), c.coding != 0) {
-			return
-		}
-		c.deliver()
+// prepare says how a plain success is answered, and is done. Since opening
+// depends on nothing but the configuration and the head, a host may open the
+// same call again for all that is not a plain success.
+func (c *ServerCall) prepare() {
+	c.head.Reset()
+	c.d.plain(c)
+	e := c.emit(EventPrepared)
+	e.Limit, e.Status, e.Fields, e.Length = c.limit, 200, c.head, lengthName
+	c.done()
+}
+
+var lengthName = []byte(nameContentLength)
+
+// The receiving half, in this role.
+
+func (c *ServerCall) whole() {
+	if c.takeWhole() {
+		c.received()
 	}
-	c.receivedAll()
+}
+
+func (c *ServerCall) received() {
+	c.emit(EventReceived)
+	c.receiving = ended
+	if c.sending == idle {
+		c.sending = open
+	}
+}
+
+// receiveFault tells a handler that waits for messages; where none has begun,
+// the call is answered. What came before is delivered first (ours, rule 9).
+func (c *ServerCall) receiveFault(code Code, text []byte) {
+	if c.sending == idle {
+		c.answerWith(c.fail(code, text))
+		return
+	}
+	c.deliver()
+	c.tell(code, text)
+}
+
+// tell tells a running handler that receiving failed, and remembers it: a call
+// that received malformed data does not end well.
+func (c *ServerCall) tell(code Code, text []byte) {
+	c.mode, c.receiving = receiveNothing, ended
+	c.faulted = true
+	c.fault.Code = code
+	c.fault.Message = append(c.fault.Message[:0], text...)
+	e := c.emit(EventReceived)
+	e.Code, e.Message = code, c.fault.Message
 }

@@ -1,26 +1,30 @@
 package core
 
-// The states of a call and what it accepts in each. A command that its state
-// does not list is the host's mistake (ErrState) and changes nothing.
+// A call has two halves: what this side receives and what it sends. Each half is
+// in a state and moves only forward:
 //
-//	server:  closed -> unread -> handling -> closed
-//	                        \-> open ------> closed
-//	client:  closed -> asking -> waiting -> reading -> closed
+//	idle -> awaited -> open -> ended -> over
 //
-// unread: one message is awaited and the handler has not begun. handling: the
-// handler has its one message. open: the handler runs while messages come.
-// asking: the application's message is awaited. waiting: the request is out.
-// reading: the response's content comes.
-type state uint8
+// Server: receiving begins open. Sending is idle until the handler may begin,
+// which for a procedure that takes one message is when that message is there,
+// and open while the handler runs.
+//
+// Client: sending begins open, and is ended when the last message was given.
+// Receiving is idle until the request's head is out, then awaited until the
+// response's head comes, and open while its content comes.
+//
+// Both halves are over when the call is.
+//
+// A command is carried out if either half takes it in its state. Any other
+// command is the host's mistake (ErrState) and changes nothing.
+type half uint8
 
 const (
-	stateClosed state = iota
-	stateUnread
-	stateHandling
-	stateOpen
-	stateAsking
-	stateWaiting
-	stateReading
+	idle half = iota
+	awaited
+	open
+	ended
+	over
 )
 
 // command is what a host tells a call.
@@ -38,16 +42,29 @@ const (
 	cmdResponseHead
 )
 
-const cmdsAlways = cmdPeerGone | cmdDeadline | cmdCancel
+const cmdAlways = cmdPeerGone | cmdDeadline | cmdCancel
 
-var accepts = [...]command{
-	stateClosed:   0,
-	stateUnread:   cmdsAlways | cmdContent | cmdHeaders | cmdEnd,
-	stateHandling: cmdsAlways | cmdContent | cmdHeaders | cmdSend | cmdEnd | cmdReject,
-	stateOpen:     cmdsAlways | cmdContent | cmdHeaders | cmdSend | cmdEnd | cmdReject,
-	stateAsking:   cmdsAlways | cmdSend | cmdEnd | cmdReject,
-	stateWaiting:  cmdsAlways | cmdResponseHead,
-	stateReading:  cmdsAlways | cmdContent,
+// accepts has the commands that each half takes in each state.
+type accepts struct{ receiving, sending [5]command }
+
+var serverAccepts = accepts{
+	receiving: [5]command{open: cmdAlways | cmdContent, ended: cmdAlways | cmdContent},
+	sending: [5]command{
+		idle: cmdHeaders | cmdEnd,
+		open: cmdHeaders | cmdSend | cmdEnd | cmdReject,
+	},
+}
+
+var clientAccepts = accepts{
+	receiving: [5]command{
+		idle:    cmdAlways,
+		awaited: cmdAlways | cmdResponseHead,
+		open:    cmdAlways | cmdContent,
+		ended:   cmdAlways,
+	},
+	sending: [5]command{
+		open: cmdSend | cmdEnd | cmdReject,
+	},
 }
 
 // Misuse is an error of the host: the command was not carried out.

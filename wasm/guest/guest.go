@@ -16,14 +16,21 @@ const arenaSize = 64 << 10 // what ABI.md promises to start with
 type Guest struct {
 	in      []byte
 	w       abi.Writer
-	calls   table[core.Call]
+	calls   table[call]
 	servers table[core.Server]
 	clients table[core.Client]
 	last    uint32 // handle of the call that this batch opened last
-	gzip    core.Gzip
+	memory  core.Codings
 	words   []uint32
 	outcome core.Outcome
 	over    []uint32 // calls that this batch has ended
+}
+
+// call is one RPC in one of the roles; the other's is kept for its next use.
+type call struct {
+	core.Call
+	server *core.ServerCall
+	client *core.ClientCall
 }
 
 // New makes an instance.
@@ -31,7 +38,7 @@ func New() *Guest {
 	return &Guest{
 		in:      make([]byte, arenaSize),
 		w:       abi.Writer{B: make([]byte, 0, arenaSize)},
-		calls:   table[core.Call]{most: 65535},
+		calls:   table[call]{most: 65535},
 		servers: table[core.Server]{most: 2048, mark: serverMark},
 		clients: table[core.Client]{most: 2048, mark: clientMark},
 	}
@@ -117,8 +124,8 @@ func (g *Guest) command(r *abi.Record) bool {
 	if handle == 0 {
 		handle = g.last
 	}
-	c := g.calls.get(handle)
-	if c == nil {
+	found := g.calls.get(handle)
+	if found == nil {
 		if slices.Contains(g.over, handle) {
 			return true // the host cannot know that this batch has ended the call
 		}
@@ -128,6 +135,7 @@ func (g *Guest) command(r *abi.Record) bool {
 		g.fault(r.Handle, abi.FaultHandle, "no such call")
 		return true
 	}
+	c := found.Call
 	var events []core.Event
 	var err error
 	switch r.Kind {

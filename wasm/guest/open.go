@@ -114,7 +114,7 @@ func configured[T any](g *Guest, t *table[T], value *T, err error) {
 }
 
 // newCall takes a call from the table.
-func (g *Guest) newCall(config uint32) *core.Call {
+func (g *Guest) newCall(config uint32) *call {
 	handle, s, ok := g.calls.add()
 	if !ok {
 		g.last = 0
@@ -122,7 +122,7 @@ func (g *Guest) newCall(config uint32) *core.Call {
 		return nil
 	}
 	if s.value == nil {
-		s.value = &core.Call{Gzip: &g.gzip}
+		s.value = new(call)
 	}
 	g.last = handle
 	return s.value
@@ -146,7 +146,12 @@ func (g *Guest) openServer(r *abi.Record) bool {
 	}
 	head := core.RequestHead{Method: method, Path: path, Query: query, Fields: fields}
 	can := core.Capabilities{Trailers: r.Flags&abi.OpenTrailers != 0, Duplex: r.Flags&abi.OpenDuplex != 0, Prepare: r.Flags&abi.OpenPrepare != 0}
-	g.encode(g.last, server.Open(c, &head, can, r.Flags&abi.OpenEnd != 0))
+	if c.server == nil {
+		c.server = new(core.ServerCall)
+		c.server.Codings = &g.memory
+	}
+	c.Call = c.server
+	g.encode(g.last, server.Open(c.server, &head, can, r.Flags&abi.OpenEnd != 0))
 	return true
 }
 
@@ -174,7 +179,12 @@ func (g *Guest) openClient(r *abi.Record) bool {
 	if c == nil {
 		return true
 	}
-	g.encode(g.last, client.Open(c, procedure, core.StreamType(stream), timeout, fields, binary, r.Flags&abi.OpenGet != 0))
+	if c.client == nil {
+		c.client = new(core.ClientCall)
+		c.client.Codings = &g.memory
+	}
+	c.Call = c.client
+	g.encode(g.last, client.Open(c.client, procedure, core.StreamType(stream), timeout, fields, binary, r.Flags&abi.OpenGet != 0))
 	return true
 }
 

@@ -1,0 +1,207 @@
+package core
+
+// Answering a call in the server role: what the application does, and what ends
+// a call without it.
+
+// UnexpectedText is all that a peer learns of a failure that is no RPC error.
+// Ours, rule 8: what it says goes to the host's log.
+const UnexpectedText = "the handler failed unexpectedly"
+
+// Outcome is how an application ends a call: Code OK or an error, and the
+// trailing metadata.
+type Outcome struct {
+	Error
+	Fields     Fields
+	Binary     Pairs
+	Unexpected bool // server: the handler failed in a way that the peer must not see
+}
+
+// Headers gives leading metadata, before the first message. With flush the
+// response's head is sent now, where the protocol sends it before the end.
+func (c *ServerCall) Headers(fields Fields, binary Pairs, flush bool) ([]Event, error) {
+	if err := c.begin(cmdHeaders); err != nil {
+		return nil, err
+	}
+	if c.headSent {
+		return nil, ErrState
+	}
+	if c.wrong = checkMetadata(fields, binary, c.d.leading); c.wrong != "" {
+		return c.events, nil
+	}
+	c.scratch = addMetadata(&c.lead, "", fields, binary, c.scratch)
+	if flush && c.proc.Stream.manyResponses() {
+		c.emitHead()
+	}
+	return c.events, nil
+}
+
+// Send gives messages. A unary or client-stream call gives one, followed by End;
+// other calls any number. lengths: bytes of each payload, with bit 31 set where
+// the host compressed it; with inline, data holds the payloads, one after the
+// other.
+func (c *ServerCall) Send(lengths []uint32, data []byte, inline bool) ([]Event, error) {
+	if err := c.begin(cmdSend); err != nil {
+		return nil, err
+	}
+	many := c.proc.Stream.manyResponses()
+	if !many && (c.replied || len(lengths) != 1) {
+		return nil, ErrState
+	}
+	if c.wrong != "" {
+		return c.events, nil // the call fails when it ends
+	}
+	tooLarge, err := c.takePayloads(lengths, data, inline)
+	switch {
+	case err != nil:
+		return nil, err
+	case tooLarge:
+		c.answer(ResourceExhausted, "a message is larger than this server sends")
+	case !many:
+		c.reply, c.replied = c.payloads[0], true
+	case len(c.payloads) > 0:
+		if !c.headSent {
+			c.emitHead()
+		}
+		c.emitEnvelopes(c.payloads)
+	}
+	return c.events, nil
+}
+
+// End ends the application's part with the call's outcome.
+func (c *ServerCall) End(o *Outcome) ([]Event, error) {
+	if err := c.begin(cmdEnd); err != nil {
+		return nil, err
+	}
+	e := &o.Error
+	wrong := c.wrong
+	if wrong == "" {
+		wrong = checkMetadata(o.Fields, o.Binary, ReservedTrailer)
+	}
+	fields, binary := o.Fields, o.Binary
+	switch {
+	case wrong != "":
+		// Ours, rule 5: such a field never reaches the wire.
+		e = c.fail(Internal, c.say(wrong))
+		c.lead.Reset()
+		fields, binary = Fields{}, Pairs{}
+	case o.Unexpected:
+		e = c.fail(Unknown, c.say(UnexpectedText))
+	case e.Code > Unauthenticated:
+		e = c.fail(Unknown, c.say("the handler failed with a code that does not exist"))
+	case e.Code == OK && c.faulted:
+		e = &c.fault
+	case e.Code == OK && !c.replied && !c.proc.Stream.manyResponses():
+		e = c.fail(Internal, c.say("the handler gave no message"))
+	}
+	if e.Code == OK {
+		e = nil
+	}
+	c.d.end(c, e, fields, binary)
+	c.done()
+	return c.events, nil
+}
+
+// Reject tells what the host found out about a message. text is for the local
+// application, and so has no meaning in this role.
+func (c *ServerCall) Reject(reason Reason, _ []byte) ([]Event, error) {
+	if err := c.begin(cmdReject); err != nil {
+		return nil, err
+	}
+	if !reason.valid() {
+		return nil, errReason
+	}
+	code, what := reason.verdict(c.malformed)
+	if !c.single && reason != RejectEncode {
+		c.tell(code, c.say(what))
+	} else {
+		c.answer(code, what)
+	}
+	return c.events, nil
+}
+
+// PeerGone tells that nobody waits for the response any more.
+func (c *ServerCall) PeerGone(reason Gone, _ uint32, _ []byte) ([]Event, error) {
+	if err := c.goneBegin(reason); err != nil {
+		return nil, err
+	}
+	c.interrupt(Canceled)
+	c.mode = receiveNothing
+	c.done()
+	return c.events, nil
+}
+
+func (c *ServerCall) stop(code Code, text []byte) { c.answerWith(c.fail(code, text)) }
+
+// interrupt tells a handler that runs that its call ends without it.
+func (c *ServerCall) interrupt(code Code) {
+	if c.sending == open {
+		c.emit(EventStop).Code = code
+	}
+}
+
+// answer ends the call with an error of the core's own, whether or not its
+// handler runs.
+func (c *ServerCall) answer(code Code, parts ...string) []Event {
+	c.answerWith(c.fail(code, c.say(parts...)))
+	return c.events
+}
+
+func (c *ServerCall) answerWith(e *Error) {
+	c.interrupt(e.Code)
+	c.d.end(c, e, Fields{}, Pairs{})
+	c.mode = receiveNothing
+	c.done()
+}
+
+// What the protocols' own functions are made of.
+
+// emitHead emits the head of a response with messages.
+func (c *ServerCall) emitHead() *Event {
+	c.head.Reset()
+	c.d.begin(c)
+	e := c.finishHead(200)
+	e.HasTrailers = c.d.trailers
+	return e
+}
+
+// finishHead emits c.head with the leading metadata behind it.
+func (c *ServerCall) finishHead(status int) *Event {
+	c.head.addAll(c.lead)
+	e := c.emit(EventResponseHead)
+	e.Status, e.Fields = uint32(status), c.head
+	c.headSent = true
+	return e
+}
+
+// emitReply emits the one message of a call that has no stream of them.
+func (c *ServerCall) emitReply() *Event {
+	c.one[0] = c.reply
+	return c.emitEnvelopes(c.one[:])
+}
+
+// repliesOnce says whether a response that ends well still has to show its one
+// message.
+func (c *ServerCall) repliesOnce(e *Error) bool {
+	return e == nil && c.replied && !c.proc.Stream.manyResponses()
+}
+
+// addType adds the content type of a response with messages.
+func (c *ServerCall) addType() {
+	c.head.Begin(nameContentType)
+	c.head.b = c.d.appendType(c.head.b, c.server.cfg.Codecs[c.codec])
+}
+
+// addCodings adds what the messages are compressed with and, where the request's
+// coding is not known, those that are.
+func (c *ServerCall) addCodings() {
+	if c.out.index != 0 {
+		c.head.AddString(fieldNames[c.d.coding], c.server.offer.name(c.out))
+	}
+	c.addKnownCodings()
+}
+
+func (c *ServerCall) addKnownCodings() {
+	if c.nameCodings {
+		c.head.AddString(fieldNames[c.d.accept], c.server.offer.accept)
+	}
+}

@@ -1,0 +1,218 @@
+package core
+
+// Unary calls of the Connect protocol: "Unary-Request", "Unary-Response" and, with
+// the request in the query of a GET, "Unary-Get-Request" (protocol.md). The
+// message is the content; an error is JSON under an HTTP status of its own;
+// trailing metadata are fields of the head, with a prefix.
+
+var connectUnary = dialect{
+	protocol: ProtocolConnect, unary: true,
+	version: fieldVersion, coding: fieldContentEncoding, accept: fieldAcceptEncoding, timeout: fieldConnectTimeout,
+	parseTimeout: ParseConnectTimeout, appendTimeout: AppendConnectTimeout,
+	leading: unaryResponseField,
+	begin:   beginUnary, end: endUnary, plain: plainUnary,
+	ask: askUnary, answered: unaryAnswered, whole: unaryWhole, trailing: unaryTrailing,
+}
+
+// connectGet has no fields of its own for the version and the request's coding:
+// these stand in the query (get.go).
+var connectGet = dialect{
+	protocol: ProtocolConnect, get: true, unary: true,
+	accept: fieldAcceptEncoding, coding: fieldContentEncoding, timeout: fieldConnectTimeout,
+	parseTimeout: ParseConnectTimeout, appendTimeout: AppendConnectTimeout,
+	leading: unaryResponseField,
+	begin:   beginUnary, end: endUnary,
+}
+
+const protocolVersion = "1"
+
+// unaryResponseField says which fields of a response are not leading metadata:
+// the protocol's and the trailing ones.
+func unaryResponseField(name []byte) bool {
+	return ReservedResponse(name) || hasTrailerPrefix(name)
+}
+
+const trailerPrefix = "trailer-"
+
+func hasTrailerPrefix(name []byte) bool {
+	return len(name) >= len(trailerPrefix) && string(name[:len(trailerPrefix)]) == trailerPrefix
+}
+
+// Server role.
+
+func beginUnary(c *ServerCall) {
+	plainUnary(c)
+	c.head.addUint(nameContentLength, uint64(c.reply.length))
+}
+
+// plainUnary adds all of the head's fields but the length.
+func plainUnary(c *ServerCall) {
+	c.addType()
+	if c.reply.compressed {
+		c.head.AddString(nameContentEncoding, c.server.offer.name(c.out))
+	}
+	if c.d.get && c.server.offer.accept != "" {
+		c.head.AddString("vary", nameAcceptEncoding) // RFC 9110 section 12.5.5: it may be cached
+	}
+}
+
+func endUnary(c *ServerCall, e *Error, fields Fields, binary Pairs) {
+	c.head.Reset()
+	if e == nil {
+		beginUnary(c)
+	} else {
+		// "Error codes": the code's status, and the error as JSON.
+		c.body = AppendError(c.body[:0], e)
+		c.head.AddString(nameContentType, "application/json")
+		c.head.addUint(nameContentLength, uint64(len(c.body)))
+		c.addKnownCodings()
+	}
+	c.scratch = addMetadata(&c.lead, trailerPrefix, fields, binary, c.scratch)
+	switch {
+	case e != nil:
+		c.finishHead(e.Code.HTTPStatus())
+		b := c.emit(EventBody)
+		b.End, b.Data = true, c.body
+	case c.reply.length == 0:
+		c.finishHead(200).End = true
+	default:
+		c.finishHead(200)
+		c.emitPayload(c.reply)
+	}
+}
+
+// receiveGet takes the message of a "Unary-Get-Request" out of the query.
+func (c *ServerCall) receiveGet() {
+	c.mode, c.needBytes = receiveNothing, true
+	c.payload = append(c.payload[:0], c.get.Message...)
+	switch {
+	case uint64(len(c.payload)) > uint64(c.limit):
+		c.receiveTooLarge(uint64(len(c.payload)))
+		return
+	case c.packed.native() && len(c.payload) > 0:
+		e := c.emit(EventMessages)
+		c.data = append(c.data[:0], c.payload...)
+		c.spans = append(c.spans[:0], 0, uint32(len(c.data))|lengthBit)
+		c.taken = len(c.spans)
+		e.Coding, e.Limit, e.Inline = c.packed.index, c.limit, true
+		e.Spans, e.Data = c.spans, c.data
+	default:
+		if !c.takePayload(0, uint32(len(c.payload)), c.packed.index != 0) {
+			return
+		}
+		c.deliver()
+	}
+	c.received()
+}
+
+// Client role.
+
+func askUnary(c *ClientCall) {
+	cfg := &c.client.cfg
+	coding := ""
+	if c.reply.compressed {
+		coding = c.client.offer.name(c.out)
+	}
+	get := false
+	if c.askedGet {
+		n := len(c.target)
+		c.target = append(c.target, '?')
+		c.target = AppendGet(c.target, cfg.Codec, coding, c.replyData)
+		if get = uint64(len(c.target)) <= uint64(cfg.GetMax); !get {
+			c.target = c.target[:n]
+		}
+	}
+	c.head.Reset()
+	if !get {
+		c.addType()
+		c.head.AddString(fieldNames[c.d.version], protocolVersion)
+		if c.reply.length == 0 && c.out.index != 0 && c.compressMin == 0 {
+			// "Unary-Request": content of no bytes is not decompressed, whatever
+			// the field says; it tells what the client compresses with.
+			coding = c.client.offer.name(c.out)
+		}
+		if coding != "" {
+			c.head.AddString(nameContentEncoding, coding)
+		}
+		c.head.addUint(nameContentLength, uint64(c.reply.length))
+	}
+	end := get || c.reply.length == 0
+	c.finishHead(get, end)
+	if !end {
+		c.emitPayload(c.reply)
+	}
+}
+
+func unaryAnswered(c *ClientCall, t ContentType, ours bool) {
+	h := &c.in
+	offer := &c.client.offer
+	in := CodingIndex(h.values[fieldContentEncoding], offer.names)
+	ours = ours && !t.Stream
+	c.packed = offer.packing(in)
+	switch {
+	case c.status != 200:
+		// "Error codes": where the content is no error, the status says.
+		if c.packed.native() {
+			c.packed.own = codingNamed(offer.name(c.packed))
+		}
+		if !ours || !EqualFold(t.Codec, "json") || in < 0 || c.packed.native() {
+			c.failStatus()
+			return
+		}
+	case !ours:
+		c.failText(Unknown, "the response's content type is not one of this protocol")
+		return
+	case !EqualFold(t.Codec, c.client.cfg.Codec):
+		c.failText(Internal, "the response has another codec than the request")
+		return
+	case in < 0:
+		c.failText(Internal, "the response has a compression that was not offered")
+		return
+	default:
+		if n, ok := parseDigits(h.values[fieldContentLength], lengthDigits); ok && n > uint64(c.limit) {
+			c.receiveTooLarge(n)
+			return
+		}
+	}
+	c.mode = receiveWhole
+	c.receive()
+}
+
+func unaryWhole(c *ClientCall) {
+	if c.status == 200 {
+		if c.takeWhole() {
+			c.outcome(OK, nil, Pairs{})
+		}
+		return
+	}
+	body := c.payload
+	if c.packed.index != 0 && len(body) > 0 {
+		out, err := c.packed.own.decompress(c.memory(), c.data[:0], body, int(c.limit))
+		if err != nil {
+			c.failStatus()
+			return
+		}
+		c.data, body = out, out
+	}
+	if !ParseError(body, CodeOfHTTPStatus(int(c.status)), &c.parsed) {
+		c.failStatus()
+		return
+	}
+	c.outcome(c.parsed.Code, c.parsed.Message, c.parsed.Details)
+}
+
+// failStatus ends the call with what the HTTP status says.
+func (c *ClientCall) failStatus() {
+	c.text = appendDecimal(append(c.text[:0], "the response has the HTTP status "...), uint64(c.status))
+	c.outcome(CodeOfHTTPStatus(int(c.status)), c.text, Pairs{})
+}
+
+// unaryTrailing collects trailing metadata out of the head ("Unary-Response",
+// Trailing-Metadata).
+func unaryTrailing(c *ClientCall, name, value []byte) bool {
+	if !hasTrailerPrefix(name) {
+		return false
+	}
+	c.addTrailing(name[len(trailerPrefix):], value)
+	return true
+}

@@ -1,0 +1,83 @@
+package core
+
+// Metadata that an application gives, on its way to being fields.
+
+// BrokenFields stands for fields whose count does not fit their bytes: one of
+// them holds a NUL. What is done about it depends on where they stand.
+var BrokenFields = Fields{n: -1}
+
+// RawFields takes fields without checking their count. It is for heads, whose
+// readers check it on the way.
+func RawFields(count int, b []byte) Fields { return Fields{b: b, n: count} }
+
+// section says which fields a section's metadata may not be.
+type section func(name []byte) bool
+
+// checkMetadata finds out whether the application's metadata can be sent. It
+// returns what is wrong, or nothing: a field that cannot be written must not
+// reach the wire, since it would end this field and begin another.
+func checkMetadata(fields Fields, binary Pairs, reserved section) string {
+	if fields.n < 0 {
+		return "a metadata name or value has a NUL"
+	}
+	pos := 0
+	for range fields.Len() {
+		var name, value []byte
+		name, value, pos = fields.Next(pos)
+		if !ValidFieldName(name) {
+			return "a metadata name is not a lower-case HTTP token"
+		}
+		if !ValidFieldValue(value) {
+			return "a metadata value has characters that an HTTP field cannot hold"
+		}
+		if reserved(name) {
+			return "a metadata name belongs to the protocol"
+		}
+		if IsBinaryName(name) && !validBase64(value) {
+			return "a metadata name ends in -bin, and its text value is not base64"
+		}
+	}
+	pos = 0
+	for range binary.Len() {
+		var name []byte
+		name, _, pos = binary.Next(pos)
+		if !ValidFieldName(name) || !IsBinaryName(name) {
+			return "a binary metadata name is not a lower-case HTTP token that ends in -bin"
+		}
+		if reserved(name) {
+			return "a metadata name belongs to the protocol"
+		}
+	}
+	return ""
+}
+
+// validBase64 says whether a peer would decode the value of a -bin field.
+func validBase64(value []byte) bool {
+	var p Pairs
+	return AppendBinaryValues(&p, nil, value)
+}
+
+// addMetadata adds metadata as HTTP fields, each name after a prefix.
+func addMetadata(dst *Fields, prefix string, fields Fields, binary Pairs, scratch []byte) []byte {
+	pos := 0
+	for range fields.Len() {
+		var name, value []byte
+		name, value, pos = fields.Next(pos)
+		if prefix == "" {
+			dst.Add(name, value)
+			continue
+		}
+		scratch = append(append(scratch[:0], prefix...), name...)
+		dst.Add(scratch, value)
+	}
+	pos = 0
+	for range binary.Len() {
+		var name, value []byte
+		name, value, pos = binary.Next(pos)
+		scratch = append(append(scratch[:0], prefix...), name...)
+		n := len(scratch)
+		scratch = AppendBase64(scratch, value)
+		dst.Add(scratch[:n], scratch[n:])
+	}
+	return scratch
+}

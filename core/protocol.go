@@ -1,0 +1,87 @@
+package core
+
+// dialect is one way to speak a protocol, in both roles: what differs between
+// the protocols, as data wherever it is data. Each row stands in its protocol's
+// own file, next to the few functions that really differ. The sequence of a call
+// (server.go, client.go) is the same for all and asks for none of them by name.
+type dialect struct {
+	protocol Protocol
+
+	// Content types are "application/", base, "+" and the codec's name; with an
+	// empty base the codec's name alone. bare: base alone stands for proto.
+	base string
+	bare bool
+	get  bool // requests are HTTP GETs without content; the query says the rest
+	text bool // the content is base64 of what is told here
+
+	unary, stream bool // kinds of procedures that are called so
+	envelopes     bool // a message is an envelope; otherwise it is the content
+	trailers      bool // a response ends with a trailer section
+
+	// Fields of a head that the protocol has, by what they say.
+	version field // "1" is the only one
+	coding  field // what the content, or an envelope with flag 1, is compressed with
+	accept  field // what the peer may compress with
+	timeout field
+
+	parseTimeout  func(value []byte) (us uint64, ok bool)
+	appendTimeout func(dst []byte, us uint64) []byte
+
+	leading section // names that leading metadata of a response cannot have
+
+	// Server role. begin adds the protocol's fields to the head of a response
+	// with messages. end ends the response, whatever was written before: well
+	// where e is nil. plain, if there is one, adds to c.head all that a plain
+	// success has but its length.
+	begin func(c *ServerCall)
+	end   func(c *ServerCall, e *Error, fields Fields, binary Pairs)
+	plain func(c *ServerCall)
+
+	// Client role. ask writes the request. answered goes on after a response's
+	// head was read; t is its content type, and ours says that it belongs to
+	// this protocol. whole follows the last byte of content without envelopes.
+	// trailing, if there is one, takes fields of the head that are trailing
+	// metadata.
+	ask      func(c *ClientCall)
+	answered func(c *ClientCall, t ContentType, ours bool)
+	whole    func(c *ClientCall)
+	trailing func(c *ClientCall, name, value []byte) bool
+}
+
+// dialects are all of them, in the order in which a 415 names their types.
+var dialects = [...]*dialect{&connectUnary, &connectGet, &connectStream, &grpc, &grpcWeb, &grpcWebText}
+
+// serves says whether procedures of a stream type are called so, in the server role.
+func (d *dialect) serves(s StreamType) bool {
+	return d.begin != nil && (d.unary && s == Unary || d.stream && s != Unary)
+}
+
+// dialectFor finds how a POST with a content type calls a procedure of a stream
+// type, and the codec that it names; nil where it does not.
+func dialectFor(contentType []byte, s StreamType) (d *dialect, codec []byte) {
+	t, ok := ParseContentType(contentType)
+	if !ok || !t.dialect.serves(s) {
+		return nil, nil
+	}
+	return t.dialect, t.Codec
+}
+
+// askFor finds how a client calls a procedure of a stream type; nil where it
+// does not.
+func askFor(p Protocol, s StreamType) *dialect {
+	for _, d := range dialects {
+		if d.protocol == p && !d.get && !d.text && d.ask != nil && (d.unary && s == Unary || d.stream && s != Unary) {
+			return d
+		}
+	}
+	return nil
+}
+
+// appendType appends the content type for a codec.
+func (d *dialect) appendType(dst []byte, codec string) []byte {
+	dst = append(append(dst, applicationType...), d.base...)
+	if d.base != "" {
+		dst = append(dst, '+')
+	}
+	return append(dst, codec...)
+}
