@@ -110,11 +110,14 @@ func (c *ServerCall) Reject(reason Reason, _ []byte) ([]Event, error) {
 	if !reason.valid() {
 		return nil, errReason
 	}
-	code, what := reason.verdict(c.malformed)
-	if !c.single && reason != RejectEncode {
-		c.tell(code, c.say(what))
+	if c.sending == idle && reason < RejectLost {
+		return nil, ErrState // no message has been shown yet
+	}
+	code, text := c.verdict(reason)
+	if !c.single && reason.received() {
+		c.tell(code, text)
 	} else {
-		c.answer(code, what)
+		c.answerWith(c.fail(code, text), 0)
 	}
 	return c.events, nil
 }
@@ -124,32 +127,43 @@ func (c *ServerCall) PeerGone(reason Gone, _ uint32, _ []byte) ([]Event, error) 
 	if err := c.goneBegin(reason); err != nil {
 		return nil, err
 	}
-	c.interrupt(Canceled)
-	c.mode = receiveNothing
+	c.interrupt(c.fail(Canceled, c.say("the peer is gone")), 0)
 	c.done()
 	return c.events, nil
 }
 
-func (c *ServerCall) stop(code Code, text []byte) { c.answerWith(c.fail(code, text)) }
+func (c *ServerCall) stop(code Code, text []byte) {
+	grace := uint32(0)
+	if code == DeadlineExceeded {
+		grace = DeadlineGrace
+	}
+	c.answerWith(c.fail(code, text), grace)
+}
 
 // interrupt tells a handler that runs that its call ends without it.
-func (c *ServerCall) interrupt(code Code) {
+func (c *ServerCall) interrupt(e *Error, grace uint32) {
 	if c.sending == open {
-		c.emit(EventStop).Code = code
+		stop := c.emit(EventStop)
+		stop.Code, stop.Message, stop.Grace = e.Code, e.Message, grace
 	}
+}
+
+func (c *ServerCall) done() {
+	c.emit(EventDone)
+	c.mode = receiveNothing
+	c.receiving, c.sending = over, over
 }
 
 // answer ends the call with an error of the core's own, whether or not its
 // handler runs.
 func (c *ServerCall) answer(code Code, parts ...string) []Event {
-	c.answerWith(c.fail(code, c.say(parts...)))
+	c.answerWith(c.fail(code, c.say(parts...)), 0)
 	return c.events
 }
 
-func (c *ServerCall) answerWith(e *Error) {
-	c.interrupt(e.Code)
+func (c *ServerCall) answerWith(e *Error, grace uint32) {
+	c.interrupt(e, grace)
 	c.d.end(c, e, Fields{}, Pairs{})
-	c.mode = receiveNothing
 	c.done()
 }
 

@@ -19,6 +19,7 @@ type Call interface {
 	Reject(reason Reason, text []byte) ([]Event, error)
 	Deadline() ([]Event, error)
 	Cancel() ([]Event, error)
+	Decompressed(data []byte) ([]Event, error)
 	Over() bool
 }
 
@@ -71,6 +72,7 @@ func (c *call) begin(cmd command) error {
 	}
 	c.events = c.events[:0]
 	c.receiver.forget()
+	c.stepMessages, c.stepBytes = 0, 0
 	return nil
 }
 
@@ -87,12 +89,8 @@ func (c *call) emit(kind EventKind) *Event {
 	return e
 }
 
-func (c *call) done() {
-	c.emit(EventDone)
-	c.receiving, c.sending = over, over
-}
-
-// Over says whether the call is over, or was never opened.
+// Over says whether the call is over, or was never opened. A client's may still
+// be told that a message which came is bad.
 func (c *call) Over() bool { return c.role == nil || c.receiving == over }
 
 // Headers is a server's command.
@@ -100,6 +98,9 @@ func (c *call) Headers(Fields, Pairs, bool) ([]Event, error) { return nil, ErrSt
 
 // ResponseHead is a client's command.
 func (c *call) ResponseHead(uint32, Fields, bool) ([]Event, error) { return nil, ErrState }
+
+// Decompressed is a client's command.
+func (c *call) Decompressed([]byte) ([]Event, error) { return nil, ErrState }
 
 // Deadline tells that the call's deadline passed.
 func (c *call) Deadline() ([]Event, error) {
@@ -130,9 +131,8 @@ func (c *call) say(parts ...string) []byte {
 	return c.text
 }
 
-// explain is what the core says, and behind it what the host says.
-func (c *call) explain(what string, text []byte) []byte {
-	c.say(what)
+// explain adds what the host says to what the core has just said.
+func (c *call) explain(text []byte) []byte {
 	if len(text) > 0 {
 		c.text = append(append(c.text, ": "...), text...)
 	}
@@ -170,6 +170,7 @@ const (
 	GoneClosed  Gone = 1 // the connection ended or broke
 	GoneRefused Gone = 2 // no connection, or the stream was refused before any work
 	GoneReset   Gone = 3 // the stream was reset, with a code
+	GoneBroken  Gone = 4 // what came is not HTTP
 )
 
 // goneBegin starts PeerGone in both roles.
@@ -177,7 +178,7 @@ func (c *call) goneBegin(reason Gone) error {
 	if err := c.begin(cmdPeerGone); err != nil {
 		return err
 	}
-	if reason < GoneClosed || reason > GoneReset {
+	if reason < GoneClosed || reason > GoneBroken {
 		return Misuse("an unknown reason for a peer to be gone")
 	}
 	return nil
@@ -191,27 +192,43 @@ const (
 	RejectDecompress Reason = 2 // received: does not decompress
 	RejectTooLarge   Reason = 3 // received: decompresses to more than the limit
 	RejectEncode     Reason = 4 // sent: cannot be encoded
+	RejectLost       Reason = 5 // the call's state was lost; this is another call like it
+	RejectBusy       Reason = 6 // there is no room for the call
 )
 
 const errReason = Misuse("an unknown reason to reject a message")
 
-func (r Reason) valid() bool { return r >= RejectDecode && r <= RejectEncode }
+func (r Reason) valid() bool { return r >= RejectDecode && r <= RejectBusy }
+
+// received says whether it is about a message that came.
+func (r Reason) received() bool { return r <= RejectTooLarge }
 
 const (
 	textDecompress = "a message does not decompress"
 	textDecode     = "a message does not decode"
 )
 
-// verdict is what a reason means; malformed is the code of content that the role
-// cannot read. Ours, rule 2.
-func (r Reason) verdict(malformed Code) (Code, string) {
+// verdict is what a reason means. Ours, rule 2.
+func (c *call) verdict(r Reason) (Code, []byte) {
 	switch r {
 	case RejectTooLarge:
-		return ResourceExhausted, "a message is over the limit when decompressed"
+		return ResourceExhausted, c.sayTooLarge()
 	case RejectEncode:
-		return Internal, "the message to send cannot be encoded"
+		return Internal, c.say("the message to send cannot be encoded")
+	case RejectLost:
+		return Internal, c.say("the call failed inside")
+	case RejectBusy:
+		return ResourceExhausted, c.say("too many calls are under way")
 	case RejectDecompress:
-		return malformed, textDecompress
+		return c.malformed, c.say(textDecompress)
 	}
-	return malformed, textDecode
+	return c.malformed, c.say(textDecode)
+}
+
+// sayTooLarge names the limit alone: how much came before it was found out
+// depends on how the content was cut.
+func (c *call) sayTooLarge() []byte {
+	c.say("a message is larger than the limit of ")
+	c.text = append(appendDecimal(c.text, uint64(c.limit)), " bytes"...)
+	return c.text
 }

@@ -12,38 +12,58 @@ type ClientCall struct {
 	parsed      Error
 	trail       Fields // trailing metadata
 	trailBinary Pairs
-	trailWrong  bool // a binary value of it is not base64
+	unpacking   bool // an EventDecompress waits for its answer
 	takeTrailer func(name, value []byte) bool
 }
 
-// Open begins a call in the client role. timeout is in microseconds. The
-// application's messages follow with Send and End; with get, the call is made by
-// an HTTP GET if the protocol has it and the target does not become too long.
-func (cl *Client) Open(c *ClientCall, procedure []byte, stream StreamType, timeout uint64, fields Fields, binary Pairs, get bool) []Event {
+// Argument is an error of the application's: what it asks for makes no sense.
+type Argument string
+
+func (e Argument) Error() string { return string(e) }
+
+// Opening is what an application says when it begins a call.
+type Opening struct {
+	Path          []byte // "/pkg.Service/Method"
+	Stream        StreamType
+	NoSideEffects bool
+	Get           bool   // by an HTTP GET, if the protocol has it and the target does not become too long
+	Timeout       uint64 // microseconds, or NoTimeout
+	Fields        Fields // leading metadata
+	Binary        Pairs
+}
+
+// Open begins a call in the client role; the application's messages follow with
+// Send and End. The error, if any, is an Argument; then no call is open.
+func (cl *Client) Open(c *ClientCall, o *Opening) ([]Event, error) {
+	if o.Get && !(o.NoSideEffects && o.Stream == Unary) {
+		// A GET may be repeated and cached by anything on its way.
+		return nil, Argument("only a unary procedure without side effects can be called by GET")
+	}
 	c.opened(c, &clientAccepts)
 	c.sending = open
 	c.peer, c.malformed = "response", Internal
-	c.client, c.timeout, c.askedGet, c.status = cl, timeout, get, 0
-	c.target = append(append(c.target[:0], cl.cfg.Prefix...), procedure...)
+	c.client, c.timeout, c.status = cl, o.Timeout, 0
+	c.target = append(append(c.target[:0], cl.cfg.Prefix...), o.Path...)
 	c.trail.Reset()
 	c.trailBinary.Reset()
-	c.trailWrong = false
+	c.unpacking = false
 	c.limit = cl.cfg.ReadMax
 	c.out, c.compressMin, c.sendMax = cl.offer.packing(int(cl.cfg.SendCoding)), cl.cfg.CompressMin, cl.cfg.SendMax
-	c.d = askFor(cl.cfg.Protocol, stream)
-	switch wrong := checkMetadata(fields, binary, ReservedRequest); {
+	c.d = askFor(cl.cfg.Protocol, o.Stream)
+	c.askedGet = o.Get && c.d.hasGet()
+	switch wrong := checkMetadata(o.Fields, o.Binary, ReservedRequest); {
 	case c.d == nil:
 		c.failText(Unimplemented, "this version makes unary calls of the Connect protocol only")
 	case wrong != "":
 		c.failText(Internal, wrong) // ours, rule 5
-	case len(procedure) < 2 || procedure[0] != '/' || !validTarget(string(procedure)):
+	case len(o.Path) < 2 || o.Path[0] != '/' || !validTarget(string(o.Path)):
 		c.failText(Internal, "a procedure must look like /pkg.Service/Method")
-	case timeout == 0:
+	case o.Timeout == 0:
 		c.failText(DeadlineExceeded, deadlineText)
 	default:
-		c.scratch = addMetadata(&c.lead, "", fields, binary, c.scratch)
+		c.scratch = addMetadata(&c.lead, "", o.Fields, o.Binary, c.scratch)
 	}
-	return c.events
+	return c.events, nil
 }
 
 // Send gives a message: the lengths, and with inline the bytes, as for a
@@ -135,8 +155,6 @@ func (c *ClientCall) ResponseHead(status uint32, fields Fields, end bool) ([]Eve
 	case h.tooMuch || c.trail.Len()+c.trailBinary.Len() > MaxMetadataFields ||
 		len(c.trail.Bytes())+len(c.trailBinary.Bytes()) > MaxMetadata:
 		c.failText(ResourceExhausted, "the response has more metadata than this client accepts")
-	case c.trailWrong || h.malformed:
-		c.failText(Internal, "a binary metadata value of the response is not base64")
 	default:
 		c.d.answered(c, t, known && t.Protocol == c.d.protocol)
 	}
@@ -145,14 +163,8 @@ func (c *ClientCall) ResponseHead(status uint32, fields Fields, end bool) ([]Eve
 
 // addTrailing adds a field to the trailing metadata.
 func (c *ClientCall) addTrailing(name, value []byte) {
-	switch {
-	case ReservedTrailer(name):
-	case IsBinaryName(name):
-		if !AppendBinaryValues(&c.trailBinary, name, value) {
-			c.trailWrong = true
-		}
-	default:
-		c.trail.Add(name, value)
+	if !ReservedTrailer(name) && !(IsBinaryName(name) && AppendBinaryValues(&c.trailBinary, name, value)) {
+		c.trail.Add(name, value) // what is not base64 stays text (ours, rule 5)
 	}
 }
 
@@ -165,13 +177,56 @@ func (c *ClientCall) receiveFault(code Code, text []byte) { c.outcome(code, text
 
 func (c *ClientCall) stop(code Code, text []byte) { c.outcome(code, text, Pairs{}) }
 
-// outcome ends the call.
+// outcome ends the call. An error that came without a text gets one (ours, rule 7).
 func (c *ClientCall) outcome(code Code, message []byte, details Pairs) {
+	if len(message) == 0 && code != OK {
+		message = c.say(code.meaning())
+	}
 	e := c.emit(EventEnd)
 	e.Code, e.Message, e.Details = code, message, details
 	e.Fields, e.Binary = c.trail, c.trailBinary
 	c.mode = receiveNothing
-	c.done()
+	c.receiving, c.sending = over, over
+}
+
+// unpack goes on in the dialect's unpacked with what the core itself must read,
+// once it is decompressed: here, or by the host.
+func (c *ClientCall) unpack(content []byte, compressed bool) {
+	switch {
+	case !compressed || len(content) == 0:
+		c.d.unpacked(c, content, 0)
+	case c.packed.native():
+		c.unpacking = true
+		e := c.emit(EventDecompress)
+		e.Coding, e.Limit, e.Data = c.packed.index, c.limit, content
+	default:
+		out, err := c.packed.own.decompress(c.memory(), c.data[:0], content, int(c.limit))
+		c.data = out[:0]
+		fault := Reason(0)
+		if err == ErrTooLarge {
+			fault = RejectTooLarge
+		} else if err != nil {
+			fault = RejectDecompress
+		}
+		c.d.unpacked(c, out, fault)
+	}
+}
+
+// Decompressed answers an EventDecompress, as Reject does where the data is bad.
+func (c *ClientCall) Decompressed(data []byte) ([]Event, error) {
+	if err := c.begin(cmdDecompressed); err != nil {
+		return nil, err
+	}
+	if !c.unpacking {
+		return nil, ErrState
+	}
+	c.unpacking = false
+	if uint64(len(data)) > uint64(c.limit) {
+		c.d.unpacked(c, nil, RejectTooLarge)
+	} else {
+		c.d.unpacked(c, data, 0)
+	}
+	return c.events, nil
 }
 
 func (c *ClientCall) failText(code Code, parts ...string) {
@@ -187,19 +242,14 @@ func (c *ClientCall) Reject(reason Reason, text []byte) ([]Event, error) {
 	if !reason.valid() {
 		return nil, errReason
 	}
-	code, what := reason.verdict(c.malformed)
-	c.outcome(code, c.explain(what, text), Pairs{})
-	return c.events, nil
-}
-
-// Verdict says what a client call ends with when its host finds out something
-// about its message after EventDone.
-func (cl *Client) Verdict(reason Reason) (Code, string, error) {
-	if !reason.valid() {
-		return OK, "", errReason
+	if c.unpacking && reason.received() {
+		c.unpacking = false
+		c.d.unpacked(c, nil, reason)
+		return c.events, nil
 	}
-	code, what := reason.verdict(Internal)
-	return code, what, nil
+	code, _ := c.verdict(reason)
+	c.outcome(code, c.explain(text), Pairs{})
+	return c.events, nil
 }
 
 // PeerGone tells that nothing more comes from the peer, although its content did
@@ -217,8 +267,11 @@ func (c *ClientCall) PeerGone(reason Gone, resetCode uint32, text []byte) ([]Eve
 		what = "the server cannot be reached"
 	case GoneReset:
 		code, what = codeOfReset(resetCode), "the server reset the stream"
+	case GoneBroken:
+		code, what = Internal, "the response is not HTTP" // ours, rule 1: never to be tried again
 	}
-	c.outcome(code, c.explain(what, text), Pairs{})
+	c.say(what)
+	c.outcome(code, c.explain(text), Pairs{})
 	return c.events, nil
 }
 

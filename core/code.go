@@ -28,26 +28,35 @@ const (
 
 // codes is the table of Connect's protocol.md, "Error Codes", by number.
 var codes = [17]struct {
-	name   string
-	status int
+	name    string
+	status  int
+	meaning string // for an error that came without a text
 }{
-	OK:                 {"ok", 200},
-	Canceled:           {"canceled", 499},
-	Unknown:            {"unknown", 500},
-	InvalidArgument:    {"invalid_argument", 400},
-	DeadlineExceeded:   {"deadline_exceeded", 504},
-	NotFound:           {"not_found", 404},
-	AlreadyExists:      {"already_exists", 409},
-	PermissionDenied:   {"permission_denied", 403},
-	ResourceExhausted:  {"resource_exhausted", 429},
-	FailedPrecondition: {"failed_precondition", 400},
-	Aborted:            {"aborted", 409},
-	OutOfRange:         {"out_of_range", 400},
-	Unimplemented:      {"unimplemented", 501},
-	Internal:           {"internal", 500},
-	Unavailable:        {"unavailable", 503},
-	DataLoss:           {"data_loss", 500},
-	Unauthenticated:    {"unauthenticated", 401},
+	OK:                 {"ok", 200, "the call succeeded"},
+	Canceled:           {"canceled", 499, "the call was canceled"},
+	Unknown:            {"unknown", 500, "the server failed in a way that it does not tell"},
+	InvalidArgument:    {"invalid_argument", 400, "the request is not valid"},
+	DeadlineExceeded:   {"deadline_exceeded", 504, "the deadline has passed"},
+	NotFound:           {"not_found", 404, "what was asked for was not found"},
+	AlreadyExists:      {"already_exists", 409, "what was to be made exists already"},
+	PermissionDenied:   {"permission_denied", 403, "the caller is not allowed to do this"},
+	ResourceExhausted:  {"resource_exhausted", 429, "a quota or a limit is used up"},
+	FailedPrecondition: {"failed_precondition", 400, "the system is not in the state that this needs"},
+	Aborted:            {"aborted", 409, "the operation was aborted, often by another one"},
+	OutOfRange:         {"out_of_range", 400, "an argument is out of the valid range"},
+	Unimplemented:      {"unimplemented", 501, "the server does not implement this"},
+	Internal:           {"internal", 500, "something inside of the server is broken"},
+	Unavailable:        {"unavailable", 503, "the service is not available now"},
+	DataLoss:           {"data_loss", 500, "data is lost or damaged"},
+	Unauthenticated:    {"unauthenticated", 401, "the caller is not authenticated"},
+}
+
+// meaning is what the code says in a few words.
+func (c Code) meaning() string {
+	if !c.Valid() {
+		c = Unknown
+	}
+	return codes[c].meaning
 }
 
 // String returns the code's Connect name; "ok" for OK, and "code_17" and the
@@ -82,30 +91,13 @@ func (c Code) HTTPStatus() int {
 	return codes[Unknown].status
 }
 
-// CodeOfHTTPStatus infers a code for a Connect response without a valid error
-// (protocol.md, "HTTP to Error Code"). It never returns OK.
-func CodeOfHTTPStatus(status int) Code {
-	switch status {
-	case 400:
-		return Internal
-	case 401:
-		return Unauthenticated
-	case 403:
-		return PermissionDenied
-	case 404:
-		return Unimplemented
-	case 429, 502, 503, 504:
-		return Unavailable
-	}
-	return Unknown
-}
-
-// CodeOfHTTPStatusGRPC infers a code for a gRPC or gRPC-Web response without a
-// status (http-grpc-status-mapping.md). It never returns OK: 200 without a
-// status is unknown there. One row differs: that page has 431 as internal since
-// lately, the official conformance suite 1.0.7 demands unknown for all protocols
+// CodeOfHTTPStatus infers a code for a response without a valid error (protocol.md,
+// "HTTP to Error Code") or, in gRPC and gRPC-Web, without a status
+// (http-grpc-status-mapping.md): the two tables are the same. It never returns OK.
+// One row differs from gRPC's page, which has 431 as internal since lately: the
+// official conformance suite 1.0.7 demands unknown for all protocols
 // ("request-header-fields-too-large").
-func CodeOfHTTPStatusGRPC(status int) Code {
+func CodeOfHTTPStatus(status int) Code {
 	switch status {
 	case 400:
 		return Internal

@@ -67,10 +67,7 @@ func TestCodeOfHTTPStatus(t *testing.T) {
 		{431, Unknown}, {499, Unknown}, {500, Unknown}, {501, Unknown}, {505, Unknown}, {800, Unknown},
 	} {
 		if got := CodeOfHTTPStatus(c.status); got != c.code {
-			t.Errorf("Connect, %d: %v", c.status, got)
-		}
-		if got := CodeOfHTTPStatusGRPC(c.status); got != c.code {
-			t.Errorf("gRPC, %d: %v", c.status, got)
+			t.Errorf("%d: %v", c.status, got)
 		}
 	}
 }

@@ -3,11 +3,23 @@ package core
 // Defaults and limits. Ours: rules 5 and "safe defaults" ask for them, no spec
 // gives numbers.
 const (
-	DefaultReadMax    = 4 << 20  // bytes in one received message
-	DefaultGetMax     = 8 << 10  // bytes in the target of a GET
-	MaxMetadata       = 64 << 10 // bytes of metadata in one section
-	MaxMetadataFields = 256      // fields of metadata in one section
-	MaxHalfDuplex     = 64 << 20 // bytes of content held for a bidi call without duplex
+	DefaultReadMax    = 4 << 20   // bytes in one received message
+	DefaultGetMax     = 8 << 10   // bytes in the target of a GET
+	MaxMetadata       = 64 << 10  // bytes of metadata in one section
+	MaxMetadataFields = 256       // fields of metadata in one section
+	MaxHalfDuplex     = 64 << 20  // bytes of content held for a bidi call without duplex
+	MaxReadMax        = 1<<31 - 1 // lengths count in 31 bits
+
+	// One step of the core does a bounded amount of work, whatever the peer sends
+	// (ours, rule 13): so many messages, and so many decompressed bytes beside the
+	// message that exceeds them.
+	StepMessages = 4096
+	StepBytes    = 1 << 20
+
+	// DeadlineGrace is how many microseconds after a deadline its answer is not
+	// yet written: a client that keeps the same deadline is giving up, and an
+	// answer that meets it then reaches it cut in two and looks broken.
+	DeadlineGrace = 10_000
 )
 
 // StreamType says which sides of a procedure stream.
@@ -77,8 +89,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.ReadMax == 0 {
-		cfg.ReadMax = DefaultReadMax
+	if cfg.ReadMax, err = readMax(cfg.ReadMax); err != nil {
+		return nil, err
 	}
 	s := &Server{cfg: cfg, offer: offered, routes: make(map[string]uint32, len(cfg.Procedures))}
 	for i, p := range cfg.Procedures {
@@ -165,8 +177,8 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if n := len(cfg.Prefix); n > 0 && (cfg.Prefix[0] != '/' || cfg.Prefix[n-1] == '/' || !validTarget(cfg.Prefix)) {
 		return nil, ConfigError("prefix must be empty or a path with a slash at its start and none at its end: " + cfg.Prefix)
 	}
-	if cfg.ReadMax == 0 {
-		cfg.ReadMax = DefaultReadMax
+	if cfg.ReadMax, err = readMax(cfg.ReadMax); err != nil {
+		return nil, err
 	}
 	if cfg.GetMax == 0 {
 		cfg.GetMax = DefaultGetMax
@@ -175,6 +187,22 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		offered.accept = identity // keeps HTTP libraries from offering their own
 	}
 	return &Client{cfg: cfg, offer: offered}, nil
+}
+
+func readMax(n uint32) (uint32, error) {
+	switch {
+	case n == 0:
+		return DefaultReadMax, nil
+	case n > MaxReadMax:
+		return 0, ConfigError("read_max must be below 2^31")
+	}
+	return n, nil
+}
+
+// Inline says for which calls of the client payloads must be given with their
+// bytes: all of them, or those that are made by GET.
+func (cl *Client) Inline() (all, get bool) {
+	return cl.offer.packing(int(cl.cfg.SendCoding)).here(), askFor(cl.cfg.Protocol, Unary).hasGet()
 }
 
 // validTarget says whether s can stand in a request target as it is: visible

@@ -11,7 +11,7 @@ var connectUnary = dialect{
 	parseTimeout: ParseConnectTimeout, appendTimeout: AppendConnectTimeout,
 	leading: unaryResponseField,
 	begin:   beginUnary, end: endUnary, plain: plainUnary,
-	ask: askUnary, answered: unaryAnswered, whole: unaryWhole, trailing: unaryTrailing,
+	ask: askUnary, answered: unaryAnswered, whole: unaryWhole, unpacked: unaryUnpacked, trailing: unaryTrailing,
 }
 
 // connectGet has no fields of its own for the version and the request's coding:
@@ -81,13 +81,21 @@ func endUnary(c *ServerCall, e *Error, fields Fields, binary Pairs) {
 	}
 }
 
-// receiveGet takes the message of a "Unary-Get-Request" out of the query.
-func (c *ServerCall) receiveGet() {
+// receiveQuery takes the message of a "Unary-Get-Request" out of the query, when
+// the request has ended without content.
+func (c *ServerCall) receiveQuery() {
+	if c.announced > 0 {
+		c.receiveFailed(InvalidArgument, textGetContent)
+		return
+	}
+	if !c.contentEnded {
+		return
+	}
 	c.mode, c.needBytes = receiveNothing, true
 	c.payload = append(c.payload[:0], c.get.Message...)
 	switch {
 	case uint64(len(c.payload)) > uint64(c.limit):
-		c.receiveTooLarge(uint64(len(c.payload)))
+		c.receiveTooLarge()
 		return
 	case c.packed.native() && len(c.payload) > 0:
 		e := c.emit(EventMessages)
@@ -147,20 +155,19 @@ func unaryAnswered(c *ClientCall, t ContentType, ours bool) {
 	h := &c.in
 	offer := &c.client.offer
 	in := CodingIndex(h.values[fieldContentEncoding], offer.names)
-	ours = ours && !t.Stream
 	c.packed = offer.packing(in)
 	switch {
 	case c.status != 200:
 		// "Error codes": where the content is no error, the status says.
-		if c.packed.native() {
-			c.packed.own = codingNamed(offer.name(c.packed))
-		}
-		if !ours || !EqualFold(t.Codec, "json") || in < 0 || c.packed.native() {
+		if !ours || t.Stream || !EqualFold(t.Codec, "json") || in < 0 {
 			c.failStatus()
 			return
 		}
 	case !ours:
 		c.failText(Unknown, "the response's content type is not one of this protocol")
+		return
+	case t.Stream:
+		c.failText(Internal, "the response has the content type of a stream")
 		return
 	case !EqualFold(t.Codec, c.client.cfg.Codec):
 		c.failText(Internal, "the response has another codec than the request")
@@ -170,7 +177,7 @@ func unaryAnswered(c *ClientCall, t ContentType, ours bool) {
 		return
 	default:
 		if n, ok := parseDigits(h.values[fieldContentLength], lengthDigits); ok && n > uint64(c.limit) {
-			c.receiveTooLarge(n)
+			c.receiveTooLarge()
 			return
 		}
 	}
@@ -185,16 +192,12 @@ func unaryWhole(c *ClientCall) {
 		}
 		return
 	}
-	body := c.payload
-	if c.packed.index != 0 && len(body) > 0 {
-		out, err := c.packed.own.decompress(c.memory(), c.data[:0], body, int(c.limit))
-		if err != nil {
-			c.failStatus()
-			return
-		}
-		c.data, body = out, out
-	}
-	if !ParseError(body, CodeOfHTTPStatus(int(c.status)), &c.parsed) {
+	c.unpack(c.payload, c.packed.index != 0)
+}
+
+// unaryUnpacked reads an error.
+func unaryUnpacked(c *ClientCall, content []byte, fault Reason) {
+	if fault != 0 || !ParseError(content, CodeOfHTTPStatus(int(c.status)), &c.parsed) {
 		c.failStatus()
 		return
 	}

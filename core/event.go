@@ -15,8 +15,9 @@ const (
 	EventEnd                               // client: the outcome
 	EventStop                              // server: the answer is decided without the handler
 	EventMore                              // show content again, from an offset on
-	EventDone                              // nothing more comes for this call
+	EventDone                              // server: nothing more comes for this call
 	EventPrepared                          // server: how a plain success is answered
+	EventDecompress                        // client: decompress Data, to at most Limit bytes
 )
 
 // Event is one thing to do or to know, the result of a Call's method. Which of
@@ -36,12 +37,14 @@ type Event struct {
 	Get         bool
 
 	// Request, Response: all further content must be given with its bytes.
-	ContentInline bool
+	// Request: all messages must be sent with theirs.
+	ContentInline, SendInline bool
 	// Request, Response: a bit per field of the head, set where the field is
 	// not the user's text metadata; and the decoded binary metadata.
 	Hidden []byte
 
-	// Request, Messages: 1-based index of a coding, 0 for identity.
+	// Request: 1-based index of the native coding to compress with, 0 for none.
+	// Messages, Decompress: of the coding that the bytes are compressed with.
 	Coding uint32
 
 	// Messages: start and length of each payload. Starts count from Base in
@@ -55,9 +58,11 @@ type Event struct {
 	// Prepared: where the application ends the call well, with one message
 	// and no metadata, the response is Status, Fields, a further field whose
 	// name is Length and whose value is the payload's size in decimal, and the
-	// payload as content. The request's message is its content, at most Limit
-	// bytes. Where anything else happens, the call is opened again.
-	Length []byte
+	// payload, at most ReplyMax bytes, as content. The request's message is its
+	// content, at most Limit bytes. Where anything else happens, the call is
+	// opened again.
+	Length   []byte
+	ReplyMax uint32
 
 	// ResponseHead, RequestHead, Body: the HTTP message ends with this.
 	End bool
@@ -70,7 +75,8 @@ type Event struct {
 	Fields  Fields // ResponseHead, RequestHead, Trailers; End: trailing text metadata
 	Binary  Pairs  // Request, Response: leading, End: trailing binary metadata
 	Code    Code   // Received, End, Stop
-	Message []byte // Received, End
+	Message []byte // Received, End, Stop
+	Grace   uint32 // Stop: microseconds in which the answer is not yet written
 	Details Pairs  // End
 
 	// Body: Count payloads of the Send command, each preceded by Prefix bytes

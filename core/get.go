@@ -29,7 +29,6 @@ const (
 	GetBadBase64
 	GetBadVersion
 	GetBadText
-	GetNoCodec
 	GetNoMessage
 	GetDuplicate
 )
@@ -47,8 +46,6 @@ func (f GetFault) String() string {
 		return `the parameter connect must be "v1"`
 	case GetBadText:
 		return "the parameter message is not UTF-8"
-	case GetNoCodec:
-		return "the parameter encoding is missing"
 	case GetNoMessage:
 		return "the parameter message is missing"
 	case GetDuplicate:
@@ -57,31 +54,31 @@ func (f GetFault) String() string {
 	return "the query is malformed"
 }
 
-// ParseGet reads a query, without its "?". Parameters may come in any order and
-// unknown ones are ignored (protocol.md, "Query-Get"), broken escapes in them
-// included; a parameter of the protocol that comes twice is a fault (ours, rule 4).
-// "+" is a space, as in any query of a form. A base64 other than "1" is ignored
-// ("Base64-Query"). A JSON message that is neither compressed nor UTF-8 is a fault.
-func ParseGet(query []byte, into *GetQuery) GetFault {
+// ParseGet reads a query, without its "?", and returns the first fault in it; the
+// codec is read in any case, since an unknown one is a fault of another kind (HTTP
+// 415). Parameters may come in any order and unknown ones are ignored
+// (protocol.md, "Query-Get"), broken escapes in them included; a parameter of the
+// protocol that comes twice is a fault (ours, rule 4). "+" is a space, as in any
+// query of a form. A base64 other than "1" is ignored ("Base64-Query"). A JSON
+// message that is neither compressed nor UTF-8 is a fault.
+func ParseGet(query []byte, into *GetQuery) (fault GetFault) {
 	buf := into.buf[:0]
 	if cap(buf) < len(query) {
 		buf = make([]byte, 0, len(query)) // so that views of it stay good
 	}
 	*into = GetQuery{buf: buf}
+	bad := func(f GetFault) {
+		if fault == GetOK {
+			fault = f
+		}
+	}
 	var hasBase64, hasCompression bool
 	for len(query) > 0 {
-		var part []byte
-		if i := bytes.IndexByte(query, '&'); i >= 0 {
-			part, query = query[:i], query[i+1:]
-		} else {
-			part, query = query, nil
-		}
-		name, value := part, []byte(nil)
-		if i := bytes.IndexByte(part, '='); i >= 0 {
-			name, value = part[:i], part[i+1:]
-		}
-		var ok bool
-		if name, ok = into.decode(name); !ok {
+		part, rest, _ := bytes.Cut(query, []byte{'&'})
+		query = rest
+		name, value, _ := bytes.Cut(part, []byte{'='})
+		name, ok := into.decode(name)
+		if !ok {
 			continue
 		}
 		var seen *bool
@@ -99,34 +96,35 @@ func ParseGet(query []byte, into *GetQuery) GetFault {
 		default:
 			continue
 		}
-		known := name[0]
 		if *seen {
-			return GetDuplicate
+			bad(GetDuplicate)
+			continue
 		}
 		*seen = true
 		if value, ok = into.decode(value); !ok {
-			return GetBadEscape
+			bad(GetBadEscape)
+			continue
 		}
-		switch {
-		case seen == &into.HasVersion:
+		switch seen {
+		case &into.HasVersion:
 			if string(value) != "v1" {
-				return GetBadVersion
+				bad(GetBadVersion)
 			}
-		case seen == &into.HasCodec:
+		case &into.HasCodec:
 			into.Codec = value
-		case seen == &into.HasMessage:
+		case &into.HasMessage:
 			into.Message = value
-		case known == 'b':
+		case &hasBase64:
 			into.Base64 = string(value) == "1"
 		default:
 			into.Compression = value
 		}
 	}
-	switch {
-	case len(into.Codec) == 0:
-		return GetNoCodec
-	case !into.HasMessage:
-		return GetNoMessage
+	if !into.HasMessage {
+		bad(GetNoMessage)
+	}
+	if fault != GetOK {
+		return fault
 	}
 	if into.Base64 {
 		// In place: what is decoded is shorter than what it is decoded from.

@@ -52,9 +52,10 @@ func TestParseGet(t *testing.T) {
 		{"compressed JSON", "encoding=json&compression=gzip&base64=1&message=H4s", GetOK, "\x1f\x8b"},
 		{"identity", "encoding=json&compression=identity&message=%7B%7D", GetOK, "{}"},
 
-		{"empty", "", GetNoCodec, ""},
-		{"no codec", "message=x&connect=v1", GetNoCodec, ""},
-		{"empty codec", "message=x&encoding=", GetNoCodec, ""},
+		{"empty", "", GetNoMessage, ""},
+		// Its absence is HTTP 415, before anything about the message.
+		{"no codec", "message=x&connect=v1", GetOK, "x"},
+		{"empty codec", "message=x&encoding=", GetOK, "x"},
 		{"no message", "encoding=proto&connect=v1", GetNoMessage, ""},
 		{"wrong version", "encoding=proto&message=&connect=v2", GetBadVersion, ""},
 		{"version without the letter", "encoding=proto&message=&connect=1", GetBadVersion, ""},

@@ -19,6 +19,7 @@ const (
 	fieldConnectTimeout
 	fieldGRPCTimeout
 	fieldVersion
+	fieldTransferEncoding // RFC 9112 section 6.1
 	fieldCount
 )
 
@@ -35,6 +36,7 @@ const (
 	nameConnectTimeout  = "connect-timeout-ms"
 	nameGRPCTimeout     = "grpc-timeout"
 	nameVersion         = "connect-protocol-version"
+	nameTransferCoding  = "transfer-encoding"
 )
 
 var fieldNames = [fieldCount]string{
@@ -49,6 +51,8 @@ var fieldNames = [fieldCount]string{
 	fieldConnectTimeout:  nameConnectTimeout,
 	fieldGRPCTimeout:     nameGRPCTimeout,
 	fieldVersion:         nameVersion,
+
+	fieldTransferEncoding: nameTransferCoding,
 }
 
 // knownField finds the fields that a head is read for.
@@ -76,6 +80,8 @@ func knownField(name []byte) field {
 		return fieldGRPCTimeout
 	case nameVersion:
 		return fieldVersion
+	case nameTransferCoding:
+		return fieldTransferEncoding
 	}
 	return fieldNone
 }
@@ -89,8 +95,7 @@ type head struct {
 
 	joined []byte // values of fields that came twice
 
-	tooMuch   bool // more metadata than MaxMetadata or MaxMetadataFields
-	malformed bool // a binary value is not base64
+	tooMuch bool // more metadata than MaxMetadata or MaxMetadataFields
 }
 
 func (h *head) has(f field) bool { return h.present&(1<<f) != 0 }
@@ -107,7 +112,7 @@ func (h *head) read(fields Fields, reserved section, trailer func(name, value []
 	h.hidden = h.hidden[:0]
 	h.binary.Reset()
 	h.joined = scratch(h.joined)
-	h.tooMuch, h.malformed = false, false
+	h.tooMuch = false
 	if n <= 0 || n > len(b)/2+1 {
 		return n == 0 && len(b) == 0
 	}
@@ -148,20 +153,24 @@ func (h *head) read(fields Fields, reserved section, trailer func(name, value []
 			if !IsBinaryName(name) {
 				continue
 			}
-			if count <= MaxMetadataFields && size <= MaxMetadata {
-				ok := AppendBinaryValues(&h.binary, name, value)
-				h.malformed = h.malformed || !ok
+			// What is not base64 stays text (ours, rule 5).
+			if count > MaxMetadataFields || size > MaxMetadata || !AppendBinaryValues(&h.binary, name, value) {
+				continue
 			}
 		}
 		h.hidden[i/8] |= 1 << (i % 8)
 	}
-	h.tooMuch = count > MaxMetadataFields || size > MaxMetadata
+	h.tooMuch = h.tooMuch || count > MaxMetadataFields || size > MaxMetadata
 	return true
 }
 
 // join makes one value of two (RFC 9110 section 5.3). Where the field is not a
-// list, the result is not a legal value, and so the field is refused.
+// list, the result is not a legal value, and so the field is refused. A head of
+// many such fields is refused before the joining costs more than reading it.
 func (h *head) join(a, b []byte) []byte {
+	if h.tooMuch = h.tooMuch || len(h.joined) > MaxMetadata; h.tooMuch {
+		return a
+	}
 	at := len(h.joined)
 	h.joined = append(append(append(h.joined, a...), ", "...), b...)
 	return h.joined[at:]

@@ -40,11 +40,12 @@ type dialect struct {
 	// Client role. ask writes the request. answered goes on after a response's
 	// head was read; t is its content type, and ours says that it belongs to
 	// this protocol. whole follows the last byte of content without envelopes.
-	// trailing, if there is one, takes fields of the head that are trailing
-	// metadata.
+	// unpacked follows ClientCall.unpack. trailing, if there is one, takes fields
+	// of the head that are trailing metadata.
 	ask      func(c *ClientCall)
 	answered func(c *ClientCall, t ContentType, ours bool)
 	whole    func(c *ClientCall)
+	unpacked func(c *ClientCall, content []byte, fault Reason)
 	trailing func(c *ClientCall, name, value []byte) bool
 }
 
@@ -76,6 +77,9 @@ func askFor(p Protocol, s StreamType) *dialect {
 	}
 	return nil
 }
+
+// hasGet says whether calls may be made by GET.
+func (d *dialect) hasGet() bool { return d != nil && !d.envelopes }
 
 // appendType appends the content type for a codec.
 func (d *dialect) appendType(dst []byte, codec string) []byte {

@@ -18,6 +18,7 @@ const (
 	receiveNothing   receiveMode = iota // content is ignored
 	receiveWhole                        // the content is one payload
 	receiveEnvelopes                    // the content is envelopes
+	receiveGet                          // there must be none: the message stands in the query
 )
 
 const (
@@ -26,7 +27,8 @@ const (
 	flagCompressed = 0x01
 	lengthBit      = 1 << 31
 
-	moreWant = 4096 // enough for many small envelopes
+	moreWant = 4096     // enough for many small envelopes
+	mostWant = 64 << 10 // where the bytes are needed, or envelopes are many
 )
 
 type receiver struct {
@@ -35,6 +37,7 @@ type receiver struct {
 	hold         bool   // payloads are delivered only when the content has ended
 	single       bool   // exactly one payload is legal
 	contentEnded bool   // the content has ended
+	byHead       bool   // by what the head says: the host may not know it
 	asked        bool   // an EventMore waits for its answer
 	peer         string // "request" or "response", for texts
 	malformed    Code   // of content that cannot be read: ours, rule 2
@@ -56,6 +59,8 @@ type receiver struct {
 	taken        int      // numbers in spans that events have shown
 	data         []byte   // payloads of inline spans
 	dataAt       int      // bytes of data that events have shown
+
+	stepMessages, stepBytes int // messages and decompressed bytes of this step
 }
 
 func (r *receiver) reset() {
@@ -84,13 +89,20 @@ func (c *call) Content(length uint32, data []byte, end, resume bool) ([]Event, e
 			return nil, ErrContent
 		}
 		c.asked, c.chunkAt = false, c.askedAt
-	case uint64(len(data)) > uint64(length) || c.contentEnded && length > 0:
+	case uint64(len(data)) > uint64(length):
 		return nil, ErrContent
+	case c.contentEnded && length > 0 && !c.byHead:
+		return nil, ErrContent
+	case c.contentEnded && length > 0:
+		c.role.stop(c.malformed, c.say("the ", c.peer, " has more content than it announced"))
+		return c.events, nil
 	default:
 		c.chunkAt = c.announced
 		c.announced += uint64(length)
 	}
-	c.contentEnded = c.contentEnded || end
+	if end {
+		c.contentEnded, c.byHead = true, false
+	}
 	c.chunk = data
 	c.receive()
 	c.chunk = nil
@@ -104,6 +116,8 @@ func (c *call) receive() {
 		c.receiveWhole()
 	case receiveEnvelopes:
 		c.receiveEnvelopes()
+	case receiveGet:
+		c.role.whole()
 	default:
 		c.pos = c.announced
 	}
@@ -118,18 +132,26 @@ func (c *call) at(want uint64) []byte {
 	if skip := c.pos - c.chunkAt; c.pos >= c.chunkAt && skip < uint64(len(c.chunk)) {
 		return c.chunk[skip:]
 	}
+	c.ask(want)
+	return nil
+}
+
+// ask asks for the bytes from pos on; there are some.
+func (c *call) ask(want uint64) {
 	if !c.asked {
 		c.asked, c.askedAt = true, c.pos
 		e := c.emit(EventMore)
 		e.Offset = c.pos
 		e.Want = uint32(min(want, c.announced-c.pos, 1<<30))
 	}
-	return nil
 }
+
+// spent says whether this step has done its share (ours, rule 13).
+func (c *call) spent() bool { return c.stepMessages >= StepMessages || c.stepBytes >= StepBytes }
 
 func (c *call) receiveWhole() {
 	if c.announced > uint64(c.limit) {
-		c.receiveTooLarge(c.announced)
+		c.receiveTooLarge()
 		return
 	}
 	if c.needBytes {
@@ -162,9 +184,24 @@ func (c *call) takeWhole() bool {
 
 // receiveEnvelopes reads prefixes and skips, or collects, payloads.
 func (c *call) receiveEnvelopes() {
+	if c.hold && !c.single && !c.contentEnded {
+		// Nothing is read before the end, so that nothing but the host's bytes is held.
+		if c.announced > MaxHalfDuplex {
+			c.receiveFailed(ResourceExhausted, "more content than is held for a call that answers only after its end")
+		}
+		return
+	}
 	for c.mode == receiveEnvelopes && !c.asked {
 		if !c.inPayload {
-			b := c.at(moreWant)
+			want := uint64(moreWant)
+			if c.needBytes {
+				want = mostWant
+			}
+			if c.spent() && c.pos < c.announced {
+				c.ask(mostWant)
+				break
+			}
+			b := c.at(want)
 			if b == nil {
 				break
 			}
@@ -207,10 +244,8 @@ func (c *call) receiveEnvelopes() {
 	switch {
 	case c.contentEnded && !c.asked:
 		c.receiveEnd()
-	case !c.hold:
+	case !c.single:
 		c.deliver()
-	case !c.single && c.announced > MaxHalfDuplex:
-		c.receiveFailed(ResourceExhausted, "more content than is held for a call that answers only after its end")
 	}
 }
 
@@ -240,7 +275,7 @@ func (c *call) openEnvelope(flags byte, length uint32) bool {
 	case c.single && len(c.spans) > 0:
 		c.receiveFailed(Unimplemented, "the ", c.peer, " has more than one message, and this procedure takes exactly one")
 	case length > c.limit:
-		c.receiveTooLarge(uint64(length))
+		c.receiveTooLarge()
 	default:
 		c.inPayload, c.left, c.length = true, uint64(length), length
 		c.payload = c.payload[:0]
@@ -253,6 +288,7 @@ func (c *call) openEnvelope(flags byte, length uint32) bool {
 // never compressed, whatever its flag says: no coding makes nothing of nothing.
 func (c *call) takePayload(start uint64, length uint32, compressed bool) bool {
 	compressed = compressed && length > 0
+	c.stepMessages++
 	if !c.needBytes {
 		if start-c.base > 1<<31 {
 			c.deliver() // spans count in 32 bits
@@ -270,13 +306,14 @@ func (c *call) takePayload(start uint64, length uint32, compressed bool) bool {
 	if compressed {
 		out, err := c.packed.own.decompress(c.memory(), c.data, c.payload, int(c.limit))
 		if err == ErrTooLarge {
-			c.receiveTooLarge(uint64(c.limit) + 1)
+			c.receiveTooLarge()
 			return false
 		}
 		if err != nil {
 			c.receiveFailed(c.malformed, textDecompress)
 			return false
 		}
+		c.stepBytes += len(out) - len(c.data)
 		c.data = out
 	} else {
 		c.data = append(c.data, c.payload...)
@@ -301,19 +338,9 @@ func (c *call) deliver() {
 	}
 }
 
-func (c *call) receiveTooLarge(size uint64) {
-	t := append(c.text[:0], "a message of "...)
-	if size > uint64(c.limit) && c.packed.index != 0 {
-		t = append(t, "more than "...)
-		t = appendDecimal(t, uint64(c.limit))
-	} else {
-		t = appendDecimal(t, size)
-	}
-	t = append(t, " bytes is over the limit of "...)
-	t = appendDecimal(t, uint64(c.limit))
-	c.text = append(t, " bytes"...)
+func (c *call) receiveTooLarge() {
 	c.mode = receiveNothing
-	c.role.receiveFault(ResourceExhausted, c.text)
+	c.role.receiveFault(ResourceExhausted, c.sayTooLarge())
 }
 
 func (c *call) receiveFailed(code Code, parts ...string) {

@@ -13,6 +13,9 @@ type Capabilities struct {
 	Trailers bool // send a trailer section
 	Duplex   bool // start the response before the request has ended
 	Prepare  bool // answer a plain success by itself (EventPrepared)
+
+	// Unbounded: the host cannot tell where the request's content ends.
+	Unbounded bool
 }
 
 // ServerCall is one RPC in the server role. The zero value is ready for
@@ -51,17 +54,13 @@ func (s *Server) Open(c *ServerCall, h *RequestHead, can Capabilities, end bool)
 	kind := c.proc.Stream
 	allowGet := c.proc.NoSideEffects && kind == Unary
 	var codec []byte
+	var fault GetFault
 	switch {
 	case string(h.Method) == "POST":
 		c.d, codec = dialectFor(f.values[fieldContentType], kind)
 	case string(h.Method) == "GET" && allowGet:
 		c.d = &connectGet
-		if fault := ParseGet(h.Query, &c.get); fault != GetOK {
-			return c.answer(InvalidArgument, fault.String())
-		}
-		if s.cfg.RequireVersion && !c.get.HasVersion {
-			return c.answer(InvalidArgument, "the request has no connect parameter, and this server requires it")
-		}
+		fault = ParseGet(h.Query, &c.get)
 		codec = c.get.Codec
 	case allowGet:
 		return c.refuse(405, "allow", "GET, POST")
@@ -74,6 +73,12 @@ func (s *Server) Open(c *ServerCall, h *RequestHead, can Capabilities, end bool)
 	if c.d == nil || !ok {
 		return c.refuse(415, "accept-post", s.posts[kind])
 	}
+	if can.Unbounded && !c.d.get {
+		return c.refuse(411, "", "") // ours, rule 12
+	}
+	if fault != GetOK {
+		return c.answer(InvalidArgument, fault.String())
+	}
 	if !c.agree(f, can) {
 		return c.events
 	}
@@ -84,17 +89,17 @@ func (s *Server) Open(c *ServerCall, h *RequestHead, can Capabilities, end bool)
 		return c.answer(InvalidArgument, "the timeout is not a number that the protocol allows")
 	case f.tooMuch:
 		return c.answer(ResourceExhausted, "the request has more metadata than this server accepts")
-	case f.malformed:
-		return c.answer(InvalidArgument, "a binary metadata value is not base64")
 	case timeout == 0:
 		return c.answer(DeadlineExceeded, deadlineText)
 	}
 
 	e := c.emit(EventRequest)
 	e.Procedure, e.Protocol, e.Codec = index, c.d.protocol, c.codec
-	e.Coding, e.CompressMin = c.out.index, c.compressMin
+	if c.out.native() {
+		e.Coding, e.CompressMin = c.out.index, c.compressMin
+	}
 	e.Timeout, e.Get = timeout, c.d.get
-	e.ContentInline = c.needBytes
+	e.ContentInline, e.SendInline = c.needBytes, c.out.here()
 	e.Hidden, e.Binary = f.hidden, f.binary
 	if !c.single {
 		c.sending = open
@@ -103,9 +108,7 @@ func (s *Server) Open(c *ServerCall, h *RequestHead, can Capabilities, end bool)
 	switch {
 	case can.Prepare && c.d.plain != nil && c.packed.index == 0:
 		c.prepare()
-	case c.d.get:
-		c.receiveGet()
-	case end:
+	case c.contentEnded:
 		c.receive()
 	}
 	return c.events
@@ -143,6 +146,10 @@ func (c *ServerCall) agree(f *head, can Capabilities) bool {
 		c.answer(Unimplemented, "this server cannot send trailers, and gRPC needs them: use the Connect protocol")
 		return false
 	}
+	if d.get && s.cfg.RequireVersion && !c.get.HasVersion {
+		c.answer(InvalidArgument, "the request has no connect parameter, and this server requires it")
+		return false
+	}
 	if d.version != fieldNone {
 		// Connect "Unary-Request": Connect-Protocol-Version is "1".
 		if f.has(d.version) && string(f.values[d.version]) != protocolVersion {
@@ -153,6 +160,11 @@ func (c *ServerCall) agree(f *head, can Capabilities) bool {
 			c.answer(InvalidArgument, "the request has no protocol version, and this server requires it")
 			return false
 		}
+	}
+	// A head that announces no content is complete, whatever the server tells.
+	length, known := parseDigits(f.values[fieldContentLength], lengthDigits)
+	if !c.contentEnded && (known && length == 0 || d.get && !f.has(fieldTransferEncoding)) {
+		c.contentEnded, c.byHead = true, true
 	}
 	coding := f.values[d.coding]
 	if d.get {
@@ -189,14 +201,20 @@ func (c *ServerCall) agree(f *head, can Capabilities) bool {
 		return true
 	}
 	c.mode, c.single, c.hold = receiveWhole, true, true
-	if !d.get {
-		if n, ok := parseDigits(f.values[fieldContentLength], lengthDigits); ok && n > uint64(c.limit) {
-			c.receiveTooLarge(n)
-			return false
-		}
+	switch {
+	case d.get && length > 0:
+		c.answer(InvalidArgument, textGetContent)
+		return false
+	case d.get:
+		c.mode = receiveGet
+	case length > uint64(c.limit):
+		c.receiveTooLarge()
+		return false
 	}
 	return true
 }
+
+const textGetContent = "the request is a GET, and so it must not have content"
 
 const lengthDigits = 19 // all that surely fit 64 bits
 
@@ -216,6 +234,13 @@ func (c *ServerCall) prepare() {
 	c.d.plain(c)
 	e := c.emit(EventPrepared)
 	e.Limit, e.Status, e.Fields, e.Length = c.limit, 200, c.head, lengthName
+	e.ReplyMax = MaxReadMax
+	if c.sendMax > 0 {
+		e.ReplyMax = min(e.ReplyMax, c.sendMax)
+	}
+	if c.out.index != 0 {
+		e.ReplyMax = min(e.ReplyMax, max(c.compressMin, 1)-1)
+	}
 	c.done()
 }
 
@@ -224,7 +249,9 @@ var lengthName = []byte(nameContentLength)
 // The receiving half, in this role.
 
 func (c *ServerCall) whole() {
-	if c.takeWhole() {
+	if c.d.get {
+		c.receiveQuery()
+	} else if c.takeWhole() {
 		c.received()
 	}
 }
@@ -241,7 +268,7 @@ func (c *ServerCall) received() {
 // the call is answered. What came before is delivered first (ours, rule 9).
 func (c *ServerCall) receiveFault(code Code, text []byte) {
 	if c.sending == idle {
-		c.answerWith(c.fail(code, text))
+		c.answerWith(c.fail(code, text), 0)
 		return
 	}
 	c.deliver()

@@ -13,7 +13,8 @@ package core
 // Receiving is idle until the request's head is out, then awaited until the
 // response's head comes, and open while its content comes.
 //
-// Both halves are over when the call is.
+// Both halves are over when the call is. What a client has received may still be
+// rejected then: its host reads the last message together with the outcome.
 //
 // A command is carried out if either half takes it in its state. Any other
 // command is the host's mistake (ErrState) and changes nothing.
@@ -40,6 +41,7 @@ const (
 	cmdDeadline
 	cmdCancel
 	cmdResponseHead
+	cmdDecompressed
 )
 
 const cmdAlways = cmdPeerGone | cmdDeadline | cmdCancel
@@ -50,7 +52,7 @@ type accepts struct{ receiving, sending [5]command }
 var serverAccepts = accepts{
 	receiving: [5]command{open: cmdAlways | cmdContent, ended: cmdAlways | cmdContent},
 	sending: [5]command{
-		idle: cmdHeaders | cmdEnd,
+		idle: cmdHeaders | cmdEnd | cmdReject,
 		open: cmdHeaders | cmdSend | cmdEnd | cmdReject,
 	},
 }
@@ -59,8 +61,9 @@ var clientAccepts = accepts{
 	receiving: [5]command{
 		idle:    cmdAlways,
 		awaited: cmdAlways | cmdResponseHead,
-		open:    cmdAlways | cmdContent,
-		ended:   cmdAlways,
+		open:    cmdAlways | cmdContent | cmdReject | cmdDecompressed,
+		ended:   cmdAlways | cmdReject,
+		over:    cmdReject,
 	},
 	sending: [5]command{
 		open: cmdSend | cmdEnd | cmdReject,

@@ -22,20 +22,12 @@ func (p *player) event(e *event) error {
 		p.pending = p.pending[1:]
 		f.handle = e.handle
 		p.configs = append(p.configs, f)
-		p.note(Entry{Kind: name})
+		p.note(Entry{Kind: name, Flags: flagsOf(e)})
 		return nil
 	}
 	k := p.handles[e.handle]
 	if e.schema.Kind == abi.EvFault {
 		return p.fault(e, k)
-	}
-	if k == nil && e.schema.Kind == abi.EvEnd {
-		// The verdict on a message of a call that was done already.
-		for i, f := range p.configs {
-			if f.handle == e.handle {
-				k = &call{config: f, name: fmt.Sprintf("config-%d", i)}
-			}
-		}
 	}
 	if k == nil || k.done {
 		if len(p.opens) == 0 {

@@ -236,6 +236,8 @@ func (p *player) command(c *Entry) error {
 			cols["length"] = column{n: uint64(len(payloads))}
 		}
 		cols["data"] = column{b: payloads}
+	case abi.CmdDecompressed:
+		cols["data"] = column{b: payloads}
 	default:
 		if len(c.Payloads) > 0 {
 			return fmt.Errorf("%s takes no payload", c.Kind)
@@ -310,13 +312,6 @@ func (p *player) target(s *abi.Schema, c *Entry, args map[string]string) (uint32
 	}
 	if isExplicit {
 		return uint32(number), nil
-	}
-	if n, ok := args["config"]; ok { // a verdict on a message of a call that is done
-		i, err := toNumber(c.Kind, "config", n)
-		if err != nil || i >= uint64(len(p.configs)) {
-			return 0, fmt.Errorf("no configuration %s: they count from 0", n)
-		}
-		return p.configs[i].handle, nil
 	}
 	k, err := p.callOf(c)
 	if err != nil {
@@ -428,6 +423,10 @@ func columnOf(s *abi.Schema, a Arg) (column, error) {
 		}
 		switch c.Type {
 		case abi.U32, abi.U64:
+			if c.Name == "attributes" {
+				n, err := attributesOf(text)
+				return column{n: n}, err
+			}
 			n, err := toNumber(s.Name, c.Name, text)
 			return column{n: n}, err
 		case abi.Bytes:
@@ -458,6 +457,22 @@ func list(s string) []string {
 	return strings.Split(s, ",")
 }
 
+// attributesOf reads what a procedure is, in words.
+func attributesOf(text string) (bits uint64, err error) {
+	for _, w := range strings.Fields(text) {
+		if w == "no-side-effects" {
+			bits |= abi.NoSideEffects
+			continue
+		}
+		n, err := toNumber("", "stream_type", w)
+		if err != nil {
+			return 0, err
+		}
+		bits |= n
+	}
+	return bits, nil
+}
+
 // addLines puts a command's indented lines into its columns.
 func addLines(s *abi.Schema, c *Entry, cols map[string]column) error {
 	var paths []string
@@ -478,19 +493,11 @@ func addLines(s *abi.Schema, c *Entry, cols map[string]column) error {
 			continue
 		}
 		paths = append(paths, l.Name)
-		var bits byte
-		for _, w := range strings.Fields(string(l.Value.Bytes)) {
-			if w == "no-side-effects" {
-				bits |= abi.NoSideEffects
-				continue
-			}
-			n, err := toNumber(c.Kind, "stream_type", w)
-			if err != nil {
-				return err
-			}
-			bits |= byte(n)
+		bits, err := attributesOf(string(l.Value.Bytes))
+		if err != nil {
+			return err
 		}
-		attributes = append(attributes, bits)
+		attributes = append(attributes, byte(bits))
 	}
 	if paths != nil {
 		cols["procedures"] = column{b: []byte(strings.Join(paths, "\x00"))}

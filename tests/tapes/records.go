@@ -17,10 +17,10 @@ var words = map[string][]string{
 		"permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range", "unimplemented",
 		"internal", "unavailable", "data_loss", "unauthenticated"},
 	"protocol":    {"", "connect", "grpc", "grpc-web"},
-	"fault":       {"", "record", "handle", "state", "config", "busy", "panic"},
+	"fault":       {"", "record", "handle", "state", "config", "busy", "panic", "argument"},
 	"stream_type": {"unary", "client", "server", "bidi"},
-	"peer-gone":   {"", "closed", "refused", "reset"},
-	"reject":      {"", "decode", "decompress", "too-large", "encode"},
+	"peer-gone":   {"", "closed", "refused", "reset", "broken"},
+	"reject":      {"", "decode", "decompress", "too-large", "encode", "lost", "busy"},
 }
 
 func wordsOf(kind, column string) []string {

@@ -19,10 +19,10 @@ const words = {
     "unauthenticated"
   ).split(" "),
   protocol: ["", "connect", "grpc", "grpc-web"],
-  fault: ["", "record", "handle", "state", "config", "busy", "panic"],
+  fault: ["", "record", "handle", "state", "config", "busy", "panic", "argument"],
   stream_type: ["unary", "client", "server", "bidi"],
-  "peer-gone": ["", "closed", "refused", "reset"],
-  reject: ["", "decode", "decompress", "too-large", "encode"],
+  "peer-gone": ["", "closed", "refused", "reset", "broken"],
+  reject: ["", "decode", "decompress", "too-large", "encode", "lost", "busy"],
 };
 const wordsOf = (kind, column) => words[column === "reason" ? kind : column] ?? [];
 
@@ -59,6 +59,10 @@ function toNumber(kind, column, text) {
   const number = index >= 0 ? index : Number(text || NaN);
   return Number.isInteger(number) ? number : fail(`${column}=${text} is neither a number nor a word for one`);
 }
+
+// What a procedure is, in words, as bits.
+const attributesOf = (text) =>
+  text.split(" ").reduce((bits, w) => bits | (w === "no-side-effects" ? 4 : w ? toNumber("", "stream_type", w) : 0), 0);
 
 const toWord = (kind, column, number) => wordsOf(kind, column)[Number(number)] || String(number);
 const list = (text) => (text ? text.split(",") : []);
@@ -288,7 +292,8 @@ export class Player {
     } else if (command.kind === "content") {
       columns.data = Buffer.concat(payloads);
       columns.length ??= columns.data.length;
-    } else if (payloads.length) fail(`${command.kind} takes no payload`);
+    } else if (command.kind === "decompressed") columns.data = Buffer.concat(payloads);
+    else if (payloads.length) fail(`${command.kind} takes no payload`);
     const handle = this.target(command);
     const call = this.callOf(command);
     if (call && command.kind === "send" && !command.flags.includes("inline")) call.sends.push(...payloads);
@@ -303,7 +308,8 @@ export class Player {
     for (const [key, value] of command.args) {
       if (["config", "call", "as", "handle"].includes(key)) continue;
       const text = textOf(value);
-      if (types[key] === "u32" || types[key] === "u64") out[key] = toNumber(command.kind, key, text);
+      if (key === "attributes" && types[key] === "u32") out[key] = attributesOf(text);
+      else if (types[key] === "u32" || types[key] === "u64") out[key] = toNumber(command.kind, key, text);
       else if (key === "codecs" || key === "codings") out[key] = Buffer.from(list(text).join("\0"), "latin1");
       else if (key === "native") out[key] = Buffer.from(list(text).map(Number));
       else if (types[key] === "bytes") out[key] = value.data;
@@ -312,8 +318,7 @@ export class Player {
     const attributes = [];
     for (const { kind, name, value } of command.lines) {
       if (kind === "procedure") {
-        const bits = textOf(value).split(" ").filter(Boolean);
-        attributes.push(bits.reduce((sum, w) => sum | (w === "no-side-effects" ? 4 : toNumber("", "stream_type", w)), 0));
+        attributes.push(attributesOf(textOf(value)));
         continue;
       }
       const column = { "": "fields", binary: "binary", detail: "details" }[kind];
@@ -396,17 +401,13 @@ export class Player {
       const config = this.pending.shift() ?? fail("configured: nothing was configured");
       config.handle = event.handle;
       this.configs.push(config);
-      this.got.push(entry(name));
+      this.got.push(entry(name, event.flags));
       return;
     }
     let call = this.handles.get(event.handle);
     if (name === "fault") {
       this.fault(event, call);
       return;
-    }
-    if (!call && name === "end-of-call") {
-      const index = this.configs.findIndex((config) => config.handle === event.handle);
-      if (index >= 0) call = { name: `config-${index}`, config: this.configs[index], done: false };
     }
     if (!call || call.done) {
       call = this.opens.shift() ?? fail(`${name}: for handle ${event.handle}, which is no open call`);

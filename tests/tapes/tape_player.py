@@ -27,10 +27,10 @@ WORDS: Final[dict[str, list[str]]] = {
         *("unimplemented", "internal", "unavailable", "data_loss", "unauthenticated"),
     ],
     "protocol": ["", "connect", "grpc", "grpc-web"],
-    "fault": ["", "record", "handle", "state", "config", "busy", "panic"],
+    "fault": ["", "record", "handle", "state", "config", "busy", "panic", "argument"],
     "stream_type": ["unary", "client", "server", "bidi"],
-    "peer-gone": ["", "closed", "refused", "reset"],
-    "reject": ["", "decode", "decompress", "too-large", "encode"],
+    "peer-gone": ["", "closed", "refused", "reset", "broken"],
+    "reject": ["", "decode", "decompress", "too-large", "encode", "lost", "busy"],
 }
 
 
@@ -88,6 +88,14 @@ def _number(kind: str, column: str, text: str) -> int:
         return NO_TIMEOUT
     words = _words(kind, column)
     return words.index(text) if text and text in words else int(text, 0)
+
+
+def _attributes(text: str) -> int:
+    """What a procedure is, in words, as bits."""
+    bits = 0
+    for word in text.split():
+        bits |= 4 if word == "no-side-effects" else _number("", "stream_type", word)
+    return bits
 
 
 def _word(kind: str, column: str, number: int) -> str:
@@ -376,6 +384,8 @@ class Player:
         elif command.kind == "content":
             columns.setdefault("length", sum(map(len, payloads)))
             columns["data"] = b"".join(payloads)
+        elif command.kind == "decompressed":
+            columns["data"] = b"".join(payloads)
         elif payloads:
             raise TapeError(f"line {command.number}: {command.kind} takes no payload")
         handle = self._target(command)
@@ -396,7 +406,9 @@ class Player:
             if key in ("config", "call", "as", "handle"):
                 continue
             value = text.data.decode("latin-1")
-            if types.get(key) in ("u32", "u64"):
+            if key == "attributes" and types.get(key) == "u32":
+                out[key] = _attributes(value)
+            elif types.get(key) in ("u32", "u64"):
                 out[key] = _number(command.kind, key, value)
             elif key in ("codecs", "codings"):
                 out[key] = "\0".join(_list(value)).encode("latin-1")
@@ -409,10 +421,7 @@ class Player:
         attributes = bytearray()
         for line in command.lines:
             if line.kind == "procedure":
-                bits = 0
-                for word in line.value.data.decode().split():
-                    bits |= 4 if word == "no-side-effects" else _number("", "stream_type", word)
-                attributes.append(bits)
+                attributes.append(_attributes(line.value.data.decode()))
                 continue
             name = {"": "fields", "binary": "binary", "detail": "details"}[line.kind]
             if name not in types:
@@ -492,16 +501,12 @@ class Player:
             config = self._pending.pop(0)
             config.handle = event.handle
             self._configs.append(config)
-            self._got.append(Entry(name))
+            self._got.append(Entry(name, flags=event.flags))
             return
         call = self._handles.get(event.handle)
         if name == "fault":
             self._fault(event, call)
             return
-        if call is None and name == "end-of-call":
-            for i, config in enumerate(self._configs):
-                if config.handle == event.handle:
-                    call = _Call(f"config-{i}", config, [])
         if call is None or call.done:
             if not self._opens:
                 raise TapeError(f"for handle {event.handle:#x}, which is no open call")

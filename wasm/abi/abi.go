@@ -50,6 +50,7 @@ const (
 	CmdDeadline        Kind = 14
 	CmdCancel          Kind = 15
 	CmdClose           Kind = 16
+	CmdDecompressed    Kind = 17
 )
 
 // Events: what to do, guest to host.
@@ -64,11 +65,12 @@ const (
 	EvTrailers     Kind = 136
 	EvResponse     Kind = 137
 	EvEnd          Kind = 138
-	EvStop         Kind = 140
-	EvMore         Kind = 141
-	EvDone         Kind = 142
-	EvFault        Kind = 143
-	EvPrepared     Kind = 144
+	EvStop         Kind = 139
+	EvMore         Kind = 140
+	EvDone         Kind = 141
+	EvFault        Kind = 142
+	EvPrepared     Kind = 143
+	EvDecompress   Kind = 144
 )
 
 // Flags, by the record that they stand in.
@@ -81,6 +83,8 @@ const (
 	OpenDuplex   uint16 = 2 // the response can start before the request ends
 	OpenEnd      uint16 = 4 // the request has no content
 	OpenPrepare  uint16 = 8 // say how a plain success is answered, if that is known already
+	// The server does not tell where the request's content ends.
+	OpenUnbounded uint16 = 16
 
 	// OpenClient.
 	OpenGet uint16 = 1 // ask for an HTTP GET, where protocol and procedure allow
@@ -98,9 +102,14 @@ const (
 	// Headers.
 	HeadersFlush uint16 = 1 // send the response head now
 
+	// Configured, for a client: which payloads are sent with their bytes.
+	ConfiguredSendInline uint16 = 1 // all
+	ConfiguredGetInline  uint16 = 2 // those of calls that are opened with OpenGet
+
 	// Request, Response.
-	ContentInline uint16 = 1 // give all further content with its bytes
-	RequestGet    uint16 = 2 // came as an HTTP GET
+	ContentInline     uint16 = 1 // give all further content with its bytes
+	RequestGet        uint16 = 2 // came as an HTTP GET
+	RequestSendInline uint16 = 4 // send all messages with their bytes
 
 	// Messages.
 	MessagesInline uint16 = 1 // spans lie in data, not in the host's content
@@ -137,6 +146,8 @@ const (
 	RejectDecompress = 2 // received payload does not decompress
 	RejectTooLarge   = 3 // received payload decompresses to more than the limit
 	RejectEncode     = 4 // the application's message cannot be encoded
+	RejectLost       = 5 // the instance of a call failed; this is the call opened again
+	RejectBusy       = 6 // there is no room for the call
 )
 
 // Reasons of a PeerGone.
@@ -144,14 +155,35 @@ const (
 	GoneClosed  = 1 // the connection ended or broke
 	GoneRefused = 2 // no connection, or the peer refused the stream before work began
 	GoneReset   = 3 // the peer reset the HTTP/2 or HTTP/3 stream, with a code
+	GoneBroken  = 4 // what came is not HTTP
 )
 
 // Kinds of a Fault: the host misused the interface, or the guest failed.
 const (
-	FaultRecord = 1 // malformed record, or one of an unknown kind
-	FaultHandle = 2 // stale or unknown handle
-	FaultState  = 3 // not a command for this call's state or role
-	FaultConfig = 4 // a configuration that makes no sense
-	FaultBusy   = 5 // too many calls or configurations open
-	FaultPanic  = 6 // the guest failed: drop the instance
+	FaultRecord   = 1 // malformed record, or one of an unknown kind
+	FaultHandle   = 2 // stale or unknown handle
+	FaultState    = 3 // not a command for this call's state or role
+	FaultConfig   = 4 // a configuration that makes no sense
+	FaultBusy     = 5 // too many calls or configurations open
+	FaultPanic    = 6 // the guest failed: drop the instance
+	FaultArgument = 7 // the application asks for something that makes no sense
 )
+
+// Numbers that hosts and guest share, so that each stands in one place.
+const (
+	BinarySuffix       = "-bin"   // names that end so have values of bytes
+	DefaultReadMax     = 4 << 20  // bytes in one message received: read_max 0
+	DefaultGetMax      = 8 << 10  // bytes in the target of a GET: get_max 0
+	DefaultCompressMin = 1 << 10  // bytes; what hosts configure where nobody says otherwise
+	MaxCalls           = 65_535   // open in one instance
+	MaxConfigs         = 2_048    // of each role, open in one instance
+	CarryWhole         = 16 << 10 // bytes; a chunk of content up to this size is carried whole,
+	CarryFirst         = 4 << 10  // and so many bytes of a longer one
+)
+
+// Codes are the names of the codes, by number.
+var Codes = [...]string{
+	"ok", "canceled", "unknown", "invalid_argument", "deadline_exceeded", "not_found", "already_exists",
+	"permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range", "unimplemented",
+	"internal", "unavailable", "data_loss", "unauthenticated",
+}

@@ -45,10 +45,10 @@ var Schemas = []Schema{
 		{"codec", Bytes}, {"codings", Bytes}, {"native", Bytes},
 		{"prefix", Bytes}, {"user_agent", Bytes}}},
 	{CmdCloseConfig, "close-config", nil, nil},
-	{CmdOpenServer, "open-server", []string{"trailers", "duplex", "end", "prepare"}, []Column{
+	{CmdOpenServer, "open-server", []string{"trailers", "duplex", "end", "prepare", "unbounded"}, []Column{
 		{"method", Bytes}, {"path", Bytes}, {"query", Bytes}, {"fields", Fields}}},
 	{CmdOpenClient, "open-client", []string{"get"}, []Column{
-		{"stream_type", U32}, {"timeout_us", U64},
+		{"attributes", U32}, {"timeout_us", U64},
 		{"procedure", Bytes}, {"fields", Fields}, {"binary", Pairs}}},
 	{CmdResponseHead, "response-head", []string{"end"}, []Column{
 		{"status", U32}, {"fields", Fields}}},
@@ -65,9 +65,10 @@ var Schemas = []Schema{
 	{CmdDeadline, "deadline", nil, nil},
 	{CmdCancel, "cancel", nil, nil},
 	{CmdClose, "close", nil, nil},
+	{CmdDecompressed, "decompressed", nil, []Column{{"data", Bytes}}},
 
-	{EvConfigured, "configured", nil, nil},
-	{EvRequest, "request", []string{"content-inline", "get"}, []Column{
+	{EvConfigured, "configured", []string{"send-inline", "get-inline"}, nil},
+	{EvRequest, "request", []string{"content-inline", "get", "send-inline"}, []Column{
 		{"procedure", U32}, {"protocol", U32}, {"codec", U32}, {"coding", U32}, {"compress_min", U32},
 		{"timeout_us", U64}, {"hidden", Bytes}, {"binary", Pairs}}},
 	{EvMessages, "messages", []string{"inline"}, []Column{
@@ -84,12 +85,13 @@ var Schemas = []Schema{
 		{"hidden", Bytes}, {"binary", Pairs}}},
 	{EvEnd, "end-of-call", nil, []Column{
 		{"code", U32}, {"message", Bytes}, {"details", Pairs}, {"fields", Fields}, {"binary", Pairs}}},
-	{EvStop, "stop", nil, []Column{{"code", U32}}},
+	{EvStop, "stop", nil, []Column{{"code", U32}, {"grace_us", U32}, {"message", Bytes}}},
 	{EvMore, "more", nil, []Column{{"offset", U64}, {"want", U32}}},
 	{EvDone, "done", nil, nil},
 	{EvFault, "fault", nil, []Column{{"fault", U32}, {"text", Bytes}}},
 	{EvPrepared, "prepared", nil, []Column{
-		{"limit", U32}, {"status", U32}, {"fields", Fields}, {"length", Bytes}}},
+		{"limit", U32}, {"reply_max", U32}, {"status", U32}, {"fields", Fields}, {"length", Bytes}}},
+	{EvDecompress, "decompress", nil, []Column{{"coding", U32}, {"limit", U32}, {"data", Bytes}}},
 }
 
 // SchemaOf finds a record's layout, nil where there is none.

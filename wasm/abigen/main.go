@@ -118,19 +118,26 @@ var numbers = []struct {
 	{"SERVER_REQUIRE_VERSION", uint64(abi.ServerRequireVersion)},
 	{"OPEN_TRAILERS", uint64(abi.OpenTrailers)}, {"OPEN_DUPLEX", uint64(abi.OpenDuplex)},
 	{"OPEN_END", uint64(abi.OpenEnd)}, {"OPEN_PREPARE", uint64(abi.OpenPrepare)}, {"OPEN_GET", uint64(abi.OpenGet)},
+	{"OPEN_UNBOUNDED", uint64(abi.OpenUnbounded)},
 	{"CONTENT_END_FLAG", uint64(abi.ContentEnd)}, {"CONTENT_RESUME", uint64(abi.ContentResume)},
 	{"SEND_INLINE", uint64(abi.SendInline)}, {"END_UNEXPECTED", uint64(abi.EndUnexpected)},
 	{"HEADERS_FLUSH", uint64(abi.HeadersFlush)}, {"CONTENT_INLINE", uint64(abi.ContentInline)},
-	{"REQUEST_GET", uint64(abi.RequestGet)}, {"MESSAGES_INLINE", uint64(abi.MessagesInline)},
+	{"CONFIGURED_SEND_INLINE", uint64(abi.ConfiguredSendInline)}, {"CONFIGURED_GET_INLINE", uint64(abi.ConfiguredGetInline)},
+	{"REQUEST_SEND_INLINE", uint64(abi.RequestSendInline)}, {"REQUEST_GET", uint64(abi.RequestGet)}, {"MESSAGES_INLINE", uint64(abi.MessagesInline)},
 	{"HTTP_END", uint64(abi.HTTPEnd)}, {"HTTP_TRAILERS", uint64(abi.HTTPTrailers)},
 	{"UNARY", abi.Unary}, {"CLIENT_STREAM", abi.ClientStream}, {"SERVER_STREAM", abi.ServerStream},
 	{"BIDI_STREAM", abi.BidiStream}, {"NO_SIDE_EFFECTS", abi.NoSideEffects},
 	{"PROTOCOL_CONNECT", abi.Connect}, {"PROTOCOL_GRPC", abi.GRPC}, {"PROTOCOL_GRPC_WEB", abi.GRPCWeb},
 	{"REJECT_DECODE", abi.RejectDecode}, {"REJECT_DECOMPRESS", abi.RejectDecompress},
 	{"REJECT_TOO_LARGE", abi.RejectTooLarge}, {"REJECT_ENCODE", abi.RejectEncode},
+	{"REJECT_LOST", abi.RejectLost}, {"REJECT_BUSY", abi.RejectBusy}, {"GONE_BROKEN", abi.GoneBroken},
 	{"GONE_CLOSED", abi.GoneClosed}, {"GONE_REFUSED", abi.GoneRefused}, {"GONE_RESET", abi.GoneReset},
 	{"FAULT_RECORD", abi.FaultRecord}, {"FAULT_HANDLE", abi.FaultHandle}, {"FAULT_STATE", abi.FaultState},
 	{"FAULT_CONFIG", abi.FaultConfig}, {"FAULT_BUSY", abi.FaultBusy}, {"FAULT_PANIC", abi.FaultPanic},
+	{"FAULT_ARGUMENT", abi.FaultArgument},
+	{"DEFAULT_READ_MAX", abi.DefaultReadMax}, {"DEFAULT_GET_MAX", abi.DefaultGetMax},
+	{"DEFAULT_COMPRESS_MIN", abi.DefaultCompressMin}, {"MAX_CALLS", abi.MaxCalls}, {"MAX_CONFIGS", abi.MaxConfigs},
+	{"CARRY_WHOLE", abi.CarryWhole}, {"CARRY_FIRST", abi.CarryFirst},
 }
 
 func python() []byte {
@@ -141,7 +148,7 @@ func python() []byte {
 	for _, n := range numbers {
 		fmt.Fprintf(&b, "%s: Final = %d\n", n.name, n.value)
 	}
-	b.WriteByte('\n')
+	fmt.Fprintf(&b, "BINARY_SUFFIX: Final = %q\n\n# The codes' names, by number.\nCODES: Final = %s\n\n", abi.BinarySuffix, pyTuple(quoted(abi.Codes[:])))
 	for _, s := range abi.Schemas {
 		prefix := "CMD_"
 		if isEvent(s) {
@@ -200,8 +207,9 @@ func jsonTable() []byte {
 		Major   int               `json:"major"`
 		Minor   int               `json:"minor"`
 		Exports map[string]string `json:"exports"`
+		Codes   []string          `json:"codes"`
 		Records []schema          `json:"records"`
-	}{Major: abi.Major, Minor: abi.Minor, Exports: map[string]string{
+	}{Major: abi.Major, Minor: abi.Minor, Codes: abi.Codes[:], Exports: map[string]string{
 		"marker": abi.ExportMarker, "version": abi.ExportVersion, "reserve": abi.ExportReserve, "step": abi.ExportStep}}
 	for _, s := range abi.Schemas {
 		r := schema{Kind: uint16(s.Kind), Name: s.Name, Event: isEvent(s), Flags: append([]string{}, s.Flags...), Columns: []column{}}

@@ -50,7 +50,7 @@ func (g *Guest) encodeEvent(handle uint32, e *core.Event) {
 	case core.EventRequest:
 		const fixed = h + 5*4 + 8 + 4 + 8
 		hidden, pairs := e.Hidden, e.Binary.Bytes()
-		r := g.record(abi.EvRequest, flag(e.ContentInline, abi.ContentInline)|flag(e.Get, abi.RequestGet), handle, fixed+len(hidden)+len(pairs))
+		r := g.record(abi.EvRequest, flag(e.ContentInline, abi.ContentInline)|flag(e.Get, abi.RequestGet)|flag(e.SendInline, abi.RequestSendInline), handle, fixed+len(hidden)+len(pairs))
 		_ = r[fixed-1]
 		le.PutUint32(r[h:], e.Procedure)
 		le.PutUint32(r[h+4:], uint32(e.Protocol))
@@ -133,6 +133,8 @@ func (g *Guest) encodeEvent(handle uint32, e *core.Event) {
 	case core.EventStop:
 		w.Begin(abi.EvStop, 0, handle)
 		w.U32(uint32(e.Code))
+		w.U32(e.Grace)
+		w.Bytes(e.Message)
 	case core.EventMore:
 		w.Begin(abi.EvMore, 0, handle)
 		w.U64(e.Offset)
@@ -140,9 +142,15 @@ func (g *Guest) encodeEvent(handle uint32, e *core.Event) {
 	case core.EventPrepared:
 		w.Begin(abi.EvPrepared, 0, handle)
 		w.U32(e.Limit)
+		w.U32(e.ReplyMax)
 		w.U32(e.Status)
 		w.Counted(e.Fields.Len(), e.Fields.Bytes())
 		w.Bytes(e.Length)
+	case core.EventDecompress:
+		w.Begin(abi.EvDecompress, 0, handle)
+		w.U32(e.Coding)
+		w.U32(e.Limit)
+		w.Bytes(e.Data)
 	}
 	w.End()
 }

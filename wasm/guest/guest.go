@@ -38,9 +38,9 @@ func New() *Guest {
 	return &Guest{
 		in:      make([]byte, arenaSize),
 		w:       abi.Writer{B: make([]byte, 0, arenaSize)},
-		calls:   table[call]{most: 65535},
-		servers: table[core.Server]{most: 2048, mark: serverMark},
-		clients: table[core.Client]{most: 2048, mark: clientMark},
+		calls:   table[call]{most: abi.MaxCalls},
+		servers: table[core.Server]{most: abi.MaxConfigs, mark: serverMark},
+		clients: table[core.Client]{most: abi.MaxConfigs, mark: clientMark},
 	}
 }
 
@@ -129,13 +129,13 @@ func (g *Guest) command(r *abi.Record) bool {
 		if slices.Contains(g.over, handle) {
 			return true // the host cannot know that this batch has ended the call
 		}
-		if cl := g.clients.get(handle); cl != nil && r.Kind == abi.CmdReject {
-			return g.verdict(r, cl)
-		}
 		g.fault(r.Handle, abi.FaultHandle, "no such call")
 		return true
 	}
 	c := found.Call
+	if c.Over() && r.Kind != abi.CmdReject && r.Kind != abi.CmdClose {
+		return true // a client's call that has its outcome: nothing else means anything
+	}
 	var events []core.Event
 	var err error
 	switch r.Kind {
@@ -212,6 +212,12 @@ func (g *Guest) command(r *abi.Record) bool {
 			return false
 		}
 		events, err = c.Cancel()
+	case abi.CmdDecompressed:
+		data := r.Bytes()
+		if !r.Whole() {
+			return false
+		}
+		events, err = c.Decompressed(data)
 	case abi.CmdClose:
 		if !r.Whole() {
 			return false

@@ -62,19 +62,22 @@ func (g *Guest) configureServer(r *abi.Record) bool {
 		return true
 	}
 	for i, path := range paths {
-		if attributes[i] > abi.BidiStream|abi.NoSideEffects {
-			g.fault(0, abi.FaultConfig, "a procedure's attributes have bits that do not exist")
+		stream, safe, ok := attributesOf(uint32(attributes[i]))
+		if !ok {
+			g.fault(0, abi.FaultConfig, textAttributes)
 			return true
 		}
-		cfg.Procedures = append(cfg.Procedures, core.Procedure{
-			Path:          path,
-			Stream:        core.StreamType(attributes[i] & 3),
-			NoSideEffects: attributes[i]&abi.NoSideEffects != 0,
-		})
+		cfg.Procedures = append(cfg.Procedures, core.Procedure{Path: path, Stream: stream, NoSideEffects: safe})
 	}
 	server, err := core.NewServer(cfg)
-	configured(g, &g.servers, server, err)
+	configured(g, &g.servers, server, 0, err)
 	return true
+}
+
+const textAttributes = "a procedure's attributes have bits that do not exist"
+
+func attributesOf(a uint32) (stream core.StreamType, noSideEffects, ok bool) {
+	return core.StreamType(a & 3), a&abi.NoSideEffects != 0, a <= abi.BidiStream|abi.NoSideEffects
 }
 
 func (g *Guest) configureClient(r *abi.Record) bool {
@@ -94,11 +97,16 @@ func (g *Guest) configureClient(r *abi.Record) bool {
 		return true
 	}
 	client, err := core.NewClient(cfg)
-	configured(g, &g.clients, client, err)
+	var flags uint16
+	if err == nil {
+		all, get := client.Inline()
+		flags = flag(all, abi.ConfiguredSendInline) | flag(get, abi.ConfiguredGetInline)
+	}
+	configured(g, &g.clients, client, flags, err)
 	return true
 }
 
-func configured[T any](g *Guest, t *table[T], value *T, err error) {
+func configured[T any](g *Guest, t *table[T], value *T, flags uint16, err error) {
 	if err != nil {
 		g.fault(0, abi.FaultConfig, err.Error())
 		return
@@ -109,7 +117,7 @@ func configured[T any](g *Guest, t *table[T], value *T, err error) {
 		return
 	}
 	s.value = value
-	g.w.Begin(abi.EvConfigured, 0, handle)
+	g.w.Begin(abi.EvConfigured, flags, handle)
 	g.w.End()
 }
 
@@ -145,7 +153,10 @@ func (g *Guest) openServer(r *abi.Record) bool {
 		return true
 	}
 	head := core.RequestHead{Method: method, Path: path, Query: query, Fields: fields}
-	can := core.Capabilities{Trailers: r.Flags&abi.OpenTrailers != 0, Duplex: r.Flags&abi.OpenDuplex != 0, Prepare: r.Flags&abi.OpenPrepare != 0}
+	can := core.Capabilities{
+		Trailers: r.Flags&abi.OpenTrailers != 0, Duplex: r.Flags&abi.OpenDuplex != 0,
+		Prepare: r.Flags&abi.OpenPrepare != 0, Unbounded: r.Flags&abi.OpenUnbounded != 0,
+	}
 	if c.server == nil {
 		c.server = new(core.ServerCall)
 		c.server.Codings = &g.memory
@@ -156,23 +167,21 @@ func (g *Guest) openServer(r *abi.Record) bool {
 }
 
 func (g *Guest) openClient(r *abi.Record) bool {
-	stream := r.U32()
-	timeout := r.U64()
-	procedure := r.Bytes()
-	fields := fieldsOf(r)
+	attributes := r.U32()
+	o := core.Opening{Timeout: r.U64(), Path: r.Bytes(), Fields: fieldsOf(r), Get: r.Flags&abi.OpenGet != 0}
 	binary, ok := pairsOf(r)
 	if !ok || !r.Whole() {
 		return false
 	}
+	o.Binary = binary
+	g.last = 0
 	client := g.clients.get(r.Handle)
 	if client == nil {
-		g.last = 0
 		g.fault(r.Handle, abi.FaultHandle, "no such client configuration")
 		return true
 	}
-	if stream > abi.BidiStream {
-		g.last = 0
-		g.fault(r.Handle, abi.FaultState, "no such stream type")
+	if o.Stream, o.NoSideEffects, ok = attributesOf(attributes); !ok {
+		g.fault(r.Handle, abi.FaultState, textAttributes)
 		return true
 	}
 	c := g.newCall(r.Handle)
@@ -184,27 +193,13 @@ func (g *Guest) openClient(r *abi.Record) bool {
 		c.client.Codings = &g.memory
 	}
 	c.Call = c.client
-	g.encode(g.last, client.Open(c.client, procedure, core.StreamType(stream), timeout, fields, binary, r.Flags&abi.OpenGet != 0))
-	return true
-}
-
-// verdict answers what a message that its host cannot use means for a client
-// call that is done.
-func (g *Guest) verdict(r *abi.Record, cl *core.Client) bool {
-	reason := r.U32()
-	text := r.Bytes()
-	if !r.Whole() {
-		return false
-	}
-	code, what, err := cl.Verdict(core.Reason(reason))
+	events, err := client.Open(c.client, &o)
 	if err != nil {
-		g.fault(r.Handle, abi.FaultState, err.Error())
+		g.calls.free(g.last)
+		g.over = append(g.over, g.last) // what the batch says about it is skipped
+		g.fault(r.Handle, abi.FaultArgument, err.Error())
 		return true
 	}
-	message := []byte(what)
-	if len(text) > 0 {
-		message = append(append(message, ": "...), text...)
-	}
-	g.encodeEvent(r.Handle, &core.Event{Kind: core.EventEnd, Code: code, Message: message})
+	g.encode(g.last, events)
 	return true
 }

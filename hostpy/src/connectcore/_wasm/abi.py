@@ -23,12 +23,16 @@ OPEN_DUPLEX: Final = 2
 OPEN_END: Final = 4
 OPEN_PREPARE: Final = 8
 OPEN_GET: Final = 1
+OPEN_UNBOUNDED: Final = 16
 CONTENT_END_FLAG: Final = 1
 CONTENT_RESUME: Final = 2
 SEND_INLINE: Final = 1
 END_UNEXPECTED: Final = 1
 HEADERS_FLUSH: Final = 1
 CONTENT_INLINE: Final = 1
+CONFIGURED_SEND_INLINE: Final = 1
+CONFIGURED_GET_INLINE: Final = 2
+REQUEST_SEND_INLINE: Final = 4
 REQUEST_GET: Final = 2
 MESSAGES_INLINE: Final = 1
 HTTP_END: Final = 1
@@ -45,6 +49,9 @@ REJECT_DECODE: Final = 1
 REJECT_DECOMPRESS: Final = 2
 REJECT_TOO_LARGE: Final = 3
 REJECT_ENCODE: Final = 4
+REJECT_LOST: Final = 5
+REJECT_BUSY: Final = 6
+GONE_BROKEN: Final = 4
 GONE_CLOSED: Final = 1
 GONE_REFUSED: Final = 2
 GONE_RESET: Final = 3
@@ -54,6 +61,18 @@ FAULT_STATE: Final = 3
 FAULT_CONFIG: Final = 4
 FAULT_BUSY: Final = 5
 FAULT_PANIC: Final = 6
+FAULT_ARGUMENT: Final = 7
+DEFAULT_READ_MAX: Final = 4194304
+DEFAULT_GET_MAX: Final = 8192
+DEFAULT_COMPRESS_MIN: Final = 1024
+MAX_CALLS: Final = 65535
+MAX_CONFIGS: Final = 2048
+CARRY_WHOLE: Final = 16384
+CARRY_FIRST: Final = 4096
+BINARY_SUFFIX: Final = "-bin"
+
+# The codes' names, by number.
+CODES: Final = ("ok", "canceled", "unknown", "invalid_argument", "deadline_exceeded", "not_found", "already_exists", "permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range", "unimplemented", "internal", "unavailable", "data_loss", "unauthenticated")
 
 CMD_CONFIGURE_SERVER: Final = 1
 CMD_CONFIGURE_CLIENT: Final = 2
@@ -71,6 +90,7 @@ CMD_REJECT: Final = 13
 CMD_DEADLINE: Final = 14
 CMD_CANCEL: Final = 15
 CMD_CLOSE: Final = 16
+CMD_DECOMPRESSED: Final = 17
 EV_CONFIGURED: Final = 129
 EV_REQUEST: Final = 130
 EV_MESSAGES: Final = 131
@@ -81,11 +101,12 @@ EV_HTTP_BODY: Final = 135
 EV_HTTP_TRAILERS: Final = 136
 EV_RESPONSE: Final = 137
 EV_END_OF_CALL: Final = 138
-EV_STOP: Final = 140
-EV_MORE: Final = 141
-EV_DONE: Final = 142
-EV_FAULT: Final = 143
-EV_PREPARED: Final = 144
+EV_STOP: Final = 139
+EV_MORE: Final = 140
+EV_DONE: Final = 141
+EV_FAULT: Final = 142
+EV_PREPARED: Final = 143
+EV_DECOMPRESS: Final = 144
 
 # kind: (name, flag names from the lowest bit, columns as (name, type))
 SCHEMAS: Final[dict[int, tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]]]] = {
@@ -106,13 +127,13 @@ SCHEMAS: Final[dict[int, tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]
     ),
     4: (
         "open-server",
-        ("trailers", "duplex", "end", "prepare"),
+        ("trailers", "duplex", "end", "prepare", "unbounded"),
         (("method", "bytes"), ("path", "bytes"), ("query", "bytes"), ("fields", "fields")),
     ),
     5: (
         "open-client",
         ("get",),
-        (("stream_type", "u32"), ("timeout_us", "u64"), ("procedure", "bytes"), ("fields", "fields"), ("binary", "pairs")),
+        (("attributes", "u32"), ("timeout_us", "u64"), ("procedure", "bytes"), ("fields", "fields"), ("binary", "pairs")),
     ),
     6: (
         "response-head",
@@ -169,14 +190,19 @@ SCHEMAS: Final[dict[int, tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]
         (),
         (),
     ),
+    17: (
+        "decompressed",
+        (),
+        (("data", "bytes"),),
+    ),
     129: (
         "configured",
-        (),
+        ("send-inline", "get-inline"),
         (),
     ),
     130: (
         "request",
-        ("content-inline", "get"),
+        ("content-inline", "get", "send-inline"),
         (("procedure", "u32"), ("protocol", "u32"), ("codec", "u32"), ("coding", "u32"), ("compress_min", "u32"), ("timeout_us", "u64"), ("hidden", "bytes"), ("binary", "pairs")),
     ),
     131: (
@@ -219,29 +245,34 @@ SCHEMAS: Final[dict[int, tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]
         (),
         (("code", "u32"), ("message", "bytes"), ("details", "pairs"), ("fields", "fields"), ("binary", "pairs")),
     ),
-    140: (
+    139: (
         "stop",
         (),
-        (("code", "u32"),),
+        (("code", "u32"), ("grace_us", "u32"), ("message", "bytes")),
     ),
-    141: (
+    140: (
         "more",
         (),
         (("offset", "u64"), ("want", "u32")),
     ),
-    142: (
+    141: (
         "done",
         (),
         (),
     ),
-    143: (
+    142: (
         "fault",
         (),
         (("fault", "u32"), ("text", "bytes")),
     ),
-    144: (
+    143: (
         "prepared",
         (),
-        (("limit", "u32"), ("status", "u32"), ("fields", "fields"), ("length", "bytes")),
+        (("limit", "u32"), ("reply_max", "u32"), ("status", "u32"), ("fields", "fields"), ("length", "bytes")),
+    ),
+    144: (
+        "decompress",
+        (),
+        (("coding", "u32"), ("limit", "u32"), ("data", "bytes")),
     ),
 }
