@@ -156,7 +156,7 @@ func (c *call) memory() *Codings {
 
 // scratch returns b emptied, and without what a large call left behind.
 func scratch[T any](b []T) []T {
-	const keep = 64 << 10
+	const keep = 256 << 10
 	if cap(b) > keep {
 		return nil
 	}

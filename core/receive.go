@@ -71,7 +71,7 @@ func (r *receiver) reset() {
 // forget drops what earlier events have shown.
 func (r *receiver) forget() {
 	if r.taken > 0 && r.taken == len(r.spans) {
-		r.spans, r.data = scratch(r.spans), scratch(r.data)
+		r.spans, r.data = r.spans[:0], r.data[:0]
 		r.taken, r.dataAt = 0, 0
 	}
 }
