@@ -226,9 +226,9 @@ func (d *dialect) timeoutOf(f *head) (us uint64, ok bool) {
 	return d.parseTimeout(f.values[d.timeout])
 }
 
-// prepare says how a plain success is answered, and is done. Since opening
-// depends on nothing but the configuration and the head, a host may open the
-// same call again for all that is not a plain success.
+// prepare says how a plain success is answered, and closes the call. Opening
+// depends on nothing but the configuration and the head, so a host may open the
+// same call again for everything that is not a plain success.
 func (c *ServerCall) prepare() {
 	c.head.Reset()
 	c.d.plain(c)
