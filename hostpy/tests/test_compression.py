@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import time
 import tracemalloc
-from typing import TYPE_CHECKING
+import zlib
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -69,6 +72,61 @@ def test_several_members_share_the_limit() -> None:
     assert GZIP.decompress(data) == b"onetwo"
     with pytest.raises(ConnectError):
         GZIP.decompress(data, 5)
+
+
+class Counting:
+    """zlib's objects, with a count of the bytes that they are given: what follows a member in them is copied."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.given = 0
+        make = zlib.decompressobj
+        counting = self
+
+        class Member:
+            def __init__(self, bits: int) -> None:
+                self._member = make(bits)
+
+            def decompress(self, data: bytes, most: int) -> bytes:
+                counting.given += len(data)
+                return self._member.decompress(data, most)
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._member, name)
+
+        monkeypatch.setattr(zlib, "decompressobj", Member)
+
+
+SHORT, MIDDLE, LONG = (GzipCompression(0).compress(bytes(size)) for size in (0, 1000, 100_000))
+
+
+@pytest.mark.parametrize(
+    "members",
+    [[SHORT] * 5000, [MIDDLE] * 500, [SHORT, *[LONG] * 5], [LONG, *[SHORT] * 5000], [SHORT, LONG] * 5, [SHORT, MIDDLE] * 300],
+    ids=["short", "middle", "long", "a long one first", "in turns", "small ones in turns"],
+)
+def test_work_is_in_proportion_to_the_content(monkeypatch: pytest.MonkeyPatch, members: list[bytes]) -> None:
+    data = b"".join(members)
+    size = len(gzip.decompress(data))
+    work = Counting(monkeypatch)
+    assert len(GZIP.decompress(data)) == size
+    assert work.given < 6 * len(data)
+
+
+@pytest.mark.parametrize("tail", [b"", b"junk", SHORT[:-1]], ids=["whole", "junk after them", "truncated"])
+def test_many_members_take_little_time_and_memory(tail: bytes) -> None:
+    verdict = pytest.raises(ValueError, match="gzip data") if tail else nullcontext()
+    few, many = (SHORT * (size // len(SHORT)) + tail for size in (256 << 10, 4 << 20))
+    start = time.process_time()
+    with verdict:
+        assert GZIP.decompress(many, 4 << 20) == b""
+    assert time.process_time() - start < 5
+    tracemalloc.start()
+    try:
+        with verdict:
+            assert GZIP.decompress(few, 4 << 20) == b""
+        assert tracemalloc.get_traced_memory()[1] < 512 << 10
+    finally:
+        tracemalloc.stop()
 
 
 GOOD = GzipCompression().compress(TEXT)
