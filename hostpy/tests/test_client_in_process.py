@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from client_support import MESSAGE, MODES, method, open_calls
+from connectcore._transport.transport import Request as HTTPRequest
 from connectcore.client import ConnectClient, ConnectClientSync, ResponseMetadata
 from connectcore.code import Code
 from connectcore.codec import proto_json_codec
@@ -124,3 +126,19 @@ def test_deadline() -> None:
         call("async", StringValue(value="slow"), timeout=0.1)
     assert caught.value.code is Code.DEADLINE_EXCEEDED
     assert open_calls() == 0
+
+
+def test_an_application_that_writes_many_pieces() -> None:
+    """Each is taken off at the same price, however many wait."""
+    count = 1_000_000
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        write = start_response("200 OK", [])
+        for _ in range(count):
+            write(b"12")
+        return [b"3"]
+
+    start = time.process_time()
+    response = WSGITransport(application).open_sync(HTTPRequest("POST", "http://localhost", "/", b"", b"", None))
+    assert b"".join(iter(response.read, b"")) == b"12" * count + b"3"
+    assert time.process_time() - start < 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
+from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -214,7 +215,7 @@ class _WSGIResponse:
         self.length: int | None = None
         self.trailers: Fields = ()
         self._deadline = deadline
-        self._written: list[bytes] = []
+        self._written: deque[bytes] = deque()
         try:
             self._result: Any = app(environ, self._start_response)
             self._chunks: Iterator[bytes] = iter(self._result)
@@ -238,7 +239,7 @@ class _WSGIResponse:
     def read(self) -> bytes:
         while True:
             while self._written:
-                chunk = self._written.pop(0)
+                chunk = self._written.popleft()
                 if chunk:
                     return chunk
             if self._deadline is not None and monotonic() >= self._deadline:
