@@ -131,7 +131,12 @@ def proto_binary_codec() -> Codec:
 
 
 def proto_json_codec(registry: object = None, *, ignore_unknown_fields: bool = True) -> Codec:
-    """The codec `json`: protobuf's JSON form, for messages of either runtime.
+    """The codec `json`: protobuf's JSON form (ProtoJSON), for messages of either runtime.
+
+    A message is read from exactly one JSON value (RFC 8259) in UTF-8: an object, or what a well-known type has in its place,
+    such as text for a `Timestamp`. The same holds for messages in messages. Anything else is bad data, with either runtime:
+    other values, something before or after the value, `NaN` and `Infinity` without quotes. Where an object has a name twice,
+    Google's classes take it for bad data, and those of `protobuf-py` take the last of them.
 
     Args:
         registry: where the types inside `google.protobuf.Any`, and extensions, are looked up: a `Registry` of `protobuf-py` or
