@@ -110,7 +110,7 @@ class TestSuccess:
         own = [item for item in seen["fields"] if item[0].startswith("x-")]
         assert own == [("x-one", "1"), ("x-name", "J\u00fcrgen"), ("x-data-bin", "AAE")]
         assert not [name for name, _ in seen["fields"] if name.startswith(("connect-", "content-"))]
-        assert seen["bytes"] == (b"\0\1",)
+        assert seen["bytes"] == [b"\0\1"]
         assert seen["method"] == ("POST", UNARY)
         assert seen["addresses"] == ("test:80", "127.0.0.2:1234")
         assert 8000 < seen["timeout"] <= 9000

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
-from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import ItemsView, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Headers(MutableMapping[str, str]):
         items: names and values to start with: a mapping, or pairs, in which a name may occur several times.
 
     Raises:
-        TypeError: a name or value is not `str`.
+        TypeError: a value is not `str`.
         ValueError: text for a `-bin` name is not base64.
 
     """
@@ -117,9 +117,9 @@ class Headers(MutableMapping[str, str]):
         key = key.lower()
         self._append(key, _checked(key, value))
 
-    def getall(self, key: str) -> Sequence[str]:
-        """All values of a name, in order; none if it is not there."""
-        return tuple(v if isinstance(v, str) else _text(v) for v in self._all(key.lower()))
+    def getall(self, key: str) -> list[str]:
+        """All values of a name, in order, in a list of its own; none if it is not there."""
+        return [v if isinstance(v, str) else _text(v) for v in self._all(key.lower())]
 
     def allitems(self) -> ItemsView[str, str]:
         """All pairs of name and value: a name with several values occurs that many times."""
@@ -169,14 +169,14 @@ class Headers(MutableMapping[str, str]):
             return default
         return value
 
-    def getallbin(self, name: str) -> Sequence[bytes]:
-        """All values of a `-bin` name, as bytes, in order; none if it is not there.
+    def getallbin(self, name: str) -> list[bytes]:
+        """All values of a `-bin` name, as bytes, in order, in a list of its own; none if it is not there.
 
         Raises:
             ValueError: the name does not end in `-bin`.
 
         """
-        return tuple(value for value in self._all(_binary_name(name)) if isinstance(value, bytes))
+        return [value for value in self._all(_binary_name(name)) if isinstance(value, bytes)]
 
     def _append(self, name: str, value: str | bytes) -> None:
         store = self._store
