@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 SMALL = 52
 LARGE = 64 * 1024
 STREAM = 10_000
+PREFIX = 5
 PROSE = "the first of many small ships came back over the grey sea with letters from friends and salt for all"
 
 
@@ -75,7 +76,7 @@ _gzip = (("content-encoding", "gzip"), ("accept-encoding", "gzip"))
 _grpc = (("te", "trailers"),)
 
 CASES: dict[str, Case] = {
-    "unary52": Case("ASGI unary, 52 B", "asgi", "Unary", "application/proto", content=_small, target=0.6, reply=_small),
+    "unary52": Case("ASGI unary, 52 B", "asgi", "Unary", "application/proto", content=_small, target=0.3, reply=_small),
     "unary64k": Case("ASGI unary, 64 KiB", "asgi", "Unary", "application/proto", content=_large, target=0.9, reply=_large),
     "unlike52": Case(
         "ASGI unary, 52 B, unlike heads",
@@ -118,7 +119,7 @@ CASES: dict[str, Case] = {
         "application/grpc+proto",
         _grpc,
         envelope(_small),
-        target=0.5,
+        target=0.45,
         http_version="2",
         reply=envelope(_small),
     ),
@@ -129,9 +130,19 @@ CASES: dict[str, Case] = {
         "application/grpc+proto",
         _grpc,
         envelope(_small),
-        target=0.5,
+        target=0.45,
         http_version="2",
         unlike=True,
+        reply=envelope(_small),
+    ),
+    "grpcgzip52": Case(
+        "ASGI gRPC unary, 52 B, gzip",
+        "asgi",
+        "Unary",
+        "application/grpc+proto",
+        (*_grpc, ("grpc-encoding", "gzip"), ("grpc-accept-encoding", "gzip")),
+        envelope(gzip.compress(_small), 1),
+        http_version="2",
         reply=envelope(_small),
     ),
     "serverstream": Case(
@@ -141,7 +152,7 @@ CASES: dict[str, Case] = {
         "application/connect+proto",
         content=envelope(_small),
         messages=STREAM,
-        target=0.6,
+        target=0.57,
         reply=envelope(_small) * STREAM + envelope(b"{}", 2),
     ),
     "clientstream": Case(
@@ -151,18 +162,22 @@ CASES: dict[str, Case] = {
         "application/connect+proto",
         content=envelope(_small) * STREAM,
         messages=STREAM,
+        target=0.25,
         reply=envelope(_small) + envelope(b"{}", 2),
     ),
-    "wsgi52": Case("WSGI unary, 52 B", "wsgi", "Unary", "application/proto", content=_small, target=0.8, reply=_small),
+    "wsgi52": Case("WSGI unary, 52 B", "wsgi", "Unary", "application/proto", content=_small, target=0.35, reply=_small),
     "wsgiunlike52": Case(
         "WSGI unary, 52 B, unlike heads",
         "wsgi",
         "Unary",
         "application/proto",
         content=_small,
-        target=0.8,
+        target=0.75,
         unlike=True,
         reply=_small,
+    ),
+    "wsgigzip52": Case(
+        "WSGI unary, 52 B, gzip", "wsgi", "Unary", "application/proto", _gzip, gzip.compress(_small), reply=_small
     ),
     "wsgi64k": Case("WSGI unary, 64 KiB", "wsgi", "Unary", "application/proto", content=_large, target=0.9, reply=_large),
 }

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 GENERATED_SUFFIX = {"ours": "connectcore", "ours, google": "connectcore", "peer": "connect"}
 STREAM_END = b"\x02\x00\x00\x00\x02{}"
-PREFIX = 5
 
 
 class Echo:
@@ -61,7 +60,7 @@ def _bare_reply(case: Case, content: bytes) -> bytes:
 
 def _bare_head(case: Case, content: bytes) -> list[tuple[bytes, bytes]]:
     head = [(b"content-type", case.content_type.encode())]
-    head += [(name.encode(), value.encode()) for name, value in case.fields if name == "content-encoding"]
+    head += [(name.encode(), value.encode()) for name, value in case.fields if name in ("content-encoding", "grpc-encoding")]
     if case.messages == 1:
         head.append((b"content-length", str(len(content)).encode()))
     return head

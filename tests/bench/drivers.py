@@ -12,7 +12,7 @@ import itertools
 import time
 from typing import Any
 
-from cases import Case
+from cases import PREFIX, Case, envelope
 
 HOST = "bench.test"
 PATH = "/bench.v1.EchoService/"
@@ -27,6 +27,8 @@ def verify(case: Case, status: int, fields: dict[str, str], content: bytes, trai
         raise WrongAnswerError(f"status {status}: {content[:200]!r}")
     if fields.get("content-encoding") == "gzip":
         content = gzip.decompress(content)
+    if fields.get("grpc-encoding") == "gzip" and content[:1] == b"\1":
+        content = envelope(gzip.decompress(content[PREFIX:]))
     if content.replace(b": ", b":") != case.reply:
         raise WrongAnswerError(f"{len(content)} bytes of content, {len(case.reply)} wanted: {content[:80]!r}")
     if case.content_type.startswith("application/grpc") and trailers.get("grpc-status") != "0":

@@ -28,6 +28,8 @@ def main() -> int:
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}; small, median, large")
     few = ["--rounds", "1", "--turns", "2"] if quick else []
     failed = part("Servers, in process", sys.executable, str(HERE / "inprocess.py"), *few)
+    few_orders = ["--orders", "3", "--slices", "1"] if quick else []
+    failed |= part("Servers, cases that share a process", sys.executable, str(HERE / "mixed.py"), *few_orders)
     failed |= part("Clients, over loopback", sys.executable, str(HERE / "clients.py"), *few)
     failed |= part("Start-up", sys.executable, str(HERE / "startup.py"), *(["--rounds", "2"] if quick else []))
     period = "100x" if quick else "1s"

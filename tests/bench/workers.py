@@ -72,10 +72,11 @@ class Worker:
         self.greeting = self.process.stdout.readline().strip() or "cannot: the process died"
         self.ready = self.greeting == "ready"
 
-    def run(self, calls: int) -> int:
+    def run(self, calls: int, case: str = "") -> int:
+        """Nanoseconds that so many calls take; of `case`, where the worker has several."""
         assert self.process.stdin
         assert self.process.stdout
-        self.process.stdin.write(f"{calls}\n")
+        self.process.stdin.write(f"{calls} {case}\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
@@ -135,7 +136,7 @@ def report(title: str, samples: dict[str, Samples], ratios: list[float], target:
         line = f"{title:36}{contender:14}{sample.row()}"
         if contender == "ours" and ratios:
             least = min(sample.values) / min(samples["peer"].values)
-            line += f"   {statistics.median(ratios):.2f} {least:.2f}" + (f" ({target:.1f})" if target else "")
+            line += f"   {statistics.median(ratios):.2f} {least:.2f}" + (f" ({target:.2f})" if target else "")
         print(line, flush=True)
         title = ""
     return failed
