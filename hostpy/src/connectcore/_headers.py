@@ -254,9 +254,9 @@ def _load(headers: Headers) -> None:
     fields, hidden, binary = headers._source
     headers._extra = None
     store = headers._store = {}
-    mask = int.from_bytes(hidden, "little")
+    masked = 8 * len(hidden)
     for index, (raw_name, raw_value) in enumerate(fields):
-        if mask >> index & 1:
+        if index < masked and hidden[index >> 3] >> (index & 7) & 1:
             continue
         name = raw_name.lower() if isinstance(raw_name, str) else raw_name.decode("latin-1").lower()
         if name.endswith("-bin"):
