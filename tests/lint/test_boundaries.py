@@ -89,6 +89,61 @@ def test_hosts_speak_no_protocol() -> None:
     assert not said, "protocol constants belong into core:\n" + "\n".join(said)
 
 
+# What the interface's table has once (wasm/abi) stands in no host again: the binary names' suffix, the coding that is none,
+# the kinds of records.
+SHARED = re.compile(r"^-bin$|^identity$")
+GENERATED = {"hostpy/src/connectcore/_wasm/abi.py", "hostpy/src/connectcore/_wasm/records.py"}
+# Codes are the guest's to choose: a host names one only where it defines them, or where a user's own coding raises one.
+CODES_OF = re.compile(
+    r"hostpy/src/connectcore/(code|errors)\.py|hostpy/src/connectcore/compression/\w+\.py|hostgo/(code|error)\.go"
+)
+GO_CODE = re.compile(
+    r"\bCode(?:Canceled|Unknown|InvalidArgument|DeadlineExceeded|NotFound|AlreadyExists|PermissionDenied|ResourceExhausted"
+    r"|FailedPrecondition|Aborted|OutOfRange|Unimplemented|Internal|Unavailable|DataLoss|Unauthenticated)\b"
+)
+
+
+def host_files() -> list[str]:
+    return [path for path in tracked("hostpy/src/*.py") + tracked("hostgo/*.go") if not path.endswith("_test.go")]
+
+
+def test_hosts_state_no_shared_constant() -> None:
+    said = []
+    for path in host_files():
+        if path in GENERATED:
+            continue
+        source = (ROOT / path).read_text()
+        strings = python_strings(source) if path.endswith(".py") else go_strings(source)
+        said += [f"{path}:{line}: {text!r}" for line, text in strings if SHARED.search(text)]
+        if path.endswith(".py") and "/_plugin/" not in path:
+            said += [
+                f"{path}:{node.lineno}: {node.value}"
+                for node in ast.walk(ast.parse(source))
+                if isinstance(node, ast.Constant) and type(node.value) is int and 128 < node.value < 160
+            ]
+    assert not said, "these stand in wasm/abi:\n" + "\n".join(said)
+
+
+def chosen_codes(path: str) -> list[str]:
+    source = (ROOT / path).read_text()
+    if path.endswith(".go"):
+        lines = enumerate(source.splitlines(), 1)
+        return [f"{path}:{number}: {line.strip()}" for number, line in lines if GO_CODE.search(line.split("//")[0])]
+    return [
+        f"{path}:{node.lineno}: Code.{node.attr}"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "Code"
+        and node.attr.isupper()
+    ]
+
+
+def test_hosts_choose_no_codes() -> None:
+    chosen = [line for path in host_files() if not CODES_OF.fullmatch(path) for line in chosen_codes(path)]
+    assert not chosen, "which code a failure gets is the guest's to say:\n" + "\n".join(chosen)
+
+
 @pytest.mark.parametrize(
     ("source", "count"),
     [
