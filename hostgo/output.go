@@ -44,6 +44,3 @@ func (o *output) add(ev *event, payload []byte) {
 	op.to = len(o.bytes)
 	o.ops = append(o.ops, op)
 }
-
-// size is how many bytes of content the operation writes.
-func (op *operation) size() int { return op.to - op.from + op.count*len(op.payload) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
 
 	"github.com/connectcore/connectcore/wasm/abi"
 )
@@ -65,10 +64,13 @@ func (c *Call) write(out *output, early bool) bool {
 		case abi.EvResponseHead:
 			h := c.w.Header()
 			setFields(h, counted{op.fields, data}, "")
-			if i+1 < len(out.ops) {
-				if next := &out.ops[i+1]; next.kind == abi.EvBody && next.flags&abi.HTTPEnd != 0 {
-					// The whole content is at hand: it needs no chunks.
-					h["Content-Length"] = []string{strconv.Itoa(next.size())}
+			if op.flags&abi.HTTPTrailers != 0 {
+				// Content that is short and at hand would get a length from
+				// net/http, and over HTTP/1.1 trailers follow chunks only.
+				if c.r.ProtoMajor == 1 {
+					h["Transfer-Encoding"] = []string{"chunked"}
+				} else {
+					h["Content-Length"] = nil
 				}
 			}
 			if early && c.r.ProtoMajor == 1 && c.procedure.Type == StreamTypeBidi {

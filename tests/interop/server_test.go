@@ -28,9 +28,6 @@ func speeches() []speech {
 	var all []speech
 	for _, v := range versions {
 		for protocol, option := range map[string]connect.ClientOption{"Connect": nil, "gRPC": connect.WithGRPC()} {
-			if protocol == "gRPC" && !v.http2 {
-				continue
-			}
 			for codec, json := range map[string]bool{"proto": false, "JSON": true} {
 				for _, coding := range []string{"identity", "gzip"} {
 					s := speech{name: fmt.Sprintf("%s/%s/%s/%s", v.name, protocol, codec, coding), http2: v.http2}
