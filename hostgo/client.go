@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
-	"unique"
 
 	"github.com/connectcore/connectcore/wasm/abi"
 )
@@ -61,7 +61,7 @@ type Client struct {
 	module      *Module
 	base        url.URL // scheme and host
 	http        *http.Client
-	config      configuration
+	config      *configuration
 	codec       Codec
 	sendCoding  bool
 	compressMin int
@@ -115,9 +115,18 @@ func NewClient(baseURL string, options *ClientOptions) (*Client, error) {
 	}
 	c := &Client{module: o.Module, base: url.URL{Scheme: base.Scheme, Host: base.Host}, http: ownClient(o.HTTPClient),
 		codec: o.Codec, sendCoding: sendCoding > 0, compressMin: o.CompressMin}
-	c.config = unique.Make(string(clientRecord(&o, sendCoding, strings.TrimRight(base.EscapedPath(), "/"))))
-	return c, c.module.try(c.config)
+	c.config, err = o.Module.configure(clientRecord(&o, sendCoding, strings.TrimRight(base.EscapedPath(), "/")))
+	if err != nil {
+		return nil, err
+	}
+	runtime.AddCleanup(c, (*configuration).close, c.config)
+	return c, nil
 }
+
+// Close frees what the module keeps for the client, which is not to be used
+// afterwards; calls that are under way go on. A client that is forgotten is
+// closed by the garbage collector.
+func (c *Client) Close() { c.config.close() }
 
 func clientRecord(o *ClientOptions, sendCoding int, prefix string) []byte {
 	var w abi.Writer

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"strings"
 	"time"
-	"unique"
 
 	"github.com/connectcore/connectcore/wasm/abi"
 )
@@ -75,7 +75,7 @@ type Handler struct {
 	procedures []Procedure
 	paths      map[string]*Procedure
 	codecs     []Codec
-	config     configuration
+	config     *configuration
 	logger     *slog.Logger
 }
 
@@ -121,9 +121,19 @@ func NewHandler(options *HandlerOptions, procedures ...Procedure) (*Handler, err
 	if err := checkSizes(o.ReadMax, o.SendMax, o.CompressMin); err != nil {
 		return nil, err
 	}
-	h.config = unique.Make(string(h.record(&o)))
-	return h, h.module.try(h.config)
+	config, err := o.Module.configure(h.record(&o))
+	if err != nil {
+		return nil, err
+	}
+	h.config = config
+	runtime.AddCleanup(h, (*configuration).close, config)
+	return h, nil
 }
+
+// Close frees what the module keeps for the handler, which is not to be used
+// afterwards; calls that are under way go on. A handler that is forgotten is
+// closed by the garbage collector.
+func (h *Handler) Close() { h.config.close() }
 
 // defaultCoding is the coding that the module knows by itself.
 const defaultCoding = "gzip"
@@ -170,21 +180,6 @@ func (h *Handler) record(o *HandlerOptions) []byte {
 }
 
 func joined(names []string) []byte { return []byte(strings.Join(names, "\x00")) }
-
-// try gives a configuration to an instance, to learn early if it is refused.
-func (m *Module) try(config configuration) error {
-	in, err := m.pool.acquire()
-	if err != nil {
-		return err
-	}
-	_, err = in.config(config)
-	in.mu.Unlock()
-	in.release()
-	if err != nil {
-		return fmt.Errorf("connectcore: %w", err)
-	}
-	return nil
-}
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"unique"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -23,10 +22,7 @@ var (
 const (
 	// maxCalls is how many calls one instance carries; the interface allows
 	// 65,535.
-	maxCalls = 60_000
-	// maxConfigs is how many configurations an instance learns before it is
-	// replaced; the interface allows 4,096.
-	maxConfigs = 3_000
+	maxCalls   = 60_000
 	firstArena = 64 << 10
 )
 
@@ -46,12 +42,13 @@ type instance struct {
 	stack         [1]uint64
 	arena         uint32 // address of the in arena
 	arenaSize     uint32
-	configs       map[configuration]uint32 // handles
+	configs       map[*configuration]uint32 // handles
+	late          commands                  // what goes ahead of the next batch
 	stderr        *tail
 }
 
 func newInstance(ctx context.Context, p *pool) (*instance, error) {
-	in := &instance{pool: p, configs: map[configuration]uint32{}, stderr: &tail{}}
+	in := &instance{pool: p, configs: map[*configuration]uint32{}, stderr: &tail{}}
 	mod, err := p.runtime.InstantiateModule(ctx, p.compiled, moduleConfig(in.stderr))
 	if err != nil {
 		return nil, fmt.Errorf("start an instance of the module: %w", err)
@@ -110,18 +107,21 @@ func (in *instance) run(commands, dst []byte) ([]byte, error) {
 }
 
 func (in *instance) enter(commands, dst []byte) ([]byte, error) {
-	if uint64(len(commands)) > uint64(in.arenaSize) {
-		if uint64(len(commands)) > 1<<31 {
-			return dst, fmt.Errorf("a batch of %d bytes", len(commands))
+	late := in.late.B
+	in.late.reset()
+	total := uint64(len(late)) + uint64(len(commands))
+	if total > uint64(in.arenaSize) {
+		if total > 1<<31 {
+			return dst, fmt.Errorf("a batch of %d bytes", total)
 		}
-		if err := in.makeRoom(uint32(len(commands))); err != nil {
+		if err := in.makeRoom(uint32(total)); err != nil {
 			return dst, err
 		}
 	}
-	if !in.memory.Write(in.arena, commands) {
+	if !in.memory.Write(in.arena, late) || !in.memory.Write(in.arena+uint32(len(late)), commands) {
 		return dst, fmt.Errorf("the in arena at %#x, size %d, is outside of memory", in.arena, in.arenaSize)
 	}
-	in.stack[0] = uint64(len(commands))
+	in.stack[0] = total
 	if err := in.step.CallWithStack(context.Background(), in.stack[:]); err != nil {
 		return dst, err
 	}
@@ -151,38 +151,6 @@ func panicIn(events []byte) (text string, found bool) {
 		rest = rest[size:]
 	}
 	return "", false
-}
-
-// configuration is the record that makes a configuration. Equal ones are one.
-type configuration = unique.Handle[string]
-
-// config gives the handle that a configuration has in this instance, made on
-// first use. The caller holds mu.
-func (in *instance) config(record configuration) (uint32, error) {
-	if handle, ok := in.configs[record]; ok {
-		return handle, nil
-	}
-	events, err := in.run([]byte(record.Value()), nil)
-	if err != nil {
-		return 0, err
-	}
-	ev, b := event{}, batch{rest: events}
-	switch ok, err := b.next(&ev); {
-	case err != nil:
-		in.retire(err)
-		return 0, errRetired
-	case ok && ev.kind == abi.EvConfigured:
-		in.configs[record] = ev.handle
-		if len(in.configs) >= maxConfigs {
-			in.leave()
-		}
-		return ev.handle, nil
-	case ok && ev.kind == abi.EvFault:
-		return 0, fmt.Errorf("the module refuses the configuration: %s", ev.message)
-	}
-	err = errors.New("the module does not answer a configuration")
-	in.retire(err)
-	return 0, err
 }
 
 // retire drops an instance that failed, with its memory. The caller holds mu.

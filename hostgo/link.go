@@ -84,7 +84,7 @@ func (l *link) step(s *scratch) error {
 }
 
 // open runs the scratch's commands, the first of which opens this call.
-func (l *link) open(p *pool, config configuration, s *scratch) error {
+func (l *link) open(p *pool, config *configuration, s *scratch) error {
 	in, events, err := p.bind(config, s.cmd.B, s.events[:0])
 	s.events = events
 	s.cmd.reset()

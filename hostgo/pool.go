@@ -84,7 +84,14 @@ func (p *pool) forget(in *instance) {
 	delete(p.alive, in)
 }
 
-// acquire gives an instance that takes another call, locked and counted.
+// living returns all instances that are not shut.
+func (p *pool) living() []*instance {
+	p.change.Lock()
+	defer p.change.Unlock()
+	return slices.Collect(maps.Keys(p.alive))
+}
+
+// acquire returns an instance that takes another call, locked and counted.
 func (p *pool) acquire() (*instance, error) {
 	for !p.closed.Load() {
 		list := *p.list.Load()
@@ -126,7 +133,7 @@ func leastBusy(list []*instance) *instance {
 }
 
 // tryGrow makes an instance unless somebody else does; with wait it waits for
-// them, and gives nil for the caller to look again.
+// them, and returns nil for the caller to look again.
 func (p *pool) tryGrow(wait bool) (*instance, error) {
 	if !p.grow.TryLock() {
 		if wait {
@@ -169,9 +176,9 @@ func (in *instance) take() bool {
 	return true
 }
 
-// bind opens a call: it runs the batch, whose first record opens a call with
-// the configuration, in an instance of the pool, which the call then keeps.
-func (p *pool) bind(config configuration, commands, dst []byte) (*instance, []byte, error) {
+// bind runs a batch, whose first record is for the configuration, in an instance
+// of the pool, which the call that it opens then keeps.
+func (p *pool) bind(config *configuration, commands, dst []byte) (*instance, []byte, error) {
 	in, err := p.acquire()
 	if err != nil {
 		return nil, dst, err
@@ -193,10 +200,7 @@ func (p *pool) close() {
 	p.closed.Store(true)
 	p.grow.Lock() // an instance under way is alive afterwards
 	defer p.grow.Unlock()
-	p.change.Lock()
-	alive := slices.Collect(maps.Keys(p.alive))
-	p.change.Unlock()
-	for _, in := range alive {
+	for _, in := range p.living() {
 		in.mu.Lock()
 		p.remove(in)
 		in.shut()
