@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -32,8 +33,8 @@ func (d *discarded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// BenchmarkUnary is a unary Connect call in process, without net/http's own
-// part: "raw" passes payloads as they are, "proto" decodes and encodes them.
+// BenchmarkUnary is a unary call in process, without net/http's own part: "raw"
+// passes payloads as they are, "proto" decodes and encodes them.
 func BenchmarkUnary(b *testing.B) {
 	payload, err := proto.Marshal(wrapperspb.String("a message of fifty-two bytes, the benchmark's own"))
 	if err != nil {
@@ -48,19 +49,31 @@ func BenchmarkUnary(b *testing.B) {
 		b.Fatal(err)
 	}
 	for _, bench := range []struct {
-		name, path string
-		payload    []byte
-	}{{"raw", echoBytes.Path, payload}, {"proto", echoPath, payload}, {"raw64KiB", echoBytes.Path, large}} {
+		name, path, contentType string
+		payload                 []byte
+		unlike                  bool // no head is like another
+		coding                  string
+	}{
+		{"raw", echoBytes.Path, "application/proto", payload, false, "identity"},
+		{"proto", echoPath, "application/proto", payload, false, "identity"},
+		{"raw64KiB", echoBytes.Path, "application/proto", large, false, "identity"},
+		{"unlike", echoBytes.Path, "application/proto", payload, true, "identity"},
+		{"gzip", echoBytes.Path, "application/proto", payload, false, "gzip"},
+		{"gRPC", echoBytes.Path, grpcType, envelope(nil, string(payload)), false, ""},
+	} {
 		b.Run(bench.name, func(b *testing.B) {
 			body := &replayed{}
 			request := httptest.NewRequest(http.MethodPost, bench.path, http.NoBody)
 			request.Body, request.ContentLength = body, int64(len(bench.payload))
-			request.Header.Set("Content-Type", "application/proto")
+			request.Header.Set("Content-Type", bench.contentType)
 			request.Header.Set("Connect-Protocol-Version", "1")
 			request.Header.Set("User-Agent", "bench")
-			request.Header.Set("Accept-Encoding", "identity")
+			request.Header.Set("Accept-Encoding", bench.coding)
 			b.ReportAllocs()
-			for b.Loop() {
+			for i := 0; b.Loop(); i++ {
+				if bench.unlike {
+					request.Header.Set("X-Request-Id", strconv.Itoa(i))
+				}
 				body.Reset(bench.payload)
 				w := discarded{header: http.Header{}}
 				h.ServeHTTP(&w, request)

@@ -3,14 +3,32 @@ package hostgo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"math"
 	"net/http"
-	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/connectcore/connectcore/wasm/abi"
+)
+
+// callState says where a server's call is. It is guarded by Call.mu.
+//
+//	opening --> open -------------------------> over
+//	       \--> prepared --------------------/  (a plain success, or a peer that is gone)
+//	       \               \--> replayed ---/
+//	        \--> over (the module answers without the handler)
+//
+// Any state goes to replayed if an instance fails before the peer has seen
+// something of the answer: then another instance makes one.
+type callState uint8
+
+const (
+	callOpening  callState = iota // the head is given to the module
+	callOpen                      // an instance knows the call
+	callPrepared                  // none does, and none needs to if the call ends plainly
+	callReplayed                  // the batch opens the call again and tells all that happened, its end too
+	callOver                      // nothing is left to tell; some of the answer may still have to be written
 )
 
 // Call is one RPC as its handler sees it. One goroutine may receive while
@@ -19,42 +37,33 @@ type Call struct {
 	handler *Handler
 	w       http.ResponseWriter
 	r       *http.Request
-	http    *http.ResponseController
 	cancel  context.CancelFunc
+
+	// Set when the module has read the head.
+	facts
+	verdict   *verdict
+	deadline  time.Time // zero for none
+	procedure *Procedure
+	codec     Codec
 
 	// mu guards what follows. It is held for steps, never while reading from
 	// or writing to the peer.
 	mu sync.Mutex
 	link
-	s           *scratch
-	reply       []byte // what the batch under way sends
-	more        event  // a pending "more" event, where kind is set
-	begun       bool   // the handler is to run
-	received    bool   // no more messages come
-	receiveErr  *Error // why, if not because the peer was done
-	broken      error  // what ended the call early
-	abandoned   bool   // ServeHTTP has answered without the handler
-	reading     bool
-	wrote       bool // the response has begun
-	hasReply    bool // unary reply, sent at the end
-	headersSent bool
-	procedure   *Procedure
-	protocol    uint32
-	codec       Codec
-	coding      uint32
-	compressMin int
-	get         bool
-	hasTimeout  bool
-	deadline    time.Time
-	timeout     time.Duration
-	header      Metadata
-	trailer     Metadata
+	state      callState
+	receiveEnd error // why no more messages come: io.EOF or an *Error; nil while they may
+	reading    bool  // from the peer
+	replied    bool  // the response of a procedure that has one is in the scratch
+	leading    bool  // the leading metadata was told
+	abandoned  bool  // ServeHTTP does not wait for the handler
+	broken     error // what this side found out; then what the module made of it, and why the call is over early
+	header     Metadata
+	trailer    Metadata
 
-	// wmu is held while writing to the peer, and taken before mu.
-	wmu     sync.Mutex
-	aborted bool // the response must not end well
-	failed  bool // writing failed
-	closed  bool // ServeHTTP returns
+	// wmu is held while writing to the peer, and taken before mu. response
+	// changes with both held, so that either is enough to read it.
+	wmu      sync.Mutex
+	response responseState
 }
 
 // open gives the request's head to the module.
@@ -63,23 +72,31 @@ func (c *Call) open() {
 	defer c.mu.Unlock()
 	start := time.Now()
 	c.s.in.reset(c.r.ContentLength)
-	c.s.keepHead(c.writeHead())
-	c.stepped(c.link.open(c.handler.module.pool, c.handler.config, c.s))
-	if c.hasTimeout {
+	c.writeHead(abi.OpenPrepare)
+	record := c.s.cmd.B
+	hash := headHash(record)
+	if v := c.handler.heads.find(record, hash); v != nil {
+		c.s.cmd.reset()
+		c.requested(v)
+		c.state = callPrepared
+	} else if c.run(); c.state == callPrepared {
+		c.handler.heads.saw(record, hash, c.verdict)
+	}
+	if c.verdict != nil && c.timeout >= 0 {
 		c.deadline = start.Add(c.timeout)
 	}
 }
 
-func (c *Call) writeHead() (fields int) {
-	var flags uint16
+// writeHead writes the command that opens the call.
+func (c *Call) writeHead(flags uint16) {
+	path := c.r.URL.EscapedPath()
 	if c.r.ProtoAtLeast(1, 1) {
 		flags |= abi.OpenTrailers
+		if p := c.handler.paths[path]; c.r.ProtoMajor > 1 || p != nil && p.Type == StreamTypeBidi {
+			flags |= abi.OpenDuplex
+		}
 	}
-	path := c.r.URL.EscapedPath()
-	if p := c.handler.paths[path]; c.r.ProtoMajor > 1 || c.r.ProtoAtLeast(1, 1) && p != nil && p.Type == StreamTypeBidi {
-		flags |= abi.OpenDuplex
-	}
-	if c.s.in.complete() {
+	if c.r.ContentLength == 0 {
 		flags |= abi.OpenEnd
 	}
 	cmd := &c.s.cmd
@@ -88,235 +105,110 @@ func (c *Call) writeHead() (fields int) {
 	cmd.Bytes([]byte(c.r.Method))
 	cmd.Bytes([]byte(path))
 	cmd.Bytes([]byte(c.r.URL.RawQuery))
-	fields = cmd.httpFields(c.r.Header)
+	fields := cmd.httpFields(c.r.Header)
 	cmd.End()
-	return fields
+	c.s.keepHead(fields)
 }
 
-// stepped deals with the events of a step, and with what they ask for. The
-// caller holds mu.
-func (c *Call) stepped(err error) {
-	for {
-		if err == nil {
-			err = c.apply()
-		}
-		if err != nil {
-			c.fail(err)
-			return
-		}
-		if c.more.kind == 0 || c.over {
-			return
-		}
-		ok := c.s.in.resume(&c.s.cmd, c.handle, c.more.offset, c.more.want)
-		c.more = event{}
-		if !ok {
-			c.fail(errMalformedEvents)
-			return
-		}
-		err = c.step()
+// requested notes what the module says to the head.
+func (c *Call) requested(v *verdict) {
+	c.verdict, c.facts = v, v.facts
+	c.procedure, c.codec = &c.handler.procedures[v.facts.procedure], c.handler.codecs[v.facts.codec]
+	c.s.in.inline = v.inline
+}
+
+// run gives the batch to the module and does what it says. The caller holds mu.
+func (c *Call) run() { c.settle(c.link.run(c)) }
+
+// settle follows a step, err being what it failed with.
+func (c *Call) settle(err error) {
+	for err == nil && c.state == callReplayed && c.more.pending {
+		err = c.resume(c)
+	}
+	if err == nil && c.state == callReplayed {
+		err = errors.New("the module does not end a call that was told whole")
+	}
+	if err != nil {
+		c.lost(err)
 	}
 }
 
-func (c *Call) step() error { return c.link.step(c.s) }
-
-func (c *Call) apply() error {
-	var ev event
-	b := batch{rest: c.s.events, spans: c.s.spans}
-	for {
-		ok, err := b.next(&ev)
-		if !ok {
-			c.s.spans = b.spans
-			return err
-		}
-		if err := c.event(&ev); err != nil {
-			return err
-		}
-	}
-}
-
+// event implements role.
 func (c *Call) event(ev *event) error {
-	if c.handle == 0 {
-		c.handle = ev.handle
+	switch ev.kind {
+	case abi.EvResponseHead, abi.EvBody, abi.EvTrailers:
+		c.s.out.add(ev, c.payload)
+	case abi.EvStop:
+		message := "the call has ended"
+		if c.broken != nil {
+			message = c.broken.Error()
+		}
+		c.broken = &Error{Code: Code(ev.code), Message: message, cause: c.broken}
+		c.cancel()
+	case abi.EvDone:
+		if c.state != callPrepared {
+			c.state = callOver
+		}
+	}
+	if c.state == callReplayed {
+		return nil // all else is known
 	}
 	switch ev.kind {
 	case abi.EvRequest:
-		return c.request(ev)
+		if int(ev.procedure) >= len(c.handler.procedures) || int(ev.codec) >= len(c.handler.codecs) {
+			return errMalformedEvents
+		}
+		c.s.verdict.keepRequest(ev)
+		c.requested(&c.s.verdict)
+		c.state = callOpen
+	case abi.EvPrepared:
+		c.s.verdict.keepPrepared(ev, c.handler.sendMax)
+		c.state = callPrepared
 	case abi.EvMessages:
 		if !c.s.in.take(ev) {
 			return errMalformedEvents
 		}
 	case abi.EvReceived:
-		c.received = true
+		c.receiveEnd = io.EOF
 		if ev.code != 0 {
-			c.receiveErr = &Error{Code: Code(ev.code), Message: string(ev.message)}
+			c.receiveEnd = &Error{Code: Code(ev.code), Message: string(ev.message), cause: c.broken}
 		}
-	case abi.EvResponseHead, abi.EvBody, abi.EvTrailers:
-		c.s.out.add(ev, c.reply)
-	case abi.EvStop:
-		c.broken = &Error{Code: Code(ev.code), Message: "the call has ended"}
-		c.cancel()
-	case abi.EvMore:
-		c.more = *ev
-	case abi.EvDone:
-		c.end()
-	case abi.EvFault:
-		return errors.New(string(ev.message))
 	}
 	return nil
 }
 
-func (c *Call) request(ev *event) error {
-	if int(ev.procedure) >= len(c.handler.procedures) || int(ev.codec) >= len(c.handler.codecs) {
-		return errMalformedEvents
+// tell readies the batch for what an open call is told next. A call that is
+// prepared is opened again, with the content that came: what the caller adds to
+// the batch must end the call.
+func (c *Call) tell() *commands {
+	if c.state == callPrepared {
+		c.state = callReplayed
+		c.writeHead(0)
+		c.s.in.repeat(&c.s.cmd)
 	}
-	c.begun = true
-	c.procedure = &c.handler.procedures[ev.procedure]
-	c.codec = c.handler.codecs[ev.codec]
-	c.protocol, c.coding, c.compressMin = ev.protocol, ev.coding, int(ev.compressMin)
-	c.get = ev.flags&abi.RequestGet != 0
-	c.s.in.inline = ev.flags&abi.ContentInline != 0
-	c.s.keepMetadata(ev)
-	if ev.timeoutUS <= math.MaxInt64/1000 { // a longer one never passes
-		c.hasTimeout, c.timeout = true, time.Duration(ev.timeoutUS)*time.Microsecond
-	}
-	return nil
+	return &c.s.cmd
 }
 
-// fail ends a call that its instance, or this package, failed. If the peer
-// has seen nothing, another instance makes the answer, in the peer's protocol.
-func (c *Call) fail(err error) {
+// lost ends a call that its instance, or this package, failed. If the peer has
+// seen nothing, another instance makes the answer, in the peer's protocol. The
+// caller holds mu.
+func (c *Call) lost(err error) {
 	c.handler.logger.Error("connectcore: a call failed inside", "path", c.r.URL.Path, "error", err)
-	c.forget(c.s)
-	c.broken = &Error{Code: CodeInternal, Message: "the call failed inside", cause: err}
-	c.begun, c.more = false, event{}
+	c.forget()
+	c.broken = fmt.Errorf("connectcore: the call failed inside: %w", err)
 	c.s.out.reset()
 	c.cancel()
-	if !c.wrote && c.answerInternal() == nil {
-		return
-	}
-	c.abort()
-}
-
-func (c *Call) answerInternal() error {
-	c.writeHead()
-	c.s.cmd.end(0, &Error{Code: CodeInternal, Message: "the call failed inside"}, false, &noMetadata)
-	if err := c.link.open(c.handler.module.pool, c.handler.config, c.s); err != nil {
-		return err
-	}
-	c.handle = 0
-	defer c.forget(c.s)
-	var ev event
-	for b := (batch{rest: c.s.events}); ; {
-		ok, err := b.next(&ev)
-		if !ok {
-			return err
-		}
-		switch ev.kind {
-		case abi.EvResponseHead, abi.EvBody, abi.EvTrailers, abi.EvDone, abi.EvFault:
-			if err := c.event(&ev); err != nil {
-				return err
-			}
-		case abi.EvRequest:
-			c.handle = ev.handle
-		}
-	}
-}
-
-// serve runs the handler once its messages are there, and ends the call.
-func (c *Call) serve(ctx context.Context) {
-	if c.procedure.Type == StreamTypeUnary || c.procedure.Type == StreamTypeServer {
-		for c.waiting() {
-			c.read()
-		}
-		if c.isOver() {
-			_ = c.drain() // the answer of a call without a handler; a peer that is gone misses nothing
+	if c.response == responseNone {
+		c.state = callReplayed
+		c.writeHead(0)
+		c.s.cmd.lost(0)
+		if c.link.run(c) == nil && c.state == callOver {
 			return
 		}
+		c.forget()
 	}
-	err, unexpected := c.invoke(ctx)
-	c.finish(ctx, err, unexpected)
-}
-
-func (c *Call) waiting() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return !c.over && !c.received
-}
-
-func (c *Call) isOver() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.over
-}
-
-func (c *Call) invoke(ctx context.Context) (err error, unexpected bool) {
-	defer func() {
-		switch p := recover(); p {
-		case nil:
-		case http.ErrAbortHandler: // net/http's way to cut the connection
-			c.gone(http.ErrAbortHandler)
-			panic(p)
-		default:
-			unexpected = true
-			c.handler.logger.ErrorContext(ctx, "connectcore: a handler panicked",
-				"procedure", c.procedure.Path, "panic", p, "stack", string(debug.Stack()))
-		}
-	}()
-	return c.procedure.Serve(ctx, c), false
-}
-
-// finish gives the module how the handler ended, and writes what it answers.
-func (c *Call) finish(ctx context.Context, err error, unexpected bool) {
-	outcome, known := c.outcome(ctx, err)
-	if !known {
-		unexpected = true
-		c.handler.logger.ErrorContext(ctx, "connectcore: a handler failed unexpectedly",
-			"procedure", c.procedure.Path, "error", err)
-	}
-	if outcome != nil && outcome.Code == CodeDeadlineExceeded && c.hasTimeout {
-		c.yield()
-	}
-	if cause := c.r.Context().Err(); cause != nil {
-		c.gone(cause)
-		return
-	}
-	c.mu.Lock()
-	if !c.over {
-		trailing := &c.trailer
-		if outcome != nil && outcome.Metadata.Len() > 0 {
-			both := c.trailer.Clone()
-			both.entries = append(both.entries, outcome.Metadata.entries...)
-			trailing = &both
-		}
-		c.writeHeaders(false)
-		if c.hasReply && outcome == nil && !unexpected {
-			c.reply = c.s.payload
-			c.s.cmd.send(c.handle, c.reply, c.compresses(c.reply))
-		}
-		c.s.cmd.end(c.handle, outcome, unexpected, trailing)
-		c.stepped(c.step())
-		c.reply = nil
-	}
-	c.mu.Unlock()
-	_ = c.drain() // a peer that is gone misses nothing
-}
-
-// outcome turns what a handler returned into what the peer is told. It gives
-// false for an error that the peer must not see.
-func (c *Call) outcome(ctx context.Context, err error) (*Error, bool) {
-	if err == nil {
-		return nil, true
-	}
-	if e, ok := errors.AsType[*Error](err); ok {
-		if e.Code == 0 {
-			e = &Error{Code: CodeUnknown, Message: e.Message, Details: e.Details, Metadata: e.Metadata}
-		}
-		return e, true
-	}
-	if ended := ctx.Err(); ended != nil && errors.Is(err, ended) {
-		return ofContext(ended), true
-	}
-	return nil, false
+	c.state = callOver
+	c.abort()
 }
 
 // gone tells the module that the peer is no more. What was to be written is
@@ -327,14 +219,19 @@ func (c *Call) gone(cause error) {
 	c.goneLocked(cause)
 }
 
+// goneLocked is gone if the caller holds mu.
 func (c *Call) goneLocked(cause error) {
 	c.cancel()
-	if c.over {
+	switch c.state {
+	case callOver:
 		return
+	case callPrepared: // no instance needs to know
+		c.broken, c.state = fmt.Errorf("connectcore: the peer went away: %w", cause), callOver
+	default:
+		c.broken = cause
+		c.s.cmd.peerGone(c.handle, abi.GoneClosed, 0, cause.Error())
+		c.run()
 	}
-	c.broken = &Error{Code: CodeCanceled, Message: "the peer went away", cause: cause}
-	c.s.cmd.peerGone(c.handle, abi.GoneClosed, 0, cause.Error())
-	c.stepped(c.step())
 	c.abort()
 }
 
@@ -344,11 +241,25 @@ func (c *Call) abort() {
 	c.s.out.ops = append(c.s.out.ops, operation{kind: abort})
 }
 
-// read reads once from the request's content and gives it to the module.
+// ended is the error of a call that is over. The caller holds mu.
+func (c *Call) ended() error {
+	if c.broken != nil {
+		return c.broken
+	}
+	return errOver
+}
+
+var errOver = errors.New("connectcore: the call is over")
+
+// read gives the module more of the request's content: what it asked for, or
+// what comes next from the peer.
 func (c *Call) read() {
 	c.mu.Lock()
-	if c.abandoned {
-		c.mu.Unlock()
+	if c.state == callOver || c.more.pending {
+		defer c.mu.Unlock()
+		if c.more.pending {
+			c.settle(c.resume(c))
+		}
 		return
 	}
 	space := c.s.in.space()
@@ -356,43 +267,40 @@ func (c *Call) read() {
 	c.mu.Unlock()
 
 	n, err := 0, io.EOF
-	if !c.s.in.complete() {
+	if c.s.in.expect != 0 {
 		n, err = c.r.Body.Read(space)
 	}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reading = false
-	if c.over {
+	if c.state == callOver {
 		return
 	}
-	s := c.s
-	end := err == io.EOF || int64(n) == s.in.expect
+	c.s.in.add(n)
+	end := err == io.EOF || c.s.in.expect == 0
 	if n > 0 || end {
-		s.in.commit(&s.cmd, c.handle, n, end)
-		c.stepped(c.step())
+		c.came(n, end)
 	}
 	if err != nil && !end {
 		c.goneLocked(err)
 	}
 }
 
-// close ends ServeHTTP: nothing is written afterwards.
-func (c *Call) close() {
-	c.wmu.Lock()
-	_ = c.drainLocked() // an abort, at most
-	c.closed = true
-	aborted := c.aborted || c.failed
-	c.wmu.Unlock()
-	c.mu.Lock()
-	c.forget(c.s)
-	if !c.abandoned && !c.reading {
-		s := c.s
-		c.s = nil
-		s.recycle()
+// came deals with the last n bytes of the content, end if they end it.
+func (c *Call) came(n int, end bool) {
+	in := &c.s.in
+	if c.state != callPrepared {
+		in.commit(&c.s.cmd, c.handle, n, end)
+		c.run()
+		return
 	}
-	c.mu.Unlock()
-	if aborted {
-		panic(http.ErrAbortHandler)
+	in.ended = end
+	if len(in.buf) > c.verdict.prepared.readMax {
+		c.tell() // the module says what such a message comes to
+		c.run()
+	} else if end {
+		in.whole()
+		c.receiveEnd = io.EOF
 	}
 }

@@ -2,7 +2,6 @@ package hostgo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -58,7 +57,6 @@ type ClientOptions struct {
 // Client calls the procedures of one server. It is safe for use by several
 // goroutines.
 type Client struct {
-	module      *Module
 	base        url.URL // scheme and host
 	http        *http.Client
 	config      *configuration
@@ -113,7 +111,7 @@ func NewClient(baseURL string, options *ClientOptions) (*Client, error) {
 			return nil, fmt.Errorf("connectcore: SendCoding %q is not among Codings", o.SendCoding)
 		}
 	}
-	c := &Client{module: o.Module, base: url.URL{Scheme: base.Scheme, Host: base.Host}, http: ownClient(o.HTTPClient),
+	c := &Client{base: url.URL{Scheme: base.Scheme, Host: base.Host}, http: ownClient(o.HTTPClient),
 		codec: o.Codec, sendCoding: sendCoding > 0, compressMin: o.CompressMin}
 	c.config, err = o.Module.configure(clientRecord(&o, sendCoding, strings.TrimRight(base.EscapedPath(), "/")))
 	if err != nil {
@@ -193,7 +191,7 @@ func ReceiveMetadata(header, trailer *Metadata) CallOption {
 
 // Unary calls a procedure with one request and one response, which is decoded
 // into an empty message. The context's deadline goes to the server with the
-// call. An error is an [*Error].
+// call. An error is an [*Error], unless the procedure's path is none.
 func (c *Client) Unary(ctx context.Context, procedure string, request, response any, options ...CallOption) error {
 	var o callOptions
 	for _, option := range options {
@@ -202,23 +200,17 @@ func (c *Client) Unary(ctx context.Context, procedure string, request, response 
 	if o.metadata == nil {
 		o.metadata = &noMetadata
 	}
-	if err := ctx.Err(); err != nil {
-		return ofContext(err)
-	}
-	payload, err := c.codec.Append(nil, request)
-	if err != nil {
-		return &Error{Code: CodeInternal, Message: "the request does not encode", cause: err}
-	}
-	call := clientCall{client: c, s: scratches.Get().(*scratch)}
+	call := clientCall{client: c, link: link{config: c.config, s: scratches.Get().(*scratch)}}
 	defer call.close()
-	if err := call.run(ctx, procedure, payload, &o); err != nil {
-		if e, ok := errors.AsType[*Error](err); ok {
-			return e
-		}
-		return &Error{Code: CodeInternal, Message: "the call failed inside", cause: err}
+	err := call.run(ctx, procedure, request, response, &o)
+	if o.header != nil {
+		*o.header = call.header
 	}
-	if err := c.codec.Unmarshal(call.message, response); err != nil {
-		return &Error{Code: CodeInternal, Message: "the response does not decode", Metadata: call.trailer, cause: err}
+	if o.trailer != nil {
+		*o.trailer = call.trailer
 	}
-	return nil
+	if err == nil && call.failure != nil {
+		err = call.failure
+	}
+	return err
 }

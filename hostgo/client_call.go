@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -13,69 +13,47 @@ import (
 	"github.com/connectcore/connectcore/wasm/abi"
 )
 
-// clientCall is one call of a [Client], from its request to its outcome.
+// clientCall is one call of a [Client], from its request to its outcome:
+//
+//	run: open --> exchange: request --> head --> read... --> outcome
+//
+// The module can give the outcome at every arrow; then the rest is skipped. A
+// message that does not decode replaces an outcome that was good.
 type clientCall struct {
 	client *Client
 	link
-	s       *scratch
-	payload []byte // of the request
-	more    event
 
 	message  []byte // the response's; a view into the scratch
-	ended    bool
-	err      *Error // the outcome, where it is not success
+	ended    bool   // the outcome is known
+	failure  *Error // the outcome, if it is not success
+	cause    error  // what this side found out, behind what the module makes of it
 	header   Metadata
 	trailer  Metadata
 	response *http.Response
 }
 
-func (c *clientCall) run(ctx context.Context, procedure string, payload []byte, o *callOptions) error {
-	err := c.exchange(ctx, procedure, payload, o)
-	if o.header != nil {
-		*o.header = c.header
-	}
-	if o.trailer != nil {
-		*o.trailer = c.trailer
-	}
-	switch {
-	case err != nil:
-		return err
-	case c.err != nil:
-		return c.err
-	case !c.ended:
-		return errMalformedEvents
-	}
-	return nil
-}
-
-func (c *clientCall) exchange(ctx context.Context, procedure string, payload []byte, o *callOptions) error {
-	c.payload = payload
-	c.s.in.reset(-1)
-	c.writeOpen(ctx, procedure, o)
-	if err := c.stepped(c.link.open(c.client.module.pool, c.client.config, c.s)); err != nil || c.over {
+// run makes the call. An error means that it could not be made; how a call that
+// could ended is in c.failure.
+func (c *clientCall) run(ctx context.Context, procedure string, request, response any, o *callOptions) error {
+	if err := c.open(ctx, procedure, request, o); err != nil {
 		return err
 	}
-	request, err := c.request(ctx)
-	if err != nil {
-		return err
-	}
-	response, err := c.client.http.Do(request)
-	if err != nil {
-		return c.broken(ctx, err)
-	}
-	c.response = response
-	if err := c.head(response); err != nil {
-		return err
-	}
-	for !c.over {
-		if err := c.read(ctx); err != nil {
+	if !c.ended {
+		if err := c.exchange(ctx); err != nil {
 			return err
+		}
+	}
+	if c.failure == nil {
+		if err := c.client.codec.Unmarshal(c.message, response); err != nil {
+			return c.reject(abi.RejectDecode, err)
 		}
 	}
 	return nil
 }
 
-func (c *clientCall) writeOpen(ctx context.Context, procedure string, o *callOptions) {
+// open tells the module what is to be called. What keeps the call from being
+// made is told, too: the module says what that comes to.
+func (c *clientCall) open(ctx context.Context, procedure string, request any, o *callOptions) error {
 	var flags uint16
 	if o.get {
 		flags = abi.OpenGet
@@ -92,51 +70,59 @@ func (c *clientCall) writeOpen(ctx context.Context, procedure string, o *callOpt
 	cmd.Bytes([]byte(procedure))
 	cmd.metadata(o.metadata)
 	cmd.End()
-	inline := o.get || c.client.sendCoding && len(c.payload) >= c.client.compressMin
-	cmd.send(0, c.payload, inline)
-	cmd.bareEnd(0)
+	var err error
+	if c.cause = ctx.Err(); c.cause != nil {
+		c.writeEnded(c.cause)
+	} else if c.payload, err = c.client.codec.Append(nil, request); err != nil {
+		c.cause = err
+		cmd.reject(0, abi.RejectEncode, err.Error())
+	} else {
+		cmd.send(0, c.payload, o.get || c.client.sendCoding && len(c.payload) >= c.client.compressMin)
+		cmd.bareEnd(0)
+	}
+	return c.settle(c.link.run(c))
 }
 
-// stepped deals with the events of a step, and with what they ask for.
-func (c *clientCall) stepped(err error) error {
-	for {
-		if err != nil {
-			return err
-		}
-		if err := c.apply(); err != nil {
-			return err
-		}
-		if c.more.kind == 0 || c.over {
-			return nil
-		}
-		ok := c.s.in.resume(&c.s.cmd, c.handle, c.more.offset, c.more.want)
-		c.more = event{}
-		if !ok {
-			return errMalformedEvents
-		}
-		err = c.step(c.s)
+// writeEnded writes the command that tells how a context ended.
+func (c *clientCall) writeEnded(ended error) {
+	if errors.Is(ended, context.DeadlineExceeded) {
+		c.s.cmd.bare(abi.CmdDeadline, c.handle)
+	} else {
+		c.s.cmd.bare(abi.CmdCancel, c.handle)
 	}
 }
 
-func (c *clientCall) apply() error {
-	var ev event
-	b := batch{rest: c.s.events, spans: c.s.spans}
-	for {
-		ok, err := b.next(&ev)
-		if !ok {
-			c.s.spans = b.spans
-			return err
-		}
-		if err := c.event(&ev); err != nil {
-			return err
-		}
+// exchange makes the HTTP request and reads its response.
+func (c *clientCall) exchange(ctx context.Context) error {
+	request, err := c.request(ctx)
+	if err != nil {
+		return err
 	}
+	c.response, err = c.client.http.Do(request)
+	if err != nil {
+		err = c.broken(ctx, err)
+	} else {
+		err = c.head()
+	}
+	for err == nil && !c.ended {
+		err = c.read(ctx)
+	}
+	return err
 }
 
+// settle follows a step, err being what it failed with.
+func (c *clientCall) settle(err error) error {
+	if err == nil && c.in == nil && !c.ended {
+		err = errMalformedEvents
+	}
+	if err != nil {
+		return lostError(err)
+	}
+	return nil
+}
+
+// event implements role.
 func (c *clientCall) event(ev *event) error {
-	if c.handle == 0 {
-		c.handle = ev.handle
-	}
 	switch ev.kind {
 	case abi.EvRequestHead:
 		c.s.out.reset()
@@ -147,27 +133,33 @@ func (c *clientCall) event(ev *event) error {
 		c.s.out.add(ev, c.payload)
 	case abi.EvResponse:
 		c.s.in.inline = ev.flags&abi.ContentInline != 0
-		c.s.keepMetadata(ev)
-		c.header = c.s.metadata()
+		c.header = metadataOf(counted{c.s.fields, c.s.head}, ev.hidden, ev.binary)
 	case abi.EvMessages:
 		if !c.s.in.take(ev) {
 			return errMalformedEvents
 		}
 		c.message, _ = c.s.in.pop()
 	case abi.EvEnd:
-		c.ended = true
-		c.trailer = metadataOf(ev.fields, nil, ev.binary)
-		if ev.code != 0 {
-			c.err = &Error{Code: Code(ev.code), Message: string(ev.message), Details: detailsOf(ev.details), Metadata: c.trailer}
+		if !c.ended { // the metadata of an outcome that is replaced stays
+			c.trailer = metadataOf(ev.fields, nil, ev.binary)
 		}
-	case abi.EvMore:
-		c.more = *ev
-	case abi.EvDone:
-		c.end()
-	case abi.EvFault:
-		return errors.New(string(ev.message))
+		c.ended = true
+		if ev.code != 0 {
+			c.failure = &Error{Code: Code(ev.code), Message: string(ev.message), Details: detailsOf(ev.details),
+				Metadata: c.trailer, cause: c.cause}
+		}
 	}
 	return nil
+}
+
+// reject tells the module about the message, which its outcome came with: so the
+// command has the configuration's handle, as one that opens a call has.
+func (c *clientCall) reject(reason uint32, cause error) error {
+	c.cause = cause
+	c.s.cmd.reject(0, reason, cause.Error())
+	err := c.settle(c.link.run(c))
+	c.unbind()
+	return err
 }
 
 // request makes the HTTP request that the module asked for.
@@ -179,7 +171,7 @@ func (c *clientCall) request(ctx context.Context) (*http.Request, error) {
 	method, target, _ := bytes.Cut(c.s.head, []byte{0})
 	u, err := url.ParseRequestURI(string(target))
 	if err != nil {
-		return nil, NewError(CodeInternal, "the procedure's path is not one of a URL")
+		return nil, fmt.Errorf("connectcore: the procedure's path: %w", err)
 	}
 	u.Scheme, u.Host = c.client.base.Scheme, c.client.base.Host
 	request := (&http.Request{Method: string(method), URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -187,7 +179,7 @@ func (c *clientCall) request(ctx context.Context) (*http.Request, error) {
 	head := &out.ops[0]
 	setFields(request.Header, counted{head.fields, out.bytes[head.from:head.to]}, "")
 	if request.Header.Get(acceptCoding) == "" {
-		// Where a request has none, net/http adds its own, and decompresses
+		// If a request has none, net/http adds its own, and decompresses
 		// without a limit.
 		request.Header.Set(acceptCoding, "identity")
 	}
@@ -202,7 +194,7 @@ func (c *clientCall) request(ctx context.Context) (*http.Request, error) {
 // acceptCoding is the field by which net/http decides whether to decompress.
 const acceptCoding = "Accept-Encoding"
 
-// content gives the request's content. It is not in the scratch: net/http may
+// content returns the request's content. It is not in the scratch: net/http may
 // read it after the response came.
 func (c *clientCall) content(ops []operation) []byte {
 	if len(ops) == 1 && ops[0].count == 1 && ops[0].from == ops[0].to {
@@ -221,101 +213,61 @@ func (c *clientCall) content(ops []operation) []byte {
 	return content
 }
 
-func (c *clientCall) head(response *http.Response) error {
+func (c *clientCall) head() error {
 	cmd := &c.s.cmd
 	cmd.Begin(abi.CmdResponseHead, 0, c.handle)
-	cmd.U32(uint32(response.StatusCode))
-	fields := cmd.httpFields(response.Header)
+	cmd.U32(uint32(c.response.StatusCode))
+	fields := cmd.httpFields(c.response.Header)
 	cmd.End()
 	c.s.keepHead(fields)
-	c.s.in.reset(response.ContentLength)
-	return c.stepped(c.step(c.s))
+	c.s.in.reset(c.response.ContentLength)
+	return c.settle(c.link.run(c))
 }
 
-// read reads once from the response's content and gives it to the module.
+// read gives the module more of the response's content: what it asked for, or
+// what comes next.
 func (c *clientCall) read(ctx context.Context) error {
+	if c.more.pending {
+		return c.settle(c.resume(c))
+	}
 	s := c.s
-	n, err := 0, io.EOF
-	if !s.in.complete() {
-		n, err = c.response.Body.Read(s.in.space())
-	}
-	if err != nil && err != io.EOF {
-		if n > 0 {
-			s.in.commit(&s.cmd, c.handle, n, false)
-		}
-		return c.broken(ctx, err)
-	}
-	if n == 0 && err == nil {
-		return nil
-	}
+	n, err := c.response.Body.Read(s.in.space())
+	s.in.add(n)
 	trailers := err == io.EOF && len(c.response.Trailer) > 0
 	end := err == io.EOF && !trailers
 	if n > 0 || end {
 		s.in.commit(&s.cmd, c.handle, n, end)
 	}
-	if trailers {
+	switch {
+	case trailers:
 		s.cmd.Begin(abi.CmdContentEnd, 0, c.handle)
 		s.cmd.httpFields(c.response.Trailer)
 		s.cmd.End()
+	case err != nil && !end:
+		return c.broken(ctx, err)
+	case n == 0 && !end:
+		return nil
 	}
-	return c.stepped(c.step(s))
+	return c.settle(c.link.run(c))
 }
 
 // broken tells the module why no response, or no more of it, comes. What was
 // read before is told first.
 func (c *clientCall) broken(ctx context.Context, err error) error {
-	cmd := &c.s.cmd
-	switch ended := ctx.Err(); {
-	case errors.Is(ended, context.DeadlineExceeded):
-		cmd.bare(abi.CmdDeadline, c.handle)
-	case ended != nil:
-		cmd.bare(abi.CmdCancel, c.handle)
-	default:
-		reason, code := goneFor(err)
-		cmd.peerGone(c.handle, reason, code, withoutURL(err).Error())
+	c.cause = err
+	if ended := ctx.Err(); ended != nil {
+		c.writeEnded(ended)
+	} else {
+		reason, code := goneFor(err, c.response)
+		c.s.cmd.peerGone(c.handle, reason, code, withoutURL(err).Error())
 	}
-	if err := c.stepped(c.step(c.s)); err != nil {
-		return err
-	}
-	if c.err != nil {
-		c.err.cause = err
-	}
-	return nil
-}
-
-// withoutURL takes off what http.Client says of the request.
-func withoutURL(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
-	}
-	return err
-}
-
-// streamError has the shape of net/http's own error for an HTTP/2 stream that
-// was reset, which lets itself be copied into it.
-type streamError struct {
-	StreamID uint32
-	Code     uint32
-	Cause    error
-}
-
-func (e streamError) Error() string { return "stream reset" }
-
-func goneFor(err error) (reason, code uint32) {
-	var reset streamError
-	if errors.As(err, &reset) {
-		return abi.GoneReset, reset.Code
-	}
-	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" {
-		return abi.GoneRefused, 0
-	}
-	return abi.GoneClosed, 0
+	return c.settle(c.link.run(c))
 }
 
 func (c *clientCall) close() {
 	if c.response != nil {
 		_ = c.response.Body.Close() // its outcome is known
 	}
-	c.forget(c.s)
+	c.forget()
 	c.s.recycle()
 }

@@ -3,6 +3,7 @@ package hostgo
 import (
 	"encoding/binary"
 	"net/http"
+	"slices"
 
 	"github.com/connectcore/connectcore/wasm/abi"
 )
@@ -12,23 +13,30 @@ import (
 type commands struct {
 	abi.Writer
 	text, pairs, details []byte
+	names                []string
 	word                 [1]uint32
 }
 
 func (c *commands) reset() { c.B = c.B[:0] }
 
-// httpFields writes an HTTP header section as a fields column. Names go over
-// in lower case, as the interface asks.
-// It gives their number; c.text holds their bytes until the next column.
+// httpFields writes an HTTP header section as a fields column and returns the
+// number of its fields; c.text holds their bytes until the next column. Names go
+// over in lower case, as the interface asks, and in order, so that equal sections
+// are equal bytes.
 func (c *commands) httpFields(h http.Header) int {
-	c.text = c.text[:0]
+	c.text, c.names = c.text[:0], c.names[:0]
+	for name := range h {
+		c.names = append(c.names, name)
+	}
+	slices.Sort(c.names)
 	count := 0
-	for name, values := range h {
-		for _, value := range values {
+	for _, name := range c.names {
+		for _, value := range h[name] {
 			c.field(count, name, value)
 			count++
 		}
 	}
+	clear(c.names)
 	c.Counted(count, c.text)
 	return count
 }
@@ -130,6 +138,11 @@ func (c *commands) reject(handle, reason uint32, text string) {
 	c.U32(reason)
 	c.Bytes([]byte(text))
 	c.End()
+}
+
+// lost ends a call whose instance failed.
+func (c *commands) lost(handle uint32) {
+	c.end(handle, lostError(nil), false, &noMetadata)
 }
 
 func (c *commands) peerGone(handle, reason, resetCode uint32, text string) {

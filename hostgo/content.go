@@ -19,10 +19,11 @@ type content struct {
 	buf    []byte
 	base   uint64
 	keep   uint64 // before it, nothing is needed any more
-	inline bool   // the module wants all bytes, and gives the messages' itself
-	expect int64  // bytes still to come, -1 where the peer did not say
+	inline bool   // the module wants all bytes, and returns the messages' itself
+	expect int64  // bytes still to come, -1 if the peer did not say
+	ended  bool   // of content that the module was not told yet
 
-	inlined []byte // payloads that the module gave
+	inlined []byte // payloads that the module returned
 	queue   [][]byte
 	next    int
 }
@@ -31,8 +32,8 @@ func (c *content) reset(expect int64) {
 	*c = content{buf: c.buf[:0], expect: expect, inlined: c.inlined[:0], queue: c.queue[:0]}
 }
 
-// space gives room for the next read. The messages' bytes given before are
-// overwritten: all must have been taken.
+// space returns room for the next read. Messages that were taken are
+// overwritten, so all must have been.
 func (c *content) space() []byte {
 	c.inlined = c.inlined[:0]
 	if drop := int(c.keep - c.base); drop > 0 {
@@ -51,15 +52,18 @@ func (c *content) space() []byte {
 	return c.buf[len(c.buf):cap(c.buf)]
 }
 
-// commit writes the command for n bytes that were read into the space.
-func (c *content) commit(cmd *commands, handle uint32, n int, end bool) {
-	start := len(c.buf)
-	c.buf = c.buf[:start+n]
+// add keeps n bytes that were read into the space.
+func (c *content) add(n int) {
+	c.buf = c.buf[:len(c.buf)+n]
 	if c.expect > 0 {
 		c.expect -= int64(n)
 	}
-	data := c.buf[start:]
-	if !c.inline && len(data) > carryAll {
+}
+
+// commit writes the command for the last n bytes.
+func (c *content) commit(cmd *commands, handle uint32, n int, end bool) {
+	data := c.buf[len(c.buf)-n:]
+	if !c.inline && n > carryAll {
 		data = data[:carryFirst]
 	}
 	var flags uint16
@@ -75,16 +79,26 @@ func (c *content) commit(cmd *commands, handle uint32, n int, end bool) {
 	}
 }
 
-// complete says that all bytes that the peer announced were read.
-func (c *content) complete() bool { return c.expect == 0 }
+// repeat writes the command for all content that came, of a request that is
+// told again.
+func (c *content) repeat(cmd *commands) {
+	if n := len(c.buf); n > 0 || c.ended && c.expect < 0 {
+		c.commit(cmd, 0, n, c.ended)
+	}
+}
 
-// resume writes the command that answers a "more" event; false if the bytes
-// that it asks for are not held, which the interface rules out.
+// whole queues the content as the one message.
+func (c *content) whole() { c.queue = append(c.queue, c.buf) }
+
+// resume writes the command that answers a "more" event, false if the bytes that
+// it asks for are not held, which the interface rules out. As with space, all
+// messages must have been taken.
 func (c *content) resume(cmd *commands, handle uint32, offset uint64, want uint32) bool {
 	end := c.base + uint64(len(c.buf))
 	if offset < c.base || offset >= end {
 		return false
 	}
+	c.inlined = c.inlined[:0]
 	data := c.buf[offset-c.base:]
 	data = data[:min(len(data), max(int(want), carryAll))]
 	cmd.Begin(abi.CmdContent, abi.ContentResume, handle)
@@ -94,7 +108,7 @@ func (c *content) resume(cmd *commands, handle uint32, offset uint64, want uint3
 	return true
 }
 
-// take queues the messages of an event; false if they do not lie in what is
+// take queues the messages of an event, false if they do not lie in what is
 // held, which the interface rules out.
 func (c *content) take(ev *event) bool {
 	from, base := c.buf, ev.base-c.base
@@ -106,8 +120,8 @@ func (c *content) take(ev *event) bool {
 	for i := 0; i+1 < len(ev.spans); i += 2 {
 		length := ev.spans[i+1]
 		start := base + uint64(ev.spans[i])
-		if length&abi.Compressed != 0 || start+uint64(length) > uint64(len(from)) {
-			return false // no coding is declared native here
+		if start > uint64(len(from)) || uint64(length) > uint64(len(from))-start {
+			return false // as with a length that is marked as compressed: no coding is native here
 		}
 		c.queue = append(c.queue, from[start:start+uint64(length):start+uint64(length)])
 		if ev.flags&abi.MessagesInline == 0 {
@@ -117,12 +131,15 @@ func (c *content) take(ev *event) bool {
 	return true
 }
 
-// pop gives the next message.
+// pop returns the next message, false if there is none.
 func (c *content) pop() ([]byte, bool) {
 	if c.next == len(c.queue) {
 		return nil, false
 	}
 	payload := c.queue[c.next]
+	if payload == nil {
+		payload = []byte{} // so that nil is no message
+	}
 	c.queue[c.next] = nil
 	if c.next++; c.next == len(c.queue) {
 		c.queue, c.next = c.queue[:0], 0

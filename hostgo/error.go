@@ -1,7 +1,6 @@
 package hostgo
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -89,10 +88,7 @@ func (d Detail) Message() (proto.Message, error) {
 	return message, nil
 }
 
-// ofContext turns the end of a call's own context into the error that says so.
-func ofContext(err error) *Error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return &Error{Code: CodeDeadlineExceeded, Message: "the deadline has passed", cause: err}
-	}
-	return &Error{Code: CodeCanceled, Message: "the call was canceled", cause: err}
+// lostError is the error of a call whose instance failed.
+func lostError(cause error) *Error {
+	return &Error{Code: CodeInternal, Message: "the call failed inside", cause: cause}
 }

@@ -92,6 +92,9 @@ func (b *batch) columns(r *abi.Record, ev *event) {
 		ev.details, ev.fields, ev.binary = countedOf(r), countedOf(r), countedOf(r)
 	case abi.EvStop:
 		ev.code = r.U32()
+	case abi.EvPrepared:
+		ev.limit, ev.status = r.U32(), r.U32()
+		ev.fields, ev.data = countedOf(r), r.Bytes()
 	case abi.EvMore:
 		ev.offset, ev.want = r.U64(), r.U32()
 	case abi.EvFault:

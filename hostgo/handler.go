@@ -2,13 +2,10 @@ package hostgo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"runtime"
 	"strings"
-	"time"
 
 	"github.com/connectcore/connectcore/wasm/abi"
 )
@@ -23,6 +20,12 @@ const (
 	StreamTypeServer StreamType = abi.ServerStream
 	StreamTypeBidi   StreamType = abi.BidiStream
 )
+
+// oneResponse says whether a procedure has exactly one response.
+func (t StreamType) oneResponse() bool { return t == StreamTypeUnary || t == StreamTypeClient }
+
+// oneRequest says whether a procedure has exactly one request.
+func (t StreamType) oneRequest() bool { return t == StreamTypeUnary || t == StreamTypeServer }
 
 // Procedure is one RPC that a [Handler] serves. [Unary], [ClientStream],
 // [ServerStream] and [BidiStream] make one for generated messages.
@@ -71,11 +74,12 @@ type HandlerOptions struct {
 // HTTP/2 without TLS [http.Protocols.SetUnencryptedHTTP2]. It is safe for use
 // by several goroutines.
 type Handler struct {
-	module     *Module
 	procedures []Procedure
 	paths      map[string]*Procedure
 	codecs     []Codec
 	config     *configuration
+	heads      heads
+	sendMax    int
 	logger     *slog.Logger
 }
 
@@ -102,7 +106,7 @@ func NewHandler(options *HandlerOptions, procedures ...Procedure) (*Handler, err
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	h := &Handler{module: o.Module, codecs: o.Codecs, logger: o.Logger,
+	h := &Handler{codecs: o.Codecs, sendMax: o.SendMax, logger: o.Logger,
 		procedures: append([]Procedure(nil), procedures...), paths: map[string]*Procedure{}}
 	for i := range h.procedures {
 		p := &h.procedures[i]
@@ -180,91 +184,3 @@ func (h *Handler) record(o *HandlerOptions) []byte {
 }
 
 func joined(names []string) []byte { return []byte(strings.Join(names, "\x00")) }
-
-// ServeHTTP implements [http.Handler].
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &Call{handler: h, w: w, r: r, http: http.NewResponseController(w), s: scratches.Get().(*scratch)}
-	defer c.close()
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	c.cancel = cancel
-	c.open()
-	if c.drain() != nil || !c.begun {
-		return
-	}
-	if c.hasTimeout {
-		ctx, cancel = context.WithDeadline(ctx, c.deadline)
-		defer cancel()
-		c.serveUntil(ctx)
-		return
-	}
-	c.serve(ctx)
-}
-
-// serveUntil serves a call that has a deadline. The peer gets its answer when
-// the deadline passes, also where the handler does not listen to its context;
-// then the handler goes on without a peer.
-func (c *Call) serveUntil(ctx context.Context) {
-	served := make(chan any, 1)
-	go func() {
-		defer func() { served <- recover() }()
-		c.serve(ctx)
-	}()
-	select {
-	case abort := <-served:
-		if abort != nil {
-			panic(abort)
-		}
-	case <-ctx.Done():
-		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			if abort := <-served; abort != nil { // the peer is gone: nobody waits for an answer
-				panic(abort)
-			}
-			return
-		}
-		c.tooLate()
-	}
-}
-
-// tooLate answers a call whose deadline has passed, unless its handler has
-// just done so; then it writes that answer.
-func (c *Call) tooLate() {
-	c.yield()
-	now := time.Now()
-	c.mu.Lock()
-	c.abandoned = true
-	if !c.over {
-		if !c.received {
-			// net/http reads the rest of the content before it answers.
-			_ = c.http.SetReadDeadline(now) // without it, the peer's silence ends the wait
-		}
-		c.s.cmd.bare(abi.CmdDeadline, c.handle)
-		c.stepped(c.step())
-	}
-	c.mu.Unlock()
-	if !c.wmu.TryLock() {
-		// The handler is writing, to a peer that may not be reading.
-		_ = c.http.SetWriteDeadline(now.Add(lastWrite)) // without it, the connection's own end ends the wait
-		c.wmu.Lock()
-	}
-	defer c.wmu.Unlock()
-	_ = c.drainLocked() // nobody is left to tell
-}
-
-// yield lets a client that keeps the same deadline give up first. An answer
-// that met it while it does so would reach it cut in two, and look broken.
-func (c *Call) yield() {
-	timer := time.NewTimer(time.Until(c.deadline.Add(grace)))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-c.r.Context().Done():
-	}
-}
-
-// grace is how long after a deadline its answer is written at the earliest.
-const grace = 10 * time.Millisecond
-
-// lastWrite is how long a write that is under way may take once the deadline
-// has passed.
-const lastWrite = time.Second

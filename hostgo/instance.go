@@ -185,6 +185,13 @@ func (in *instance) shut() {
 	_ = in.mod.Close(context.Background()) // nothing of it is used again
 }
 
+// later has a command without columns go ahead of the next batch.
+func (in *instance) later(kind abi.Kind, handle uint32) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.late.bare(kind, handle)
+}
+
 // release ends a call's bond with the instance.
 func (in *instance) release() {
 	if in.open.Add(-1) > 0 || !in.leaving.Load() {

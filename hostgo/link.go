@@ -1,113 +1,127 @@
 package hostgo
 
 import (
-	"sync"
+	"errors"
 
 	"github.com/connectcore/connectcore/wasm/abi"
 )
 
-// scratch is the memory that a call works with, reused from call to call.
-type scratch struct {
-	cmd     commands
-	events  []byte
-	spans   []uint32
-	in      content
-	out     output
-	writing output // what is being written while out fills again
-	payload []byte // of the last message sent
-	head    []byte // the peer's header section as a fields column
-	fields  int    // how many fields head has
-	hidden  []byte
-	binary  counted
-}
-
-var scratches = sync.Pool{New: func() any { return &scratch{} }}
-
-const keepBuffer = 256 << 10
-
-// recycle puts the scratch back, without what a large call left behind. Some
-// of it may still be seen by a caller who keeps a payload too long; nothing
-// may still be running.
-func (s *scratch) recycle() {
-	for _, b := range []*[]byte{&s.cmd.B, &s.cmd.text, &s.cmd.pairs, &s.cmd.details, &s.events, &s.in.buf,
-		&s.in.inlined, &s.out.bytes, &s.writing.bytes, &s.payload} {
-		if cap(*b) > keepBuffer {
-			*b = nil
-		}
-	}
-	s.in.reset(0)
-	s.out.reset()
-	s.writing.reset()
-	scratches.Put(s)
-}
-
-// keepHead copies a header section that was just written by httpFields.
-func (s *scratch) keepHead(count int) {
-	s.head, s.fields = append(s.head[:0], s.cmd.text...), count
-	s.hidden, s.binary.count, s.binary.bytes = s.hidden[:0], 0, s.binary.bytes[:0]
-}
-
-// keepMetadata copies what an event says of that header section.
-func (s *scratch) keepMetadata(ev *event) {
-	s.hidden = append(s.hidden[:0], ev.hidden...)
-	s.binary.count, s.binary.bytes = ev.binary.count, append(s.binary.bytes[:0], ev.binary.bytes...)
-}
-
-// metadata gives the user's part of the peer's header section.
-func (s *scratch) metadata() Metadata {
-	return metadataOf(counted{s.fields, s.head}, s.hidden, s.binary)
-}
-
-// link is a call's bond with its instance.
+// link is a call's bond with the module, the same in both roles: the instance
+// in which the call is open, the batch under construction, and the one loop
+// that plays what a step answers.
 type link struct {
-	in     *instance
-	handle uint32
-	over   bool // the call's handle is no more
+	config  *configuration
+	s       *scratch
+	in      *instance // nil while no instance knows the call
+	handle  uint32    // 0 until an instance has named the call
+	payload []byte    // the message that the batch under construction sends
+	more    more      // what the module wants to see of the content
 }
 
-// step runs the scratch's commands for this call; its events are then in
-// s.events.
-func (l *link) step(s *scratch) error {
-	if l.over {
-		s.cmd.reset()
-		return errRetired
+// more is an event of that name that was not answered yet.
+type more struct {
+	pending bool
+	offset  uint64
+	want    uint32
+}
+
+// role is what servers and clients do differently: everything that an event
+// says about the call itself.
+type role interface{ event(ev *event) error }
+
+// run gives the batch to the module and plays its events. An error means that
+// the call is lost: its instance failed, or said what it must not.
+func (l *link) run(r role) error {
+	if err := l.step(); err != nil {
+		return err
 	}
-	l.in.mu.Lock()
-	events, err := l.in.run(s.cmd.B, s.events[:0])
-	l.in.mu.Unlock()
-	s.events = events
+	return l.play(r)
+}
+
+// resume answers the module's "more". Do that when the messages that came before
+// it were taken: so a reader who is slow slows down the module, and the peer.
+func (l *link) resume(r role) error {
+	asked := l.more
+	l.more = more{}
+	if !l.s.in.resume(&l.s.cmd, l.handle, asked.offset, asked.want) {
+		l.ruined(errMalformedEvents)
+		return errMalformedEvents
+	}
+	return l.run(r)
+}
+
+// step runs the batch. If no instance knows the call, the batch opens it.
+func (l *link) step() (err error) {
+	s := l.s
+	if l.in == nil {
+		l.in, s.events, err = l.config.pool.bind(l.config, s.cmd.B, s.events[:0])
+	} else {
+		l.in.mu.Lock()
+		s.events, err = l.in.run(s.cmd.B, s.events[:0])
+		l.in.mu.Unlock()
+	}
 	s.cmd.reset()
 	if err != nil {
-		l.end()
+		l.unbind()
 	}
 	return err
 }
 
-// open runs the scratch's commands, the first of which opens this call.
-func (l *link) open(p *pool, config *configuration, s *scratch) error {
-	in, events, err := p.bind(config, s.cmd.B, s.events[:0])
-	s.events = events
-	s.cmd.reset()
-	*l = link{in: in, over: err != nil}
-	return err
+// play goes through the events of a step.
+func (l *link) play(r role) (failure error) {
+	s := l.s
+	for b := (batch{rest: s.events, spans: s.spans}); ; {
+		ev := &s.ev
+		ok, err := b.next(ev)
+		if err != nil {
+			l.ruined(err)
+			return err
+		}
+		if !ok {
+			s.spans = b.spans
+			return failure
+		}
+		if l.handle == 0 && ev.kind != abi.EvFault {
+			l.handle = ev.handle
+		}
+		switch ev.kind {
+		case abi.EvMore:
+			l.more = more{true, ev.offset, ev.want}
+		case abi.EvDone:
+			l.unbind()
+		case abi.EvFault:
+			failure = errors.New(string(ev.message))
+		}
+		if err := r.event(ev); err != nil {
+			l.ruined(err)
+			return err
+		}
+	}
 }
 
-// end frees the instance of the call.
-func (l *link) end() {
-	if !l.over {
-		l.over = true
+// ruined retires an instance whose events make no sense.
+func (l *link) ruined(reason error) {
+	if in := l.in; in != nil {
+		in.mu.Lock()
+		in.retire(reason)
+		in.mu.Unlock()
+		l.unbind()
+	}
+}
+
+// unbind frees the call's instance.
+func (l *link) unbind() {
+	if l.in != nil {
 		l.in.release()
 	}
+	l.in, l.handle, l.more = nil, 0, more{}
 }
 
-// forget closes a call that is still open.
-func (l *link) forget(s *scratch) {
-	if l.over || l.in == nil {
-		return
+// forget closes a call that is still open in an instance.
+func (l *link) forget() {
+	l.s.cmd.reset()
+	if l.in != nil && l.handle != 0 {
+		l.in.later(abi.CmdClose, l.handle)
 	}
-	s.cmd.reset()
-	s.cmd.bare(abi.CmdClose, l.handle)
-	if l.step(s) == nil {
-		l.end()
-	}
+	l.unbind()
 }

@@ -9,8 +9,11 @@ type output struct {
 	bytes []byte
 }
 
-// abort is an operation of the host's own: end the response as a broken one.
-const abort = abi.Kind(0)
+// Operations of the host's own.
+const (
+	abort = abi.Kind(0) // end the response as a broken one
+	plain = abi.Kind(1) // write the prepared response, with the payload
+)
 
 type operation struct {
 	kind          abi.Kind

@@ -16,7 +16,8 @@ import (
 type Stats struct {
 	// Instances are those that take calls now.
 	Instances int
-	// Calls are open now, over these instances.
+	// Calls are open in these instances now. The module says early how a plain
+	// unary call is answered: such a call is open in none.
 	Calls int
 	// Created counts all instances ever made.
 	Created uint64

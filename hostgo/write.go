@@ -1,14 +1,22 @@
 package hostgo
 
 import (
-	"context"
 	"errors"
 	"net/http"
+	"strconv"
 
 	"github.com/connectcore/connectcore/wasm/abi"
 )
 
-var errWrite = errors.New("writing the response failed")
+// responseState says how far the response is. It only grows.
+type responseState uint8
+
+const (
+	responseNone   responseState = iota // the peer has seen nothing
+	responseBegun                       // something was written
+	responseBroken                      // writing failed, or the response must not end well
+	responseClosed                      // ServeHTTP returns: nothing may be written
+)
 
 // drain writes what the module wants written. Several goroutines may drain;
 // each returns when what it queued is out.
@@ -18,113 +26,150 @@ func (c *Call) drain() error {
 	return c.drainLocked()
 }
 
-// drainLocked is drain for who holds wmu.
+// drainLocked is drain if the caller holds wmu.
 func (c *Call) drainLocked() error {
-	flush := false
-	for {
+	for wrote := false; ; wrote = true {
 		c.mu.Lock()
-		if c.s == nil || len(c.s.out.ops) == 0 {
-			flush = flush && !c.over
+		s := c.s
+		if s == nil || len(s.out.ops) == 0 {
+			flush := wrote && c.state != callOver
 			c.mu.Unlock()
+			if flush && http.NewResponseController(c.w).Flush() != nil {
+				c.broke()
+			}
 			break
 		}
-		s := c.s
 		s.out, s.writing = s.writing, s.out
 		s.out.reset()
-		c.wrote = true
-		early := c.begun && !c.received
-		c.mu.Unlock()
-		if !c.closed && !c.failed && !c.aborted && !c.write(&s.writing, early) {
-			c.failed = true
-			c.gone(errWrite)
+		// The peer may wait for the answer before it sends more.
+		early := c.procedure != nil && c.procedure.Type == StreamTypeBidi && c.receiveEnd == nil
+		usable := c.response <= responseBegun
+		if usable {
+			c.response = responseBegun
 		}
-		flush = true
+		c.mu.Unlock()
+		if usable && !c.write(&s.writing, early) {
+			c.broke()
+		}
 	}
-	if c.failed || c.closed {
-		return ofContext(context.Canceled)
-	}
-	if flush && c.http.Flush() != nil {
-		c.failed = true
-		return ofContext(context.Canceled)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.response > responseBegun {
+		return c.ended()
 	}
 	return nil
 }
 
-// write writes the operations; early says that the request has not ended.
+// broke notes that the response cannot end well. The caller holds wmu.
+func (c *Call) broke() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.response = responseBroken
+	c.goneLocked(errWrite)
+}
+
+var errWrite = errors.New("writing the response failed")
+
+// write writes the operations, false if the response cannot end well. early says
+// that the request of a bidi call has not ended.
 func (c *Call) write(out *output, early bool) bool {
 	for i := range out.ops {
 		op := &out.ops[i]
 		data := out.bytes[op.from:op.to]
+		ok := true
 		switch op.kind {
 		case abort:
-			c.aborted = true
-			return true
+			return false
+		case plain:
+			ok = c.writePlain(op.payload)
 		case abi.EvTrailers:
 			setFields(c.w.Header(), counted{op.fields, data}, http.TrailerPrefix)
 		case abi.EvResponseHead:
-			h := c.w.Header()
-			setFields(h, counted{op.fields, data}, "")
-			if op.flags&abi.HTTPTrailers != 0 {
-				// Content that is short and at hand would get a length from
-				// net/http, and over HTTP/1.1 trailers follow chunks only.
-				if c.r.ProtoMajor == 1 {
-					h["Transfer-Encoding"] = []string{"chunked"}
-				} else {
-					h["Content-Length"] = nil
-				}
-			}
-			if early && c.r.ProtoMajor == 1 && c.procedure.Type == StreamTypeBidi {
-				// Without full duplex, net/http reads the rest of the request
-				// first. With it, it must not use the connection again where
-				// the handler leaves some of the request unread.
-				if c.http.EnableFullDuplex() != nil {
-					return false
-				}
-				h["Connection"] = []string{"close"}
-			}
-			if h["Content-Type"] == nil {
-				h["Content-Type"] = nil // net/http would guess one
-			}
-			c.w.WriteHeader(int(op.status))
+			ok = c.writeResponseHead(op, data, early)
 		case abi.EvBody:
-			if !c.writeBody(op, data) {
-				return false
-			}
+			ok = c.writeBody(op, data)
+		}
+		if !ok {
+			return false
 		}
 	}
+	return true
+}
+
+// writePlain writes the answer that was prepared, with a payload as content.
+func (c *Call) writePlain(payload []byte) bool {
+	p := &c.verdict.prepared
+	h := c.w.Header()
+	values := make([]string, len(p.fields)+1)
+	for i, f := range p.fields {
+		values[i] = f.value
+		addField(h, f.name, values[i:i+1:i+1])
+	}
+	last := len(p.fields)
+	values[last] = strconv.Itoa(len(payload))
+	addField(h, p.length, values[last:])
+	c.w.WriteHeader(p.status)
+	return c.writeBytes(payload)
+}
+
+func (c *Call) writeResponseHead(op *operation, fields []byte, early bool) bool {
+	h := c.w.Header()
+	setFields(h, counted{op.fields, fields}, "")
+	if op.flags&abi.HTTPTrailers != 0 {
+		// Content that is short and at hand would get a length from net/http,
+		// and over HTTP/1.1 trailers follow chunks only.
+		if c.r.ProtoMajor == 1 {
+			h["Transfer-Encoding"] = []string{"chunked"}
+		} else {
+			h["Content-Length"] = nil
+		}
+	}
+	if early && c.r.ProtoMajor == 1 {
+		// Without full duplex, net/http reads the rest of the request first.
+		// With it, it must not use the connection again if the handler leaves
+		// some of the request unread.
+		if http.NewResponseController(c.w).EnableFullDuplex() != nil {
+			return false
+		}
+		h["Connection"] = []string{"close"}
+	}
+	if h["Content-Type"] == nil {
+		h["Content-Type"] = nil // net/http would guess one
+	}
+	c.w.WriteHeader(int(op.status))
 	return true
 }
 
 func (c *Call) writeBody(op *operation, data []byte) bool {
 	for range op.count {
-		if op.prefix > 0 {
-			if _, err := c.w.Write(data[:op.prefix]); err != nil {
-				return false
-			}
-			data = data[op.prefix:]
-		}
-		if _, err := c.w.Write(op.payload); err != nil {
+		if !c.writeBytes(data[:op.prefix]) || !c.writeBytes(op.payload) {
 			return false
 		}
+		data = data[op.prefix:]
 	}
-	if len(data) > 0 {
-		if _, err := c.w.Write(data); err != nil {
-			return false
-		}
+	return c.writeBytes(data)
+}
+
+func (c *Call) writeBytes(b []byte) bool {
+	if len(b) == 0 {
+		return true
 	}
-	return true
+	_, err := c.w.Write(b)
+	return err == nil
 }
 
 // setFields adds the fields of a column to a header section.
 func setFields(h http.Header, fields counted, prefix string) {
 	values := make([]string, fields.count)
 	eachField(fields, func(i int, name, value string) {
-		name = prefix + http.CanonicalHeaderKey(name)
-		if old := h[name]; old != nil {
-			h[name] = append(old, value)
-			return
-		}
 		values[i] = value
-		h[name] = values[i : i+1 : i+1]
+		addField(h, prefix+http.CanonicalHeaderKey(name), values[i:i+1:i+1])
 	})
+}
+
+func addField(h http.Header, name string, values []string) {
+	if old := h[name]; old != nil {
+		values = append(old, values...)
+	}
+	h[name] = values
 }

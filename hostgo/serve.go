@@ -1,0 +1,217 @@
+package hostgo
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/connectcore/connectcore/wasm/abi"
+)
+
+// ServeHTTP implements [http.Handler].
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := &Call{handler: h, w: w, r: r, link: link{config: h.config, s: scratches.Get().(*scratch)}}
+	defer c.close()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	c.cancel = cancel
+	c.open()
+	if c.drain() != nil || c.isOver() {
+		return
+	}
+	if !c.deadline.IsZero() {
+		ctx, cancel = context.WithDeadline(ctx, c.deadline)
+		defer cancel()
+	}
+	var ok bool
+	if c.deadline, ok = ctx.Deadline(); ok { // this call's, or one that was set around it
+		c.serveUntil(ctx)
+		return
+	}
+	c.serve(ctx)
+}
+
+// serveUntil serves a call that has a deadline. The peer gets its answer when
+// the deadline passes, also if the handler does not listen to its context; then
+// the handler goes on without a peer.
+func (c *Call) serveUntil(ctx context.Context) {
+	served := make(chan any, 1)
+	go func() {
+		defer func() { served <- recover() }()
+		c.serve(ctx)
+	}()
+	var panicked any
+	select {
+	case panicked = <-served:
+	case <-ctx.Done():
+		if c.abandoned = isLate(ctx); !c.abandoned {
+			panicked = <-served // the peer is gone: nobody waits for an answer
+		}
+	}
+	if panicked != nil {
+		panic(panicked)
+	}
+	if c.abandoned || isLate(ctx) && !c.isOver() {
+		c.tooLate()
+	}
+}
+
+func isLate(ctx context.Context) bool { return errors.Is(ctx.Err(), context.DeadlineExceeded) }
+
+// tooLate answers a call whose deadline has passed, unless its handler has just
+// done so.
+func (c *Call) tooLate() {
+	c.yield()
+	now := time.Now()
+	c.mu.Lock()
+	if c.state != callOver {
+		if c.receiveEnd == nil {
+			// net/http reads the rest of the content before it answers.
+			_ = http.NewResponseController(c.w).SetReadDeadline(now) // without it, the peer's silence ends the wait
+		}
+		c.broken = context.DeadlineExceeded
+		cmd := c.tell()
+		cmd.bare(abi.CmdDeadline, c.handle)
+		c.run()
+	}
+	c.mu.Unlock()
+	if !c.wmu.TryLock() {
+		// The handler is writing, to a peer that may not be reading.
+		_ = http.NewResponseController(c.w).SetWriteDeadline(now.Add(lastWrite)) // without it, the connection's own end ends the wait
+		c.wmu.Lock()
+	}
+	defer c.wmu.Unlock()
+	_ = c.drainLocked() // nobody is left to tell
+}
+
+// yield lets a client that keeps the same deadline give up first. An answer
+// that met it while it does so would reach it cut in two, and look broken.
+func (c *Call) yield() {
+	timer := time.NewTimer(time.Until(c.deadline.Add(grace)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.r.Context().Done():
+	}
+}
+
+// grace is how long after a deadline its answer is written at the earliest.
+const grace = 10 * time.Millisecond
+
+// lastWrite is how long a write that is under way may take once the deadline
+// has passed.
+const lastWrite = time.Second
+
+// serve runs the handler once its messages are there, and ends the call.
+func (c *Call) serve(ctx context.Context) {
+	if c.procedure.Type.oneRequest() {
+		for c.waiting() {
+			c.read()
+		}
+		if c.isOver() {
+			_ = c.drain() // the answer of a call without a handler; a peer that is gone misses nothing
+			return
+		}
+	}
+	err, unexpected := c.invoke(ctx)
+	c.finish(ctx, err, unexpected)
+	_ = c.drain() // a peer that is gone misses nothing
+}
+
+func (c *Call) waiting() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state != callOver && c.receiveEnd == nil
+}
+
+func (c *Call) isOver() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state == callOver
+}
+
+func (c *Call) invoke(ctx context.Context) (err error, unexpected bool) {
+	defer func() {
+		switch p := recover(); p {
+		case nil:
+		case http.ErrAbortHandler: // net/http's way to cut the connection
+			c.gone(http.ErrAbortHandler)
+			panic(p)
+		default:
+			unexpected = true
+			c.handler.logger.ErrorContext(ctx, "connectcore: a handler panicked",
+				"procedure", c.procedure.Path, "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	return c.procedure.Serve(ctx, c), false
+}
+
+// finish tells how the handler ended. At the deadline serveUntil does that, in
+// its place.
+func (c *Call) finish(ctx context.Context, err error, unexpected bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.state == callOver || isLate(ctx):
+		return
+	case ctx.Err() != nil:
+		c.goneLocked(ctx.Err())
+		return
+	}
+	outcome, ok := errors.AsType[*Error](err)
+	if err != nil && (!ok || outcome == nil || outcome.Code == 0) {
+		outcome, unexpected = nil, true
+		c.handler.logger.ErrorContext(ctx, "connectcore: a handler failed unexpectedly",
+			"procedure", c.procedure.Path, "error", err)
+	}
+	succeeded := outcome == nil && !unexpected
+	if succeeded && c.isPlain() {
+		c.state = callOver
+		c.s.out.ops = append(c.s.out.ops, operation{kind: plain, payload: c.s.payload})
+		return
+	}
+	trailing := &c.trailer
+	if outcome != nil && outcome.Metadata.Len() > 0 {
+		both := c.trailer.Clone()
+		both.entries = append(both.entries, outcome.Metadata.entries...)
+		trailing = &both
+	}
+	cmd := c.tell()
+	c.writeHeaders(false)
+	if succeeded && c.replied {
+		c.payload = c.s.payload
+		cmd.send(c.handle, c.payload, c.compresses(c.payload))
+	}
+	cmd.end(c.handle, outcome, unexpected, trailing)
+	c.run()
+	c.payload = nil
+}
+
+// isPlain says whether the answer of a call that ended well is the prepared one.
+func (c *Call) isPlain() bool {
+	return c.state == callPrepared && c.replied && len(c.s.payload) <= c.verdict.prepared.replyMax &&
+		c.header.Len() == 0 && c.trailer.Len() == 0
+}
+
+// close ends ServeHTTP: nothing is written afterwards.
+func (c *Call) close() {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	_ = c.drainLocked() // an abort, at most
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	broken := c.response == responseBroken
+	c.response = responseClosed
+	c.state = callOver
+	c.forget()
+	if !c.abandoned && !c.reading {
+		s := c.s
+		c.s = nil
+		s.recycle()
+	}
+	if broken {
+		panic(http.ErrAbortHandler)
+	}
+}
