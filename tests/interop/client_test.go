@@ -1,11 +1,13 @@
 package interop
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -242,6 +244,133 @@ func TestOwnClientNoServer(t *testing.T) {
 	err = ownClient(t, "http://"+address, hostgo.ClientOptions{}).Unary(soon(t), unaryPath, wrapperspb.String("x"), &text{})
 	if hostgo.CodeOf(err) != hostgo.CodeUnavailable {
 		t.Errorf("got %v, want unavailable", err)
+	}
+}
+
+// answering is a server that reads a request's head, writes text, and ends.
+func answering(t *testing.T, v version, text string) (url string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close() //nolint:errcheck // the client has gone
+				if readHead(bufio.NewReader(conn), v) != nil {
+					return
+				}
+				_, _ = io.WriteString(conn, text)
+				_ = conn.(*net.TCPConn).CloseWrite()
+				_, _ = io.Copy(io.Discard, conn) // else what was not read becomes a reset
+			}()
+		}
+	}()
+	return "http://" + listener.Addr().String()
+}
+
+// readHead reads until a request's head has come.
+func readHead(r *bufio.Reader, v version) error {
+	if !v.http2 {
+		_, err := http.ReadRequest(r)
+		return err
+	}
+	if _, err := r.Discard(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")); err != nil {
+		return err
+	}
+	for {
+		frame := make([]byte, 9)
+		if _, err := io.ReadFull(r, frame); err != nil {
+			return err
+		}
+		if _, err := r.Discard(int(frame[0])<<16 | int(frame[1])<<8 | int(frame[2])); err != nil || frame[3] == 1 {
+			return err // the type 1 is HEADERS
+		}
+	}
+}
+
+// What is not HTTP is malformed: never a reason to try again. A connection that
+// ends is one.
+func TestOwnClientWhatIsNotHTTP(t *testing.T) {
+	const head = "HTTP/1.1 200 OK\r\nContent-Type: application/proto\r\n"
+	// An HTTP/2 server's empty SETTINGS, and what should follow.
+	const settings = "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+	for _, test := range []struct {
+		name, text string
+		http2      bool
+		want       hostgo.Code
+	}{
+		{"nothing", "", false, hostgo.CodeUnavailable},
+		{"another protocol", "SSH-2.0-OpenSSH_9.2\r\n", false, hostgo.CodeInternal},
+		{"no status", "HTTP/1.1 yes\r\n\r\n", false, hostgo.CodeInternal},
+		{"no version", "HTTP/x 200 OK\r\n\r\n", false, hostgo.CodeInternal},
+		{"no field", head + "what\r\n\r\n", false, hostgo.CodeInternal},
+		{"length that is none", head + "Content-Length: x\r\n\r\n", false, hostgo.CodeInternal},
+		{"two lengths", head + "Content-Length: 1\r\nContent-Length: 2\r\n\r\n", false, hostgo.CodeInternal},
+		{"head cut off", head, false, hostgo.CodeUnavailable},
+		{"content cut off", head + "Content-Length: 9\r\n\r\n\x0a\x01x", false, hostgo.CodeUnavailable},
+		{"chunk cut off", head + "Transfer-Encoding: chunked\r\n\r\n9\r\n\x0a", false, hostgo.CodeUnavailable},
+		{"size that is none", head + "Transfer-Encoding: chunked\r\n\r\nx\r\n", false, hostgo.CodeInternal},
+		{"chunk without an end", head + "Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n", false, hostgo.CodeInternal},
+		{"HTTP/2: nothing", "", true, hostgo.CodeUnavailable},
+		{"HTTP/2: cut off", settings, true, hostgo.CodeUnavailable},
+		{"HTTP/2: HTTP/1.1", head + "Content-Length: 0\r\n\r\n", true, hostgo.CodeInternal},
+		{"HTTP/2: frame that is none", settings + "\x00\x00\x01\x06\x00\x00\x00\x00\x00x", true, hostgo.CodeInternal},
+		{"HTTP/2: head that is none", settings + "\x00\x00\x01\x01\x05\x00\x00\x00\x01\xff", true, hostgo.CodeInternal},
+		{"HTTP/2: head without a status", settings + "\x00\x00\x05\x01\x05\x00\x00\x00\x01\x00\x01x\x01y", true, hostgo.CodeInternal},
+		{"HTTP/2: reset", settings + "\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x02", true, hostgo.CodeInternal},
+		{"HTTP/2: refused", settings + "\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x07", true, hostgo.CodeUnavailable},
+		{"HTTP/2: canceled", settings + "\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x08", true, hostgo.CodeCanceled},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			v := version{http2: test.http2}
+			client := ownClient(t, answering(t, v, test.text), hostgo.ClientOptions{HTTPClient: v.client(t)})
+			err := client.Unary(soon(t), unaryPath, wrapperspb.String("x"), &text{})
+			if hostgo.CodeOf(err) != test.want {
+				t.Errorf("got %v (%v), want %v", err, errors.Unwrap(err), test.want)
+			}
+		})
+	}
+}
+
+// The module gives a message that cannot be read or written its code and text;
+// the codec's own error is behind them.
+func TestOwnClientCodecFailures(t *testing.T) {
+	eachClient(t, func(t *testing.T, client *hostgo.Client) {
+		err := client.Unary(soon(t), unaryPath, wrapperspb.String("\xff"), &text{})
+		if hostgo.CodeOf(err) != hostgo.CodeInternal || !strings.Contains(err.Error(), "the message to send cannot be encoded: ") ||
+			errors.Unwrap(err) == nil {
+			t.Errorf("encoding: got %v", err)
+		}
+		var header, trailer hostgo.Metadata
+		err = client.Unary(soon(t), unaryPath, wrapperspb.String("x"), nil,
+			hostgo.WithMetadata(asking()), hostgo.ReceiveMetadata(&header, &trailer))
+		if hostgo.CodeOf(err) != hostgo.CodeInternal || !strings.Contains(err.Error(), "a message does not decode: ") ||
+			errors.Unwrap(err) == nil {
+			t.Errorf("decoding: got %v", err)
+		}
+		checkOwn(t, "header", header, "x-lead")
+		checkOwn(t, "trailer", trailer, "x-trail")
+	})
+}
+
+// A context that has ended makes no request.
+func TestOwnClientContextHasEnded(t *testing.T) {
+	called := false
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called = true }))
+	defer server.Close()
+	client := ownClient(t, server.URL, hostgo.ClientOptions{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := client.Unary(ctx, unaryPath, wrapperspb.String("x"), &text{})
+	if hostgo.CodeOf(err) != hostgo.CodeCanceled || !errors.Is(err, context.Canceled) || called {
+		t.Errorf("got %v (called: %v), want canceled", err, called)
 	}
 }
 
