@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 )
 
-// DefaultCacheDir gives the user's directory for compiled code, for
+// DefaultCacheDir returns the user's directory for compiled code, for
 // [Options.CacheDir].
 func DefaultCacheDir() (string, error) {
 	dir, err := os.UserCacheDir()

@@ -4,6 +4,6 @@ package hostgo
 
 import "io/fs"
 
-// checkOwner has nothing to ask where files have no owner and mode: the
-// user's cache directory is the user's by the system's own rules.
+// checkOwner has nothing to check if files have no owner and mode: the system
+// itself keeps others out of the user's cache directory.
 func checkOwner(string, fs.FileInfo) error { return nil }

@@ -12,15 +12,15 @@ import (
 	"github.com/connectcore/connectcore/wasm/abi"
 )
 
-// callState says where a server's call is. It is guarded by Call.mu.
+// callState says how far a server's call is. It is guarded by Call.mu.
 //
-//	opening --> open -------------------------> over
-//	       \--> prepared --------------------/  (a plain success, or a peer that is gone)
-//	       \               \--> replayed ---/
-//	        \--> over (the module answers without the handler)
+//	opening --> open ---------------------> over
+//	   |  \---> prepared -----------------> over (it ends plainly, or its peer is gone)
+//	   |            \------> replayed ----> over (all else)
+//	   \----------------------------------> over (the module answers without a handler)
 //
-// Any state goes to replayed if an instance fails before the peer has seen
-// something of the answer: then another instance makes one.
+// If an instance fails before the peer has seen something of the answer, the call
+// is replayed, too: another instance makes the answer.
 type callState uint8
 
 const (
@@ -56,7 +56,7 @@ type Call struct {
 	replied    bool  // the response of a procedure that has one is in the scratch
 	leading    bool  // the leading metadata was told
 	abandoned  bool  // ServeHTTP does not wait for the handler
-	broken     error // what this side found out; then what the module made of it, and why the call is over early
+	broken     error // what went wrong on this side; then the *Error that the module made of it
 	header     Metadata
 	trailer    Metadata
 
@@ -177,9 +177,9 @@ func (c *Call) event(ev *event) error {
 	return nil
 }
 
-// tell readies the batch for what an open call is told next. A call that is
-// prepared is opened again, with the content that came: what the caller adds to
-// the batch must end the call.
+// tell returns the batch, to be filled with what the module is told next. A call
+// that is prepared is opened again in it, with the content that came: what the
+// caller adds must end the call.
 func (c *Call) tell() *commands {
 	if c.state == callPrepared {
 		c.state = callReplayed

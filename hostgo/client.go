@@ -69,8 +69,8 @@ type Client struct {
 const userAgent = "connectcore-go/1.0"
 
 // NewClient makes a client for a base URL, "https://host" or with a path before
-// the procedures'. It fails where the module does not load, or where the URL or
-// options make no sense.
+// the procedures'. It fails if the module does not load, or if the URL or options
+// make no sense.
 func NewClient(baseURL string, options *ClientOptions) (*Client, error) {
 	o := ClientOptions{}
 	if options != nil {
@@ -179,7 +179,7 @@ func WithMetadata(metadata Metadata) CallOption {
 	return func(o *callOptions) { o.metadata = &metadata }
 }
 
-// WithGet sends the call as an HTTP GET where the protocol has that. Use it
+// WithGet sends the call as an HTTP GET if the protocol has that. Use it
 // for procedures without side effects only.
 func WithGet() CallOption { return func(o *callOptions) { o.get = true } }
 

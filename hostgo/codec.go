@@ -13,7 +13,7 @@ import (
 type Codec interface {
 	// Name is what the codec is called on the wire.
 	Name() string
-	// Append encodes the message behind dst and gives the longer slice.
+	// Append encodes the message behind dst and returns the longer slice.
 	Append(dst []byte, message any) ([]byte, error)
 	// Unmarshal decodes a payload into the message, which is empty. It must
 	// not keep the payload.

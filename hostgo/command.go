@@ -91,7 +91,7 @@ func (c *commands) headers(handle uint32, m *Metadata, flush bool) {
 	c.End()
 }
 
-// send announces one message, with its bytes where the module must see them.
+// send announces one message, with its bytes if the module must see them.
 func (c *commands) send(handle uint32, payload []byte, inline bool) {
 	c.word[0] = uint32(len(payload))
 	if inline {

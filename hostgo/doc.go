@@ -22,7 +22,11 @@
 //	...
 //	err = client.Unary(ctx, "/greet.v1.GreetService/Greet", request, response)
 //
+// Payloads can stay bytes, for a proxy say: [Call.ReceiveBytes] and
+// [Call.SendBytes] know no message types.
+//
 // The module is compiled once a process, at first use ([Default]), and runs in
 // a pool of instances, one owner at a time. An instance that fails is dropped
-// with its calls; the others go on. [Module.Stats] counts.
+// with its calls; the others go on. [Module.Stats] counts. The instances keep
+// something for each handler and client, until that is closed or forgotten.
 package hostgo

@@ -28,13 +28,13 @@ type Error struct {
 func NewError(code Code, message string) *Error { return &Error{Code: code, Message: message} }
 
 // Errorf makes an error with a code and a formatted message. An error among
-// the arguments of %w is kept for [errors.Is]; only its text reaches the peer.
+// the arguments of %w stays in the chain; only its text reaches the peer.
 func Errorf(code Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
 	return &Error{Code: code, Message: err.Error(), cause: errors.Unwrap(err)}
 }
 
-// Error gives the code and the message.
+// Error returns the code and the message.
 func (e *Error) Error() string {
 	if e.Message == "" {
 		return e.Code.String()
@@ -42,10 +42,10 @@ func (e *Error) Error() string {
 	return e.Code.String() + ": " + e.Message
 }
 
-// Unwrap gives what caused the error on this side, if anything did.
+// Unwrap returns what caused the error on this side, if anything did.
 func (e *Error) Unwrap() error { return e.cause }
 
-// CodeOf finds the code of an error: 0 for nil, the code of an [Error] in its
+// CodeOf returns the code of an error: 0 for nil, the code of an [Error] in its
 // chain, and [CodeUnknown] for any other.
 func CodeOf(err error) Code {
 	if err == nil {
@@ -69,7 +69,7 @@ type Detail struct {
 func NewDetail(message proto.Message) (Detail, error) {
 	value, err := proto.Marshal(message)
 	if err != nil {
-		return Detail{}, fmt.Errorf("encode an error's detail: %w", err)
+		return Detail{}, fmt.Errorf("connectcore: encode an error's detail: %w", err)
 	}
 	return Detail{Type: string(message.ProtoReflect().Descriptor().FullName()), Value: value}, nil
 }
@@ -79,11 +79,11 @@ func NewDetail(message proto.Message) (Detail, error) {
 func (d Detail) Message() (proto.Message, error) {
 	known, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(d.Type))
 	if err != nil {
-		return nil, fmt.Errorf("error detail of type %q: %w", d.Type, err)
+		return nil, fmt.Errorf("connectcore: error detail of type %q: %w", d.Type, err)
 	}
 	message := known.New().Interface()
 	if err := proto.Unmarshal(d.Value, message); err != nil {
-		return nil, fmt.Errorf("error detail of type %q: %w", d.Type, err)
+		return nil, fmt.Errorf("connectcore: error detail of type %q: %w", d.Type, err)
 	}
 	return message, nil
 }

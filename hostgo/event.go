@@ -40,8 +40,8 @@ type batch struct {
 	spans []uint32
 }
 
-// next reads the next event into ev. It gives false at the end, and an error
-// where the batch is not what the interface promises.
+// next reads the next event into ev. It returns false at the end, and an error
+// if the batch is not what the interface promises.
 func (b *batch) next(ev *event) (bool, error) {
 	if len(b.rest) == 0 {
 		return false, nil

@@ -83,8 +83,8 @@ type Handler struct {
 	logger     *slog.Logger
 }
 
-// NewHandler makes a handler. It fails where the module does not load, or
-// where procedures or options make no sense.
+// NewHandler makes a handler. It fails if the module does not load, or if
+// procedures or options make no sense.
 func NewHandler(options *HandlerOptions, procedures ...Procedure) (*Handler, error) {
 	o := HandlerOptions{}
 	if options != nil {

@@ -6,7 +6,7 @@ import (
 )
 
 // Metadata is the user's part of a header or trailer section: an ordered list
-// of names and values. A value is text or, where the name ends in "-bin",
+// of names and values. A value is text or, if the name ends in "-bin",
 // bytes; bytes are kept decoded. Names are case-insensitive and stored in lower
 // case. The zero value is empty and ready to use. What is legal on the wire is
 // checked when it is sent.
@@ -47,7 +47,7 @@ func (m *Metadata) Delete(name string) {
 	m.entries = kept
 }
 
-// Get gives the first text value of a name, "" where there is none.
+// Get returns the first text value of a name, "" if there is none.
 func (m *Metadata) Get(name string) string {
 	for i := range m.entries {
 		if e := &m.entries[i]; !e.binary && strings.EqualFold(e.name, name) {
@@ -57,7 +57,7 @@ func (m *Metadata) Get(name string) string {
 	return ""
 }
 
-// Values gives all text values of a name, in order.
+// Values returns all text values of a name, in order.
 func (m *Metadata) Values(name string) []string {
 	var values []string
 	for i := range m.entries {
@@ -68,7 +68,7 @@ func (m *Metadata) Values(name string) []string {
 	return values
 }
 
-// Binary gives all values of bytes of a name, in order.
+// Binary returns all values of bytes of a name, in order.
 func (m *Metadata) Binary(name string) [][]byte {
 	var values [][]byte
 	for i := range m.entries {
@@ -79,10 +79,10 @@ func (m *Metadata) Binary(name string) [][]byte {
 	return values
 }
 
-// Len gives the number of values.
+// Len returns the number of values.
 func (m *Metadata) Len() int { return len(m.entries) }
 
-// All gives the names and text values, in order.
+// All returns the names and text values, in order.
 func (m *Metadata) All() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		for _, e := range m.entries {
@@ -93,7 +93,7 @@ func (m *Metadata) All() iter.Seq2[string, string] {
 	}
 }
 
-// AllBinary gives the names and values of bytes, in order.
+// AllBinary returns the names and values of bytes, in order.
 func (m *Metadata) AllBinary() iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		for _, e := range m.entries {
@@ -104,7 +104,7 @@ func (m *Metadata) AllBinary() iter.Seq2[string, []byte] {
 	}
 }
 
-// Clone gives a copy that shares nothing with the original.
+// Clone returns a copy that shares nothing with the original.
 func (m *Metadata) Clone() Metadata {
 	return Metadata{entries: append([]entry(nil), m.entries...)}
 }

@@ -33,8 +33,9 @@ type Options struct {
 	// more calls and is replaced once its calls are over (its memory never
 	// shrinks); 0 means 64 MiB.
 	MemoryWatermark int64
-	// CacheDir is where compiled code is kept between processes. Empty means
-	// nowhere: every process compiles once, for a second or two of CPU.
+	// CacheDir is the directory in which compiled code is kept between
+	// processes. Empty means none: every process compiles once, for a second or
+	// two of CPU.
 	// [DefaultCacheDir] is a good place. The directory is made if it does not
 	// exist; one that others could write to is refused, since native code is
 	// loaded from it.
@@ -57,8 +58,8 @@ var (
 	errDefault    error
 )
 
-// Default gives the embedded module with default options. It is compiled at
-// the first call; later ones give the same module, or the same error.
+// Default returns the embedded module with default options. It is compiled at
+// the first call; later ones return the same module, or the same error.
 func Default() (*Module, error) {
 	defaultOnce.Do(func() { defaultModule, errDefault = Load(context.Background(), nil) })
 	return defaultModule, errDefault
@@ -139,7 +140,7 @@ func (m *Module) Close(ctx context.Context) error {
 	return err
 }
 
-// Stats gives the counters of the module's instances.
+// Stats returns the counters of the module's instances.
 func (m *Module) Stats() Stats { return m.pool.stats() }
 
 // signatures is what the module has to export, and how.

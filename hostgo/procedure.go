@@ -80,11 +80,11 @@ func BidiStream[Req, Res any, PReq Message[Req], PRes Message[Res]](
 	}, options)
 }
 
-// Receiver gives a call's requests.
+// Receiver receives a call's requests.
 type Receiver[T any, P Message[T]] struct{ call *Call }
 
-// Receive waits for the next request. After the last one it gives [io.EOF];
-// any other error is an [*Error] that the handler may return.
+// Receive waits for the next request. After the last one it returns
+// [io.EOF]; the handler may return any other error.
 func (r *Receiver[T, P]) Receive() (P, error) {
 	message := P(new(T))
 	if err := r.call.Receive(message); err != nil {
@@ -93,7 +93,7 @@ func (r *Receiver[T, P]) Receive() (P, error) {
 	return message, nil
 }
 
-// Sender takes a call's responses.
+// Sender sends a call's responses.
 type Sender[T any, P Message[T]] struct{ call *Call }
 
 // Send sends a response. An error means that the call has ended.

@@ -46,19 +46,22 @@ func (c *Call) serveUntil(ctx context.Context) {
 	select {
 	case panicked = <-served:
 	case <-ctx.Done():
-		if c.abandoned = isLate(ctx); !c.abandoned {
+		if c.abandoned = c.isLate(ctx); !c.abandoned {
 			panicked = <-served // the peer is gone: nobody waits for an answer
 		}
 	}
 	if panicked != nil {
 		panic(panicked)
 	}
-	if c.abandoned || isLate(ctx) && !c.isOver() {
+	if c.abandoned || c.isLate(ctx) && !c.isOver() {
 		c.tooLate()
 	}
 }
 
-func isLate(ctx context.Context) bool { return errors.Is(ctx.Err(), context.DeadlineExceeded) }
+// isLate says whether the call's deadline has passed.
+func (c *Call) isLate(ctx context.Context) bool {
+	return !c.deadline.IsZero() && errors.Is(ctx.Err(), context.DeadlineExceeded)
+}
 
 // tooLate answers a call whose deadline has passed, unless its handler has just
 // done so.
@@ -154,7 +157,7 @@ func (c *Call) finish(ctx context.Context, err error, unexpected bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.state == callOver || isLate(ctx):
+	case c.state == callOver || c.isLate(ctx):
 		return
 	case ctx.Err() != nil:
 		c.goneLocked(ctx.Err())

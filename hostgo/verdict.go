@@ -33,9 +33,8 @@ type facts struct {
 // prepared is the answer to a plain success: a call with one message each way
 // that ends well and in time, without metadata of the handler's.
 type prepared struct {
-	ok       bool
 	readMax  int // most bytes of the request's content, all of which is the message
-	replyMax int // most bytes of the response's message, -1 where it must be sent otherwise
+	replyMax int // most bytes of the response's message, -1 if it must be sent otherwise
 	status   int
 	fields   []field // of the response's head
 	length   string  // name of one more field, whose value is the size of the message
@@ -50,12 +49,6 @@ func (v *verdict) keepRequest(ev *event) {
 	if ev.timeoutUS <= math.MaxInt64/1000 { // a longer one never passes
 		v.timeout = time.Duration(ev.timeoutUS) * time.Microsecond
 	}
-	v.keepMetadata(ev)
-	v.prepared.ok = false
-}
-
-// keepMetadata copies what an event says of the metadata in a header section.
-func (v *verdict) keepMetadata(ev *event) {
 	v.hidden = append(v.hidden[:0], ev.hidden...)
 	v.binary.count, v.binary.bytes = ev.binary.count, append(v.binary.bytes[:0], ev.binary.bytes...)
 }
@@ -63,7 +56,7 @@ func (v *verdict) keepMetadata(ev *event) {
 // keepPrepared copies a "prepared" event, which comes behind its "request".
 func (v *verdict) keepPrepared(ev *event, sendMax int) {
 	p := &v.prepared
-	*p = prepared{ok: true, readMax: int(ev.limit), replyMax: math.MaxInt, status: int(ev.status), fields: p.fields[:0],
+	*p = prepared{readMax: int(ev.limit), replyMax: math.MaxInt, status: int(ev.status), fields: p.fields[:0],
 		length: http.CanonicalHeaderKey(string(ev.data))}
 	if sendMax > 0 {
 		p.replyMax = sendMax
