@@ -102,9 +102,9 @@ func (c *Call) writeHead(flags uint16) {
 	cmd := &c.s.cmd
 	cmd.reset()
 	cmd.Begin(abi.CmdOpenServer, flags, 0)
-	cmd.Bytes([]byte(c.r.Method))
-	cmd.Bytes([]byte(path))
-	cmd.Bytes([]byte(c.r.URL.RawQuery))
+	cmd.str(c.r.Method)
+	cmd.str(path)
+	cmd.str(c.r.URL.RawQuery)
 	fields := cmd.httpFields(c.r.Header)
 	cmd.End()
 	c.s.keepHead(fields)

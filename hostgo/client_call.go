@@ -67,7 +67,7 @@ func (c *clientCall) open(ctx context.Context, procedure string, request any, o 
 	cmd.Begin(abi.CmdOpenClient, flags, 0)
 	cmd.U32(abi.Unary)
 	cmd.U64(timeout)
-	cmd.Bytes([]byte(procedure))
+	cmd.str(procedure)
 	cmd.metadata(o.metadata)
 	cmd.End()
 	var err error

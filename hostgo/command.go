@@ -13,11 +13,19 @@ import (
 type commands struct {
 	abi.Writer
 	text, pairs, details []byte
+	strings              []byte
 	names                []string
 	word                 [1]uint32
 }
 
-func (c *commands) reset() { c.B = c.B[:0] }
+func (c *commands) reset() { c.B, c.strings = c.B[:0], c.strings[:0] }
+
+// str writes a bytes column.
+func (c *commands) str(s string) {
+	at := len(c.strings)
+	c.strings = append(c.strings, s...)
+	c.Bytes(c.strings[at:])
+}
 
 // httpFields writes an HTTP header section as a fields column and returns the
 // number of its fields; c.text holds their bytes until the next column. Names go
@@ -122,7 +130,7 @@ func (c *commands) end(handle uint32, err *Error, unexpected bool, trailing *Met
 		c.Counted(0, nil)
 	} else {
 		c.U32(uint32(err.Code))
-		c.Bytes([]byte(err.Message))
+		c.str(err.Message)
 		c.details = c.details[:0]
 		for i := range err.Details {
 			c.details = appendPair(c.details, err.Details[i].Type, err.Details[i].Value)
@@ -136,7 +144,7 @@ func (c *commands) end(handle uint32, err *Error, unexpected bool, trailing *Met
 func (c *commands) reject(handle, reason uint32, text string) {
 	c.Begin(abi.CmdReject, 0, handle)
 	c.U32(reason)
-	c.Bytes([]byte(text))
+	c.str(text)
 	c.End()
 }
 
@@ -149,7 +157,7 @@ func (c *commands) peerGone(handle, reason, resetCode uint32, text string) {
 	c.Begin(abi.CmdPeerGone, 0, handle)
 	c.U32(reason)
 	c.U32(resetCode)
-	c.Bytes([]byte(text))
+	c.str(text)
 	c.End()
 }
 

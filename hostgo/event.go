@@ -51,7 +51,8 @@ func (b *batch) next(ev *event) (bool, error) {
 		return false, errMalformedEvents
 	}
 	b.rest = rest
-	*ev = event{kind: r.Kind, flags: r.Flags, handle: r.Handle}
+	*ev = event{}
+	ev.kind, ev.flags, ev.handle = r.Kind, r.Flags, r.Handle
 	if !r.Known() {
 		ev.unknown = true
 		return true, nil

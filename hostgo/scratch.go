@@ -25,7 +25,7 @@ const keepBuffer = 256 << 10
 // of it may still be seen by a caller who keeps a payload too long; nothing
 // may still be running.
 func (s *scratch) recycle() {
-	for _, b := range []*[]byte{&s.cmd.B, &s.cmd.text, &s.cmd.pairs, &s.cmd.details, &s.events, &s.in.buf,
+	for _, b := range []*[]byte{&s.cmd.B, &s.cmd.text, &s.cmd.strings, &s.cmd.pairs, &s.cmd.details, &s.events, &s.in.buf,
 		&s.in.inlined, &s.out.bytes, &s.writing.bytes, &s.payload, &s.head} {
 		if cap(*b) > keepBuffer {
 			*b = nil

@@ -32,12 +32,16 @@ func (c *Call) drainLocked() error {
 		c.mu.Lock()
 		s := c.s
 		if s == nil || len(s.out.ops) == 0 {
-			flush := wrote && c.state != callOver
+			var err error
+			if c.response > responseBegun {
+				err = c.ended()
+			}
+			flush := wrote && err == nil && c.state != callOver
 			c.mu.Unlock()
 			if flush && http.NewResponseController(c.w).Flush() != nil {
-				c.broke()
+				err = c.broke()
 			}
-			break
+			return err
 		}
 		s.out, s.writing = s.writing, s.out
 		s.out.reset()
@@ -49,23 +53,19 @@ func (c *Call) drainLocked() error {
 		}
 		c.mu.Unlock()
 		if usable && !c.write(&s.writing, early) {
-			c.broke()
+			_ = c.broke() // the next round returns it
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.response > responseBegun {
-		return c.ended()
-	}
-	return nil
 }
 
-// broke notes that the response cannot end well. The caller holds wmu.
-func (c *Call) broke() {
+// broke notes that the response cannot end well, and returns the error that the
+// call is over with. The caller holds wmu.
+func (c *Call) broke() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.response = responseBroken
 	c.goneLocked(errWrite)
+	return c.ended()
 }
 
 var errWrite = errors.New("writing the response failed")
