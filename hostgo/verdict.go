@@ -82,7 +82,7 @@ func (v *verdict) clone() *verdict {
 // as it has places, of heads of at most mostHead bytes; a later one takes the
 // place of an earlier one.
 type heads struct {
-	once [256]atomic.Uint32 // hashes of heads that came once
+	once [1024]atomic.Uint32 // hashes of heads that came once
 	kept [256]atomic.Pointer[keptHead]
 }
 
@@ -104,7 +104,7 @@ func headHash(record []byte) uint32 {
 
 // find returns the verdict on a head, nil if none is kept.
 func (h *heads) find(record []byte, hash uint32) *verdict {
-	if k := h.kept[hash%256].Load(); k != nil && bytes.Equal(k.head, record) {
+	if k := h.kept[hash%uint32(len(h.kept))].Load(); k != nil && bytes.Equal(k.head, record) {
 		return k.verdict
 	}
 	return nil
@@ -115,9 +115,9 @@ func (h *heads) saw(record []byte, hash uint32, v *verdict) {
 	if len(record) > mostHead {
 		return
 	}
-	if h.once[hash%256].Swap(hash) != hash {
+	if h.once[hash%uint32(len(h.once))].Swap(hash) != hash {
 		return
 	}
 	binary.LittleEndian.PutUint32(record[8:], 0)
-	h.kept[hash%256].Store(&keptHead{bytes.Clone(record), v.clone()})
+	h.kept[hash%uint32(len(h.kept))].Store(&keptHead{bytes.Clone(record), v.clone()})
 }
