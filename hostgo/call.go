@@ -45,18 +45,21 @@ type Call struct {
 	deadline  time.Time // zero for none
 	procedure *Procedure
 	codec     Codec
+	duplex    bool // the response can start before the request has ended
 
 	// mu guards what follows. It is held for steps, never while reading from
 	// or writing to the peer.
 	mu sync.Mutex
 	link
 	state      callState
-	receiveEnd error // why no more messages come: io.EOF or an *Error; nil while they may
-	reading    bool  // from the peer
-	replied    bool  // the response of a procedure that has one is in the scratch
-	leading    bool  // the leading metadata was told
-	abandoned  bool  // ServeHTTP does not wait for the handler
-	broken     error // what went wrong on this side; then the *Error that the module made of it
+	receiveEnd error     // why no more messages come: io.EOF or an *Error; nil while they may
+	unread     bool      // content may come of a request that the module took for whole
+	reading    bool      // from the peer
+	replied    bool      // the response of a procedure that has one is in the scratch
+	leading    bool      // the leading metadata was told
+	abandoned  bool      // ServeHTTP does not wait for the handler
+	broken     error     // what went wrong on this side; then the *Error that the module made of it
+	notBefore  time.Time // the answer to a call that was stopped is not written before
 	header     Metadata
 	trailer    Metadata
 
@@ -71,6 +74,7 @@ func (c *Call) open() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	start := time.Now()
+	c.duplex = c.isDuplex()
 	c.s.in.reset(c.r.ContentLength)
 	c.writeHead(abi.OpenPrepare)
 	record := c.s.cmd.B
@@ -82,9 +86,19 @@ func (c *Call) open() {
 	} else if c.run(); c.state == callPrepared {
 		c.handler.heads.saw(record, hash, c.verdict)
 	}
+	c.unread = c.receiveEnd != nil && c.r.ContentLength < 0
 	if c.verdict != nil && c.timeout >= 0 {
 		c.deadline = start.Add(c.timeout)
 	}
+}
+
+// isDuplex says whether the response can start before the request has ended. Over
+// HTTP/1.1 net/http has to be asked, and does less well afterwards, so that is
+// done for the procedures that need it.
+func (c *Call) isDuplex() bool {
+	p := c.handler.paths[c.r.URL.EscapedPath()]
+	return c.r.ProtoMajor > 1 || c.r.ProtoAtLeast(1, 1) && p != nil && p.Type == StreamTypeBidi &&
+		http.NewResponseController(c.w).EnableFullDuplex() == nil
 }
 
 // writeHead writes the command that opens the call.
@@ -92,7 +106,7 @@ func (c *Call) writeHead(flags uint16) {
 	path := c.r.URL.EscapedPath()
 	if c.r.ProtoAtLeast(1, 1) {
 		flags |= abi.OpenTrailers
-		if p := c.handler.paths[path]; c.r.ProtoMajor > 1 || p != nil && p.Type == StreamTypeBidi {
+		if c.duplex {
 			flags |= abi.OpenDuplex
 		}
 	}
@@ -114,7 +128,7 @@ func (c *Call) writeHead(flags uint16) {
 func (c *Call) requested(v *verdict) {
 	c.verdict, c.facts = v, v.facts
 	c.procedure, c.codec = &c.handler.procedures[v.facts.procedure], c.handler.codecs[v.facts.codec]
-	c.s.in.inline = v.inline
+	c.s.in.inline = v.contentInline
 }
 
 // run gives the batch to the module and does what it says. The caller holds mu.
@@ -126,7 +140,7 @@ func (c *Call) settle(err error) {
 		err = c.resume(c)
 	}
 	if err == nil && c.state == callReplayed {
-		err = errors.New("the module does not end a call that was told whole")
+		err = errEndless
 	}
 	if err != nil {
 		c.lost(err)
@@ -139,11 +153,8 @@ func (c *Call) event(ev *event) error {
 	case abi.EvResponseHead, abi.EvBody, abi.EvTrailers:
 		c.s.out.add(ev, c.payload)
 	case abi.EvStop:
-		message := "the call has ended"
-		if c.broken != nil {
-			message = c.broken.Error()
-		}
-		c.broken = &Error{Code: Code(ev.code), Message: message, cause: c.broken}
+		c.broken = &Error{Code: Code(ev.code), Message: string(ev.message), cause: c.broken}
+		c.notBefore = time.Now().Add(time.Duration(ev.graceUS) * time.Microsecond)
 		c.cancel()
 	case abi.EvDone:
 		if c.state != callPrepared {
@@ -162,7 +173,7 @@ func (c *Call) event(ev *event) error {
 		c.requested(&c.s.verdict)
 		c.state = callOpen
 	case abi.EvPrepared:
-		c.s.verdict.keepPrepared(ev, c.handler.sendMax)
+		c.s.verdict.keepPrepared(ev)
 		c.state = callPrepared
 	case abi.EvMessages:
 		if !c.s.in.take(ev) {
@@ -201,7 +212,7 @@ func (c *Call) lost(err error) {
 	if c.response == responseNone {
 		c.state = callReplayed
 		c.writeHead(0)
-		c.s.cmd.lost(0)
+		c.s.cmd.reject(0, abi.RejectLost, "")
 		if c.link.run(c) == nil && c.state == callOver {
 			return
 		}
@@ -290,12 +301,17 @@ func (c *Call) read() {
 // came deals with the last n bytes of the content, end if they end it.
 func (c *Call) came(n int, end bool) {
 	in := &c.s.in
+	in.ended = end
+	if c.unread {
+		if c.unread = false; n == 0 {
+			return
+		}
+	}
 	if c.state != callPrepared {
 		in.commit(&c.s.cmd, c.handle, n, end)
 		c.run()
 		return
 	}
-	in.ended = end
 	if len(in.buf) > c.verdict.prepared.readMax {
 		c.tell() // the module says what such a message comes to
 		c.run()

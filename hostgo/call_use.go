@@ -113,7 +113,7 @@ func (c *Call) SendBytes(payload []byte) error {
 	}
 	c.writeHeaders(false)
 	c.payload = payload
-	c.s.cmd.send(c.handle, payload, c.compresses(payload))
+	c.s.cmd.send(c.handle, payload, c.sendInline)
 	c.run()
 	c.payload = nil
 	c.mu.Unlock()
@@ -193,11 +193,6 @@ func (c *Call) writeHeaders(flush bool) bool {
 	c.leading = true
 	c.s.cmd.headers(c.handle, &c.header, flush)
 	return true
-}
-
-// compresses says whether the module must see a payload, to compress it.
-func (c *Call) compresses(payload []byte) bool {
-	return c.coding != 0 && len(payload) >= c.compressMin
 }
 
 // reject tells the module about a message that this side cannot read or write,

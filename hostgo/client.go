@@ -40,7 +40,7 @@ type ClientOptions struct {
 	// means none.
 	SendCoding string
 	// CompressMin is the size, in bytes, of the smallest message that is
-	// compressed.
+	// compressed; 0 means 1 KiB, and less than 0 that all are, empty ones too.
 	CompressMin int
 	// ReadMax is the most bytes in one message received, before and after
 	// decompression; 0 means 4 MiB.
@@ -57,12 +57,10 @@ type ClientOptions struct {
 // Client calls the procedures of one server. It is safe for use by several
 // goroutines.
 type Client struct {
-	base        url.URL // scheme and host
-	http        *http.Client
-	config      *configuration
-	codec       Codec
-	sendCoding  bool
-	compressMin int
+	base   url.URL // scheme and host
+	http   *http.Client
+	config *configuration
+	codec  Codec
 }
 
 // userAgent is what the package calls itself.
@@ -102,7 +100,7 @@ func NewClient(baseURL string, options *ClientOptions) (*Client, error) {
 	if o.UserAgent == "" {
 		o.UserAgent = userAgent
 	}
-	if err := checkSizes(o.ReadMax, o.SendMax, o.CompressMin, o.GetMax); err != nil {
+	if err := checkSizes(o.ReadMax, o.SendMax, max(o.CompressMin, 0), o.GetMax); err != nil {
 		return nil, err
 	}
 	sendCoding := 0
@@ -112,7 +110,7 @@ func NewClient(baseURL string, options *ClientOptions) (*Client, error) {
 		}
 	}
 	c := &Client{base: url.URL{Scheme: base.Scheme, Host: base.Host}, http: ownClient(o.HTTPClient),
-		codec: o.Codec, sendCoding: sendCoding > 0, compressMin: o.CompressMin}
+		codec: o.Codec}
 	c.config, err = o.Module.configure(clientRecord(&o, sendCoding, strings.TrimRight(base.EscapedPath(), "/")))
 	if err != nil {
 		return nil, err
@@ -132,7 +130,7 @@ func clientRecord(o *ClientOptions, sendCoding int, prefix string) []byte {
 	w.U32(uint32(o.Protocol))
 	w.U32(uint32(o.ReadMax))
 	w.U32(uint32(o.SendMax))
-	w.U32(uint32(o.CompressMin))
+	w.U32(compressMin(o.CompressMin))
 	w.U32(uint32(sendCoding))
 	w.U32(uint32(o.GetMax))
 	w.Bytes([]byte(o.Codec.Name()))
@@ -191,18 +189,17 @@ func ReceiveMetadata(header, trailer *Metadata) CallOption {
 
 // Unary calls a procedure with one request and one response, which is decoded
 // into an empty message. The context's deadline goes to the server with the
-// call. An error is an [*Error], unless the procedure's path is none.
+// call. An error is an [*Error], unless the procedure's path is none, or the
+// module does not work.
 func (c *Client) Unary(ctx context.Context, procedure string, request, response any, options ...CallOption) error {
-	var o callOptions
-	for _, option := range options {
-		option(&o)
-	}
-	if o.metadata == nil {
-		o.metadata = &noMetadata
-	}
-	call := clientCall{client: c, link: link{config: c.config, s: scratches.Get().(*scratch)}}
+	call := clientCall{client: c, link: link{config: c.config, s: scratches.Get().(*scratch)}, procedure: procedure,
+		options: callOptions{metadata: &noMetadata}}
 	defer call.close()
-	err := call.run(ctx, procedure, request, response, &o)
+	o := &call.options
+	for _, option := range options {
+		option(o)
+	}
+	err := call.run(ctx, request, response)
 	if o.header != nil {
 		*o.header = call.header
 	}

@@ -23,19 +23,22 @@ type clientCall struct {
 	client *Client
 	link
 
-	message  []byte // the response's; a view into the scratch
-	ended    bool   // the outcome is known
-	failure  *Error // the outcome, if it is not success
-	cause    error  // what this side found out, behind what the module makes of it
-	header   Metadata
-	trailer  Metadata
-	response *http.Response
+	procedure string
+	options   callOptions
+	timeout   uint64 // in microseconds
+	message   []byte // the response's; a view into the scratch
+	ended     bool   // the outcome is known
+	failure   *Error // the outcome, if it is not success
+	cause     error  // what this side found out, behind what the module makes of it
+	header    Metadata
+	trailer   Metadata
+	response  *http.Response
 }
 
 // run makes the call. An error means that it could not be made; how a call that
 // could ended is in c.failure.
-func (c *clientCall) run(ctx context.Context, procedure string, request, response any, o *callOptions) error {
-	if err := c.open(ctx, procedure, request, o); err != nil {
+func (c *clientCall) run(ctx context.Context, request, response any) error {
+	if err := c.open(ctx, request); err != nil {
 		return err
 	}
 	if !c.ended {
@@ -53,23 +56,15 @@ func (c *clientCall) run(ctx context.Context, procedure string, request, respons
 
 // open tells the module what is to be called. What keeps the call from being
 // made is told, too: the module says what that comes to.
-func (c *clientCall) open(ctx context.Context, procedure string, request any, o *callOptions) error {
-	var flags uint16
-	if o.get {
-		flags = abi.OpenGet
-	}
-	timeout := abi.NoTimeout
+func (c *clientCall) open(ctx context.Context, request any) error {
+	c.timeout = abi.NoTimeout
 	if deadline, ok := ctx.Deadline(); ok {
-		timeout = uint64(max(0, time.Until(deadline).Microseconds()))
+		c.timeout = uint64(max(0, time.Until(deadline).Microseconds()))
 	}
+	c.writeOpen()
 	cmd := &c.s.cmd
-	cmd.reset()
-	cmd.Begin(abi.CmdOpenClient, flags, 0)
-	cmd.U32(abi.Unary)
-	cmd.U64(timeout)
-	cmd.str(procedure)
-	cmd.metadata(o.metadata)
-	cmd.End()
+	inline := c.client.config.flags&abi.ConfiguredSendInline != 0 ||
+		c.options.get && c.client.config.flags&abi.ConfiguredGetInline != 0
 	var err error
 	if c.cause = ctx.Err(); c.cause != nil {
 		c.writeEnded(c.cause)
@@ -77,10 +72,27 @@ func (c *clientCall) open(ctx context.Context, procedure string, request any, o 
 		c.cause = err
 		cmd.reject(0, abi.RejectEncode, err.Error())
 	} else {
-		cmd.send(0, c.payload, o.get || c.client.sendCoding && len(c.payload) >= c.client.compressMin)
+		cmd.send(0, c.payload, inline)
 		cmd.bareEnd(0)
 	}
 	return c.settle(c.link.run(c))
+}
+
+// writeOpen writes the command that opens the call.
+func (c *clientCall) writeOpen() {
+	var flags uint16
+	attributes := uint32(abi.Unary)
+	if c.options.get {
+		flags, attributes = abi.OpenGet, abi.Unary|abi.NoSideEffects
+	}
+	cmd := &c.s.cmd
+	cmd.reset()
+	cmd.Begin(abi.CmdOpenClient, flags, 0)
+	cmd.U32(attributes)
+	cmd.U64(c.timeout)
+	cmd.str(c.procedure)
+	cmd.metadata(c.options.metadata)
+	cmd.End()
 }
 
 // writeEnded writes the command that tells how a context ended.
@@ -110,15 +122,26 @@ func (c *clientCall) exchange(ctx context.Context) error {
 	return err
 }
 
-// settle follows a step, err being what it failed with.
+// settle follows a step, err being what it failed with. If that was the call's
+// instance, another one says what that comes to.
 func (c *clientCall) settle(err error) error {
-	if err == nil && c.in == nil && !c.ended {
-		err = errMalformedEvents
+	if refused, ok := err.(*fault); ok && refused.kind == abi.FaultArgument { //nolint:errorlint // as play returned it
+		return refused
 	}
-	if err != nil {
-		return lostError(err)
+	if err == nil && !c.ended && c.s.in.ended && !c.more.pending {
+		err = errEndless
 	}
-	return nil
+	if err == nil {
+		return nil
+	}
+	c.cause = err
+	c.forget()
+	c.writeOpen()
+	c.s.cmd.reject(0, abi.RejectLost, "")
+	if c.link.run(c) == nil && c.ended {
+		return nil
+	}
+	return fmt.Errorf("connectcore: the call failed inside: %w", err)
 }
 
 // event implements role.
@@ -152,14 +175,11 @@ func (c *clientCall) event(ev *event) error {
 	return nil
 }
 
-// reject tells the module about the message, which its outcome came with: so the
-// command has the configuration's handle, as one that opens a call has.
+// reject tells the module about the message, which its outcome came with.
 func (c *clientCall) reject(reason uint32, cause error) error {
 	c.cause = cause
-	c.s.cmd.reject(0, reason, cause.Error())
-	err := c.settle(c.link.run(c))
-	c.unbind()
-	return err
+	c.s.cmd.reject(c.handle, reason, cause.Error())
+	return c.settle(c.link.run(c))
 }
 
 // request makes the HTTP request that the module asked for.
@@ -181,7 +201,7 @@ func (c *clientCall) request(ctx context.Context) (*http.Request, error) {
 	if request.Header.Get(acceptCoding) == "" {
 		// If a request has none, net/http adds its own, and decompresses
 		// without a limit.
-		request.Header.Set(acceptCoding, "identity")
+		request.Header.Set(acceptCoding, abi.Identity)
 	}
 	if content := c.content(out.ops[1:]); len(content) > 0 || head.flags&abi.HTTPEnd == 0 {
 		request.ContentLength = int64(len(content))
@@ -238,6 +258,7 @@ func (c *clientCall) read(ctx context.Context) error {
 	if n > 0 || end {
 		s.in.commit(&s.cmd, c.handle, n, end)
 	}
+	s.in.ended = end || trailers
 	switch {
 	case trailers:
 		s.cmd.Begin(abi.CmdContentEnd, 0, c.handle)
@@ -254,7 +275,7 @@ func (c *clientCall) read(ctx context.Context) error {
 // broken tells the module why no response, or no more of it, comes. What was
 // read before is told first.
 func (c *clientCall) broken(ctx context.Context, err error) error {
-	c.cause = err
+	c.cause, c.s.in.ended = err, true
 	if ended := ctx.Err(); ended != nil {
 		c.writeEnded(ended)
 	} else {

@@ -148,11 +148,6 @@ func (c *commands) reject(handle, reason uint32, text string) {
 	c.End()
 }
 
-// lost ends a call whose instance failed.
-func (c *commands) lost(handle uint32) {
-	c.end(handle, lostError(nil), false, &noMetadata)
-}
-
 func (c *commands) peerGone(handle, reason, resetCode uint32, text string) {
 	c.Begin(abi.CmdPeerGone, 0, handle)
 	c.U32(reason)

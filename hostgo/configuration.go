@@ -12,17 +12,18 @@ import (
 type configuration struct {
 	pool   *pool
 	record []byte
+	flags  uint16 // of the module's answer, which is the same in every instance
 }
 
 // configure makes a configuration. An instance tries it, so that one that the
 // module refuses is found early.
 func (m *Module) configure(record []byte) (*configuration, error) {
-	c := &configuration{m.pool, record}
+	c := &configuration{pool: m.pool, record: record}
 	in, err := c.pool.acquire()
 	if err != nil {
 		return nil, fmt.Errorf("connectcore: %w", err)
 	}
-	_, err = in.config(c)
+	_, c.flags, err = in.configure(c)
 	in.mu.Unlock()
 	in.release()
 	if err != nil {
@@ -40,17 +41,19 @@ func (c *configuration) close() {
 	}
 }
 
-// maxConfigs is how many configurations an instance keeps; the interface allows
-// 2,048 of each role.
-const maxConfigs = 2_000
-
 // config returns the handle that a configuration has in this instance, made on
 // first use. The caller holds mu.
 func (in *instance) config(c *configuration) (uint32, error) {
 	if handle, ok := in.configs[c]; ok {
 		return handle, nil
 	}
-	if len(in.configs) >= maxConfigs {
+	handle, _, err := in.configure(c)
+	return handle, err
+}
+
+// configure gives a configuration to this instance. The caller holds mu.
+func (in *instance) configure(c *configuration) (handle uint32, flags uint16, err error) {
+	if len(in.configs) >= abi.MaxConfigs {
 		for any := range in.configs {
 			in.drop(any) // it comes back when a call needs it
 			break
@@ -58,28 +61,28 @@ func (in *instance) config(c *configuration) (uint32, error) {
 	}
 	events, err := in.run(c.record, nil)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	ev, b := event{}, batch{rest: events}
 	switch ok, err := b.next(&ev); {
 	case err != nil:
 		in.retire(err)
-		return 0, errRetired
+		return 0, 0, errRetired
 	case ok && ev.kind == abi.EvConfigured:
 		in.configs[c] = ev.handle
-		return ev.handle, nil
+		return ev.handle, ev.flags, nil
 	case ok && ev.kind == abi.EvFault:
-		return 0, fmt.Errorf("the module refuses the configuration: %s", ev.message)
+		return 0, 0, fmt.Errorf("the module refuses the configuration: %s", ev.message)
 	}
 	err = errors.New("the module does not answer a configuration")
 	in.retire(err)
-	return 0, err
+	return 0, 0, err
 }
 
 // drop forgets a configuration. The caller holds mu.
 func (in *instance) drop(c *configuration) {
 	if handle, ok := in.configs[c]; ok {
 		delete(in.configs, c)
-		in.late.bare(abi.CmdCloseConfig, handle)
+		in.later(abi.CmdCloseConfig, handle)
 	}
 }

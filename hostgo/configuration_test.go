@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/connectcore/connectcore/wasm/abi"
 )
 
 // configured counts the configurations that a module's instances keep.
@@ -60,7 +62,7 @@ func TestManyConfigurations(t *testing.T) {
 					}
 				}
 			}
-			if n := configured(m); n > maxConfigs {
+			if n := configured(m); n > abi.MaxConfigs {
 				t.Errorf("%d configurations are kept", n)
 			}
 			runtime.KeepAlive(kept)

@@ -3,10 +3,8 @@ package hostgo
 import "github.com/connectcore/connectcore/wasm/abi"
 
 const (
-	carryAll   = 16 << 10 // chunks up to this size cross with all their bytes
-	carryFirst = 4 << 10  // of larger ones, the first bytes do
-	leastRead  = 4 << 10
-	mostAhead  = 512 << 10 // most that a peer's own word makes us allocate
+	leastRead = 4 << 10
+	mostAhead = 512 << 10 // most that a peer's own word makes us allocate
 )
 
 // content holds the part of the peer's content that messages may still lie
@@ -18,10 +16,10 @@ const (
 type content struct {
 	buf    []byte
 	base   uint64
-	keep   uint64 // before it, nothing is needed any more
+	keep   uint64 // before it, nothing is needed any more; only messages that were taken lie there
 	inline bool   // the module wants all bytes, and returns the messages' itself
 	expect int64  // bytes still to come, -1 if the peer did not say
-	ended  bool   // of content that the module was not told yet
+	ended  bool   // all of it came
 
 	inlined []byte // payloads that the module returned
 	queue   [][]byte
@@ -45,7 +43,7 @@ func (c *content) space() []byte {
 		need = int(min(c.expect, mostAhead))
 	}
 	if free := cap(c.buf) - len(c.buf); free < min(need, leastRead) || len(c.buf) == 0 && free < need {
-		grown := make([]byte, len(c.buf), max(2*cap(c.buf), len(c.buf)+need, carryAll))
+		grown := make([]byte, len(c.buf), max(2*cap(c.buf), len(c.buf)+need, abi.CarryWhole))
 		copy(grown, c.buf)
 		c.buf = grown
 	}
@@ -63,8 +61,8 @@ func (c *content) add(n int) {
 // commit writes the command for the last n bytes.
 func (c *content) commit(cmd *commands, handle uint32, n int, end bool) {
 	data := c.buf[len(c.buf)-n:]
-	if !c.inline && n > carryAll {
-		data = data[:carryFirst]
+	if !c.inline && n > abi.CarryWhole {
+		data = data[:abi.CarryFirst]
 	}
 	var flags uint16
 	if end {
@@ -74,7 +72,15 @@ func (c *content) commit(cmd *commands, handle uint32, n int, end bool) {
 	cmd.U32(uint32(n))
 	cmd.Bytes(data)
 	cmd.End()
-	if c.inline {
+}
+
+// read notes that the module has read all that it was given, but what it asks
+// for again.
+func (c *content) read(asked more) {
+	switch {
+	case asked.pending:
+		c.keep = max(c.keep, asked.offset)
+	case c.inline:
 		c.keep = c.base + uint64(len(c.buf))
 	}
 }
@@ -100,7 +106,7 @@ func (c *content) resume(cmd *commands, handle uint32, offset uint64, want uint3
 	}
 	c.inlined = c.inlined[:0]
 	data := c.buf[offset-c.base:]
-	data = data[:min(len(data), max(int(want), carryAll))]
+	data = data[:min(len(data), max(int(want), abi.CarryWhole))]
 	cmd.Begin(abi.CmdContent, abi.ContentResume, handle)
 	cmd.U32(uint32(len(data)))
 	cmd.Bytes(data)

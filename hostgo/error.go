@@ -87,8 +87,3 @@ func (d Detail) Message() (proto.Message, error) {
 	}
 	return message, nil
 }
-
-// lostError is the error of a call whose instance failed.
-func lostError(cause error) *Error {
-	return &Error{Code: CodeInternal, Message: "the call failed inside", cause: cause}
-}

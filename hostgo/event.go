@@ -16,12 +16,12 @@ type event struct {
 	handle uint32
 
 	procedure, protocol, codec uint32
-	coding, compressMin, limit uint32
+	coding, limit, replyMax    uint32
 	status, code, count        uint32
-	prefix, want               uint32
+	prefix, want, graceUS      uint32
 	timeoutUS, base, offset    uint64
 	hidden, data               []byte
-	message                    []byte // text of received, end-of-call and fault
+	message                    []byte // text of received, end-of-call, stop and fault
 	fields                     counted
 	binary, details            counted
 	spans                      []uint32
@@ -68,7 +68,8 @@ func (b *batch) columns(r *abi.Record, ev *event) {
 	switch r.Kind {
 	case abi.EvRequest:
 		ev.procedure, ev.protocol, ev.codec = r.U32(), r.U32(), r.U32()
-		ev.coding, ev.compressMin, ev.timeoutUS = r.U32(), r.U32(), r.U64()
+		_, _ = r.U32(), r.U32() // of codings that are native, and here none is
+		ev.timeoutUS = r.U64()
 		ev.hidden, ev.binary = r.Bytes(), countedOf(r)
 	case abi.EvMessages:
 		ev.base, ev.coding, ev.limit = r.U64(), r.U32(), r.U32()
@@ -92,9 +93,9 @@ func (b *batch) columns(r *abi.Record, ev *event) {
 		ev.code, ev.message = r.U32(), r.Bytes()
 		ev.details, ev.fields, ev.binary = countedOf(r), countedOf(r), countedOf(r)
 	case abi.EvStop:
-		ev.code = r.U32()
+		ev.code, ev.graceUS, ev.message = r.U32(), r.U32(), r.Bytes()
 	case abi.EvPrepared:
-		ev.limit, ev.status = r.U32(), r.U32()
+		ev.limit, ev.replyMax, ev.status = r.U32(), r.U32(), r.U32()
 		ev.fields, ev.data = countedOf(r), r.Bytes()
 	case abi.EvMore:
 		ev.offset, ev.want = r.U64(), r.U32()

@@ -20,7 +20,7 @@ func goneFor(err error, response *http.Response) (reason, code uint32) {
 		if stream.Cause != nil && stream.Cause.Error() == "received from peer" {
 			return abi.GoneReset, stream.Code
 		}
-		return goneMalformed() // net/http reset the stream, for what came
+		return abi.GoneBroken, 0 // net/http reset the stream, for what came
 	}
 	var outage net.Error
 	switch {
@@ -32,7 +32,7 @@ func goneFor(err error, response *http.Response) (reason, code uint32) {
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return abi.GoneClosed, 0
 	case response != nil && response.ProtoMajor == 1 || isMalformed(err.Error()):
-		return goneMalformed()
+		return abi.GoneBroken, 0
 	}
 	return abi.GoneClosed, 0
 }
@@ -45,10 +45,6 @@ func isMalformed(text string) bool {
 		strings.HasPrefix(text, "http2: failed reading the frame payload: ") ||
 		strings.HasPrefix(text, "connection error: ") // also of HTTP/2's frames
 }
-
-// goneMalformed is what is said if what came is not HTTP. The interface has no
-// word for that, and the one for a reset with a protocol error comes closest.
-func goneMalformed() (reason, code uint32) { return abi.GoneReset, 1 }
 
 // withoutURL takes off what http.Client says of the request.
 func withoutURL(err error) error {

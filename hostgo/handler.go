@@ -55,7 +55,7 @@ type HandlerOptions struct {
 	// means gzip. An empty list offers none.
 	Codings []string
 	// CompressMin is the size, in bytes, of the smallest message that is
-	// compressed.
+	// compressed; 0 means 1 KiB, and less than 0 that all are, empty ones too.
 	CompressMin int
 	// ReadMax is the most bytes in one message received, before and after
 	// decompression; 0 means 4 MiB.
@@ -79,7 +79,6 @@ type Handler struct {
 	codecs     []Codec
 	config     *configuration
 	heads      heads
-	sendMax    int
 	logger     *slog.Logger
 }
 
@@ -106,7 +105,7 @@ func NewHandler(options *HandlerOptions, procedures ...Procedure) (*Handler, err
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	h := &Handler{codecs: o.Codecs, sendMax: o.SendMax, logger: o.Logger,
+	h := &Handler{codecs: o.Codecs, logger: o.Logger,
 		procedures: append([]Procedure(nil), procedures...), paths: map[string]*Procedure{}}
 	for i := range h.procedures {
 		p := &h.procedures[i]
@@ -122,7 +121,7 @@ func NewHandler(options *HandlerOptions, procedures ...Procedure) (*Handler, err
 		}
 		h.paths[p.Path] = p
 	}
-	if err := checkSizes(o.ReadMax, o.SendMax, o.CompressMin); err != nil {
+	if err := checkSizes(o.ReadMax, o.SendMax, max(o.CompressMin, 0)); err != nil {
 		return nil, err
 	}
 	config, err := o.Module.configure(h.record(&o))
@@ -141,6 +140,14 @@ func (h *Handler) Close() { h.config.close() }
 
 // defaultCoding is the coding that the module knows by itself.
 const defaultCoding = "gzip"
+
+// compressMin returns what the module is told for that option.
+func compressMin(option int) uint32 {
+	if option == 0 {
+		return abi.DefaultCompressMin
+	}
+	return uint32(max(option, 0))
+}
 
 func checkSizes(sizes ...int) error {
 	for _, size := range sizes {
@@ -173,7 +180,7 @@ func (h *Handler) record(o *HandlerOptions) []byte {
 	w.Begin(abi.CmdConfigureServer, flags, 0)
 	w.U32(uint32(o.ReadMax))
 	w.U32(uint32(o.SendMax))
-	w.U32(uint32(o.CompressMin))
+	w.U32(compressMin(o.CompressMin))
 	w.Bytes(joined(codecs))
 	w.Bytes(joined(o.Codings))
 	w.Bytes(make([]byte, len(o.Codings))) // none is native: the module does them

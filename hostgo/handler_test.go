@@ -242,7 +242,7 @@ func TestMetadata(t *testing.T) {
 	if got := strings.Join(m.Values("x-one"), ","); got != "1,3" {
 		t.Errorf("Values: %q", got)
 	}
-	if got := m.Binary("x-one-BIN"); len(got) != 1 || !bytes.Equal(got[0], []byte{0, 255}) {
+	if got, err := m.Binary("x-one-BIN"); err != nil || len(got) != 1 || !bytes.Equal(got[0], []byte{0, 255}) {
 		t.Errorf("Binary: %v", got)
 	}
 	copied := m.Clone()
@@ -274,5 +274,51 @@ func TestError(t *testing.T) {
 	}
 	if got := Code(99).String(); got != "code 99" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A GET that turns out to have content is refused; it may have said so, or not.
+func TestGetWithContent(t *testing.T) {
+	echo := echoBytes
+	echo.NoSideEffects = true
+	h := handlerOn(t, defaultModule, echo)
+	for _, test := range []struct {
+		content string
+		length  int64
+		status  int
+	}{{"", 0, 200}, {"", -1, 200}, {"more", 4, 400}, {"more", -1, 400}} {
+		request := httptest.NewRequest(http.MethodGet, echo.Path+"?connect=v1&encoding=proto&message=x", strings.NewReader(test.content))
+		request.ContentLength = test.length
+		if test.length > 0 {
+			request.Header.Set("Content-Length", "4")
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, request)
+		if w.Code != test.status || test.status == 200 && w.Body.String() != "x" {
+			t.Errorf("%q, length %d: got %d %s, want %d", test.content, test.length, w.Code, w.Body, test.status)
+		}
+	}
+}
+
+// A value of bytes that is not base64 fails no call.
+func TestBinaryThatDoesNotDecode(t *testing.T) {
+	var text []string
+	var err error
+	h := handlerOn(t, defaultModule, Procedure{Path: echoPath, Serve: func(_ context.Context, call *Call) error {
+		m := call.RequestMetadata()
+		text = m.Values("x-one-bin")
+		_, err = m.Binary("x-one-bin")
+		return call.SendBytes(nil)
+	}})
+	request := httptest.NewRequest(http.MethodPost, echoPath, http.NoBody)
+	request.Header.Set("Content-Type", "application/proto")
+	request.Header.Set("X-One-Bin", "no base64")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, request)
+	if w.Code != http.StatusOK || len(text) != 1 || text[0] != "no base64" {
+		t.Errorf("got %d and %q", w.Code, text)
+	}
+	if err == nil || !strings.Contains(err.Error(), "x-one-bin") {
+		t.Errorf("reading it as bytes: got %v", err)
 	}
 }

@@ -16,15 +16,11 @@ import (
 var (
 	errRetired         = errors.New("the module's instance of this call failed")
 	errMalformedEvents = errors.New("the module's instance emitted malformed events")
+	errEndless         = errors.New("the module does not end a call that was told whole")
 	errClosed          = errors.New("the module is closed")
 )
 
-const (
-	// maxCalls is how many calls one instance carries; the interface allows
-	// 65,535.
-	maxCalls   = 60_000
-	firstArena = 64 << 10
-)
+const firstArena = 64 << 10
 
 // instance is one instance of the module. Whoever holds mu owns it: only they
 // call into it, or read or write its memory.
@@ -43,8 +39,10 @@ type instance struct {
 	arena         uint32 // address of the in arena
 	arenaSize     uint32
 	configs       map[*configuration]uint32 // handles
-	late          commands                  // what goes ahead of the next batch
 	stderr        *tail
+
+	lateMu sync.Mutex // not held during a step
+	late   commands   // what goes ahead of the next batch
 }
 
 func newInstance(ctx context.Context, p *pool) (*instance, error) {
@@ -107,33 +105,44 @@ func (in *instance) run(commands, dst []byte) ([]byte, error) {
 }
 
 func (in *instance) enter(commands, dst []byte) ([]byte, error) {
-	late := in.late.B
-	in.late.reset()
-	total := uint64(len(late)) + uint64(len(commands))
-	if total > uint64(in.arenaSize) {
-		if total > 1<<31 {
-			return dst, fmt.Errorf("a batch of %d bytes", total)
-		}
-		if err := in.makeRoom(uint32(total)); err != nil {
-			return dst, err
-		}
+	size, err := in.fill(commands)
+	if err != nil {
+		return dst, err
 	}
-	if !in.memory.Write(in.arena, late) || !in.memory.Write(in.arena+uint32(len(late)), commands) {
-		return dst, fmt.Errorf("the in arena at %#x, size %d, is outside of memory", in.arena, in.arenaSize)
-	}
-	in.stack[0] = total
+	in.stack[0] = size
 	if err := in.step.CallWithStack(context.Background(), in.stack[:]); err != nil {
 		return dst, err
 	}
-	address, size := uint32(in.stack[0]>>32), uint32(in.stack[0])
-	events, ok := in.memory.Read(address, size)
+	address, length := uint32(in.stack[0]>>32), uint32(in.stack[0])
+	events, ok := in.memory.Read(address, length)
 	if !ok {
-		return dst, fmt.Errorf("events at %#x, size %d, are outside of memory", address, size)
+		return dst, fmt.Errorf("events at %#x, size %d, are outside of memory", address, length)
 	}
 	if text, ok := panicIn(events); ok {
 		return dst, fmt.Errorf("the guest failed: %s", text)
 	}
 	return append(dst, events...), nil
+}
+
+// fill writes the next batch into the in arena and returns its size.
+func (in *instance) fill(commands []byte) (size uint64, err error) {
+	in.lateMu.Lock()
+	defer in.lateMu.Unlock()
+	late := in.late.B
+	in.late.reset()
+	size = uint64(len(late)) + uint64(len(commands))
+	if size > uint64(in.arenaSize) {
+		if size > 1<<31 {
+			return 0, fmt.Errorf("a batch of %d bytes", size)
+		}
+		if err := in.makeRoom(uint32(size)); err != nil {
+			return 0, err
+		}
+	}
+	if !in.memory.Write(in.arena, late) || !in.memory.Write(in.arena+uint32(len(late)), commands) {
+		return 0, fmt.Errorf("the in arena at %#x, size %d, is outside of memory", in.arena, in.arenaSize)
+	}
+	return size, nil
 }
 
 // panicIn finds the event by which a guest says that it failed.
@@ -187,8 +196,8 @@ func (in *instance) shut() {
 
 // later has a command without columns go ahead of the next batch.
 func (in *instance) later(kind abi.Kind, handle uint32) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
+	in.lateMu.Lock()
+	defer in.lateMu.Unlock()
 	in.late.bare(kind, handle)
 }
 

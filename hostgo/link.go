@@ -1,10 +1,6 @@
 package hostgo
 
-import (
-	"errors"
-
-	"github.com/connectcore/connectcore/wasm/abi"
-)
+import "github.com/connectcore/connectcore/wasm/abi"
 
 // link is a call's bond with the module, the same in both roles: the instance
 // in which the call is open, the batch under construction, and the one loop
@@ -35,7 +31,9 @@ func (l *link) run(r role) error {
 	if err := l.step(); err != nil {
 		return err
 	}
-	return l.play(r)
+	err := l.play(r)
+	l.s.in.read(l.more)
+	return err
 }
 
 // resume answers the module's "more". Do that when the messages that came before
@@ -90,7 +88,7 @@ func (l *link) play(r role) (failure error) {
 		case abi.EvDone:
 			l.unbind()
 		case abi.EvFault:
-			failure = errors.New(string(ev.message))
+			failure = &fault{ev.code, string(ev.message)}
 		}
 		if err := r.event(ev); err != nil {
 			l.ruined(err)
@@ -98,6 +96,14 @@ func (l *link) play(r role) (failure error) {
 		}
 	}
 }
+
+// fault is an event of that name: the module does not do what a batch asks.
+type fault struct {
+	kind uint32
+	text string
+}
+
+func (f *fault) Error() string { return "connectcore: " + f.text }
 
 // ruined retires an instance whose events make no sense.
 func (l *link) ruined(reason error) {

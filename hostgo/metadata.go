@@ -1,13 +1,14 @@
 package hostgo
 
 import (
+	"fmt"
 	"iter"
 	"strings"
 )
 
 // Metadata is the user's part of a header or trailer section: an ordered list
 // of names and values. A value is text or, if the name ends in "-bin",
-// bytes; bytes are kept decoded. Names are case-insensitive and stored in lower
+// bytes; bytes are kept decoded, unless they came as what does not decode. Names are case-insensitive and stored in lower
 // case. The zero value is empty and ready to use. What is legal on the wire is
 // checked when it is sent.
 type Metadata struct {
@@ -68,15 +69,21 @@ func (m *Metadata) Values(name string) []string {
 	return values
 }
 
-// Binary returns all values of bytes of a name, in order.
-func (m *Metadata) Binary(name string) [][]byte {
+// Binary returns all values of bytes of a name, in order. It fails if one of them
+// came as text that does not decode: Values returns such a value as it is.
+func (m *Metadata) Binary(name string) ([][]byte, error) {
 	var values [][]byte
 	for i := range m.entries {
-		if e := &m.entries[i]; e.binary && strings.EqualFold(e.name, name) {
-			values = append(values, []byte(e.value))
+		e := &m.entries[i]
+		if !strings.EqualFold(e.name, name) {
+			continue
 		}
+		if !e.binary {
+			return nil, fmt.Errorf("connectcore: metadata %q: a value is text and no bytes", e.name)
+		}
+		values = append(values, []byte(e.value))
 	}
-	return values
+	return values, nil
 }
 
 // Len returns the number of values.

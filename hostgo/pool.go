@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 
 	"github.com/tetratelabs/wazero"
+
+	"github.com/connectcore/connectcore/wasm/abi"
 )
 
 // Stats counts what became of a module's instances.
@@ -101,7 +103,7 @@ func (p *pool) acquire() (*instance, error) {
 			return least, nil
 		}
 		for _, in := range list {
-			if in != least && in.open.Load() < maxCalls && in.tryTake() {
+			if in != least && in.tryTake() {
 				return in, nil
 			}
 		}
@@ -124,7 +126,7 @@ func (p *pool) acquire() (*instance, error) {
 
 func leastBusy(list []*instance) *instance {
 	var least *instance
-	fewest := int32(maxCalls)
+	fewest := int32(abi.MaxCalls)
 	for _, in := range list {
 		if n := in.open.Load(); n < fewest {
 			least, fewest = in, n
@@ -170,7 +172,7 @@ func (in *instance) tryTake() bool {
 
 // take counts a call, unless the instance takes none. The caller holds mu.
 func (in *instance) take() bool {
-	if in.dead || in.leaving.Load() {
+	if in.dead || in.leaving.Load() || in.open.Load() >= abi.MaxCalls {
 		return false
 	}
 	in.open.Add(1)

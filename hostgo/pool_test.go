@@ -3,9 +3,11 @@ package hostgo
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 
@@ -118,6 +120,38 @@ func TestTrapRetiresInstance(t *testing.T) {
 	}
 }
 
+// A client's call whose instance is damaged while its request is under way ends
+// as the module says, in another instance.
+func TestTrapInClient(t *testing.T) {
+	m := load(t, Options{Instances: 1})
+	bad := (*m.pool.list.Load())[0]
+	damaged := false
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if !damaged {
+			damaged = true
+			ruin(t, bad)
+		}
+		w.Header().Set("Content-Type", "application/proto")
+	}))
+	t.Cleanup(server.Close)
+	client, err := NewClient(server.URL, &ClientOptions{Module: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := func() error {
+		return client.Unary(t.Context(), echoPath, wrapperspb.String("x"), &wrapperspb.StringValue{})
+	}
+	if err := call(); CodeOf(err) != CodeInternal || !errors.Is(err, errRetired) {
+		t.Errorf("got %v, want internal for an instance that failed", err)
+	}
+	if err := call(); err != nil {
+		t.Errorf("after it, a call got %v", err)
+	}
+	if stats := m.Stats(); stats.Trapped != 1 || stats.Instances != 1 || stats.Calls != 0 {
+		t.Errorf("got %+v, want one trapped, another alive, no calls", stats)
+	}
+}
+
 // Each way in which a guest can fail ends its instance, and only it.
 func TestGuestFailures(t *testing.T) {
 	for _, test := range []struct {
@@ -152,8 +186,8 @@ func TestGuestFailures(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = client.Unary(t.Context(), echoPath, wrapperspb.String("x"), &wrapperspb.StringValue{})
-			if CodeOf(err) != CodeInternal {
-				t.Errorf("the client got %v, want internal", err)
+			if err == nil || !strings.Contains(err.Error(), "the call failed inside") {
+				t.Errorf("the client got %v, want that the call failed inside", err)
 			}
 		})
 	}

@@ -102,7 +102,7 @@ func TestPreparedCalls(t *testing.T) {
 		{"sends its head early", "send header", "", false, 200, "send header", "", true},
 		{"compressed", strings.Repeat("x", 40), "Accept-Encoding: gzip\r\n", false, 200, "", "Content-Encoding: gzip\r\n", false},
 		{"over SendMax", strings.Repeat("x", 61), "", false, 429, "resource_exhausted", "", false},
-		{"over ReadMax in chunks", strings.Repeat("x", 101), "", true, 429, "of 101 bytes is over the limit", "", false},
+		{"over ReadMax in chunks", strings.Repeat("x", 101), "", true, 429, "is larger than the limit of 100 bytes", "", false},
 		{"leading metadata", "header", "", false, 200, "header", "X-Lead: 1\r\n", false},
 		{"trailing metadata", "trailer", "", false, 200, "trailer", "Trailer-X-Trail: 1\r\n", false},
 		{"error", "aborted", "", false, 409, `{"code":"aborted","message":"no"}`, "", false},

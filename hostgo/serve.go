@@ -66,7 +66,6 @@ func (c *Call) isLate(ctx context.Context) bool {
 // tooLate answers a call whose deadline has passed, unless its handler has just
 // done so.
 func (c *Call) tooLate() {
-	c.yield()
 	now := time.Now()
 	c.mu.Lock()
 	if c.state != callOver {
@@ -88,20 +87,6 @@ func (c *Call) tooLate() {
 	defer c.wmu.Unlock()
 	_ = c.drainLocked() // nobody is left to tell
 }
-
-// yield lets a client that keeps the same deadline give up first. An answer
-// that met it while it does so would reach it cut in two, and look broken.
-func (c *Call) yield() {
-	timer := time.NewTimer(time.Until(c.deadline.Add(grace)))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-c.r.Context().Done():
-	}
-}
-
-// grace is how long after a deadline its answer is written at the earliest.
-const grace = 10 * time.Millisecond
 
 // lastWrite is how long a write that is under way may take once the deadline
 // has passed.
@@ -126,7 +111,7 @@ func (c *Call) serve(ctx context.Context) {
 func (c *Call) waiting() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.state != callOver && c.receiveEnd == nil
+	return c.state != callOver && (c.receiveEnd == nil || c.unread)
 }
 
 func (c *Call) isOver() bool {
@@ -185,7 +170,7 @@ func (c *Call) finish(ctx context.Context, err error, unexpected bool) {
 	c.writeHeaders(false)
 	if succeeded && c.replied {
 		c.payload = c.s.payload
-		cmd.send(c.handle, c.payload, c.compresses(c.payload))
+		cmd.send(c.handle, c.payload, c.sendInline)
 	}
 	cmd.end(c.handle, outcome, unexpected, trailing)
 	c.run()

@@ -137,6 +137,25 @@ func TestFullDuplexHTTP1(t *testing.T) {
 	}
 }
 
+// What a bidi call left unread of its request is not the next request.
+func TestConnectionAfterUnreadRequest(t *testing.T) {
+	server := httptest.NewServer(handlerOn(t, defaultModule, echoAll))
+	t.Cleanup(server.Close)
+	_, reader := raw(t, server, "POST "+bidiPath+" HTTP/1.1\r\nHost: x\r\nContent-Type: "+streamType+
+		"\r\nTransfer-Encoding: chunked\r\n\r\n"+chunk([]byte("\xff\x00\x00\x00\x00")))
+	response, err := http.ReadResponse(reader, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // a test's own connection
+	if content, err := io.ReadAll(response.Body); err != nil || !bytes.Contains(content, []byte("invalid_argument")) {
+		t.Errorf("got %q, %v", content, err)
+	}
+	if !response.Close {
+		t.Error("the connection would be used again")
+	}
+}
+
 // A peer that stops in the middle of its request gets its answer at the
 // deadline.
 func TestDeadlineWhileReading(t *testing.T) {

@@ -23,18 +23,19 @@ type verdict struct {
 
 // facts are what a "request" event says in numbers.
 type facts struct {
-	procedure, codec, coding uint32
-	protocol                 Protocol
-	compressMin              int
-	timeout                  time.Duration // negative for none
-	get, inline              bool
+	procedure, codec uint32
+	protocol         Protocol
+	timeout          time.Duration // negative for none
+	get              bool
+	contentInline    bool // the module wants all bytes of what comes,
+	sendInline       bool // and of what is sent
 }
 
 // prepared is the answer to a plain success: a call with one message each way
 // that ends well and in time, without metadata of the handler's.
 type prepared struct {
 	readMax  int // most bytes of the request's content, all of which is the message
-	replyMax int // most bytes of the response's message, -1 if it must be sent otherwise
+	replyMax int // most bytes of the response's message
 	status   int
 	fields   []field // of the response's head
 	length   string  // name of one more field, whose value is the size of the message
@@ -44,8 +45,8 @@ type field struct{ name, value string }
 
 // keepRequest copies a "request" event.
 func (v *verdict) keepRequest(ev *event) {
-	v.facts = facts{ev.procedure, ev.codec, ev.coding, Protocol(ev.protocol), int(ev.compressMin), -1,
-		ev.flags&abi.RequestGet != 0, ev.flags&abi.ContentInline != 0}
+	v.facts = facts{ev.procedure, ev.codec, Protocol(ev.protocol), -1,
+		ev.flags&abi.RequestGet != 0, ev.flags&abi.ContentInline != 0, ev.flags&abi.RequestSendInline != 0}
 	if ev.timeoutUS <= math.MaxInt64/1000 { // a longer one never passes
 		v.timeout = time.Duration(ev.timeoutUS) * time.Microsecond
 	}
@@ -54,16 +55,10 @@ func (v *verdict) keepRequest(ev *event) {
 }
 
 // keepPrepared copies a "prepared" event, which comes behind its "request".
-func (v *verdict) keepPrepared(ev *event, sendMax int) {
+func (v *verdict) keepPrepared(ev *event) {
 	p := &v.prepared
-	*p = prepared{readMax: int(ev.limit), replyMax: math.MaxInt, status: int(ev.status), fields: p.fields[:0],
+	*p = prepared{readMax: int(ev.limit), replyMax: int(ev.replyMax), status: int(ev.status), fields: p.fields[:0],
 		length: http.CanonicalHeaderKey(string(ev.data))}
-	if sendMax > 0 {
-		p.replyMax = sendMax
-	}
-	if v.coding != 0 {
-		p.replyMax = min(p.replyMax, v.compressMin-1)
-	}
 	eachField(ev.fields, func(_ int, name, value string) {
 		p.fields = append(p.fields, field{http.CanonicalHeaderKey(name), value})
 	})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/connectcore/connectcore/wasm/abi"
 )
@@ -43,10 +44,15 @@ func (c *Call) drainLocked() error {
 			}
 			return err
 		}
+		if wait := time.Until(c.notBefore); wait > 0 {
+			c.mu.Unlock()
+			c.sleep(wait)
+			c.mu.Lock()
+			c.notBefore = time.Time{}
+		}
 		s.out, s.writing = s.writing, s.out
 		s.out.reset()
-		// The peer may wait for the answer before it sends more.
-		early := c.procedure != nil && c.procedure.Type == StreamTypeBidi && c.receiveEnd == nil
+		early := c.duplex && !s.in.ended
 		usable := c.response <= responseBegun
 		if usable {
 			c.response = responseBegun
@@ -55,6 +61,16 @@ func (c *Call) drainLocked() error {
 		if usable && !c.write(&s.writing, early) {
 			_ = c.broke() // the next round returns it
 		}
+	}
+}
+
+// sleep waits, as long as the peer is there.
+func (c *Call) sleep(wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.r.Context().Done():
 	}
 }
 
@@ -71,7 +87,7 @@ func (c *Call) broke() error {
 var errWrite = errors.New("writing the response failed")
 
 // write writes the operations, false if the response cannot end well. early says
-// that the request of a bidi call has not ended.
+// that the request of a call in full duplex has not ended.
 func (c *Call) write(out *output, early bool) bool {
 	for i := range out.ops {
 		op := &out.ops[i]
@@ -125,12 +141,8 @@ func (c *Call) writeResponseHead(op *operation, fields []byte, early bool) bool 
 		}
 	}
 	if early && c.r.ProtoMajor == 1 {
-		// Without full duplex, net/http reads the rest of the request first.
-		// With it, it must not use the connection again if the handler leaves
-		// some of the request unread.
-		if http.NewResponseController(c.w).EnableFullDuplex() != nil {
-			return false
-		}
+		// With full duplex, net/http must not use the connection again if the
+		// handler leaves some of the request unread.
 		h["Connection"] = []string{"close"}
 	}
 	if h["Content-Type"] == nil {

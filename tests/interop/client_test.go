@@ -37,7 +37,7 @@ func eachClient(t *testing.T, test func(t *testing.T, client *hostgo.Client)) {
 				for _, coding := range []string{"", "gzip"} {
 					t.Run(fmt.Sprintf("%s/%s/%s/%s", server, v.name, codec.Name(), coding), func(t *testing.T) {
 						client, err := hostgo.NewClient(url, &hostgo.ClientOptions{
-							HTTPClient: httpClient, Module: module, Codec: codec, SendCoding: coding})
+							HTTPClient: httpClient, Module: module, Codec: codec, SendCoding: coding, CompressMin: -1})
 						if err != nil {
 							t.Fatal(err)
 						}
@@ -62,8 +62,8 @@ func checkOwn(t *testing.T, what string, got hostgo.Metadata, prefix string) {
 	if joined := strings.Join(got.Values(prefix), ", "); joined != "one, two, three" {
 		t.Errorf("%s %s: got %q", what, prefix, joined)
 	}
-	if values := got.Binary(prefix + "-bin"); len(values) != 1 || !bytes.Equal(values[0], binaryValue) {
-		t.Errorf("%s %s-bin: got %v, want %v", what, prefix, values, binaryValue)
+	if values, err := got.Binary(prefix + "-bin"); err != nil || len(values) != 1 || !bytes.Equal(values[0], binaryValue) {
+		t.Errorf("%s %s-bin: got %v (%v), want %v", what, prefix, values, err, binaryValue)
 	}
 }
 

@@ -45,7 +45,7 @@ var binaryValue = []byte{0, 255, 10, 13, 128}
 // ours is the service on this project's handler.
 func ours(t *testing.T, options hostgo.HandlerOptions) http.Handler {
 	t.Helper()
-	options.Module, options.Logger = module, slog.New(slog.DiscardHandler)
+	options.Module, options.Logger, options.CompressMin = module, slog.New(slog.DiscardHandler), -1
 	h, err := hostgo.NewHandler(&options,
 		hostgo.Unary(unaryPath, oursUnary),
 		hostgo.Unary(safePath, oursUnary, hostgo.NoSideEffects()),
@@ -114,7 +114,11 @@ func oursMetadata(call *hostgo.Call) {
 		call.Header().Add("x-lead", value)
 		call.Trailer().Add("x-trail", value)
 	}
-	for _, value := range request.Binary("x-ask-bin") {
+	values, err := request.Binary("x-ask-bin")
+	if err != nil {
+		panic(err)
+	}
+	for _, value := range values {
 		call.Header().AddBinary("x-lead-bin", value)
 		call.Trailer().AddBinary("x-trail-bin", value)
 	}

@@ -148,7 +148,7 @@ func python() []byte {
 	for _, n := range numbers {
 		fmt.Fprintf(&b, "%s: Final = %d\n", n.name, n.value)
 	}
-	fmt.Fprintf(&b, "BINARY_SUFFIX: Final = %q\n\n# The codes' names, by number.\nCODES: Final = %s\n\n", abi.BinarySuffix, pyTuple(quoted(abi.Codes[:])))
+	fmt.Fprintf(&b, "BINARY_SUFFIX: Final = %q\nIDENTITY: Final = %q\n\n# The codes' names, by number.\nCODES: Final = %s\n\n", abi.BinarySuffix, abi.Identity, pyTuple(quoted(abi.Codes[:])))
 	for _, s := range abi.Schemas {
 		prefix := "CMD_"
 		if isEvent(s) {

@@ -102,7 +102,7 @@ func (c *caller) client(request gosuite.Message) (*hostgo.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := hostgo.ClientOptions{HTTPClient: httpClient, Module: c.module, Codings: []string{},
+	options := hostgo.ClientOptions{HTTPClient: httpClient, Module: c.module, Codings: []string{}, CompressMin: -1,
 		ReadMax: int(request.Uint("message_receive_limit"))}
 	if options.ReadMax == 0 {
 		options.ReadMax = 1<<31 - 1 // the suite expects no limit where it names none

@@ -75,7 +75,7 @@ func run(ctx context.Context, in io.Reader, out io.Writer) error {
 		readMax = noLimit
 	}
 	handler, err := hostgo.NewHandler(&hostgo.HandlerOptions{
-		Module: module, Codecs: suite.Codecs(), ReadMax: readMax,
+		Module: module, Codecs: suite.Codecs(), ReadMax: readMax, CompressMin: -1,
 	}, procedures(suite)...)
 	if err != nil {
 		return err
