@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import random
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from connectcore._wasm import abi, events, records
+from connectcore._wasm import abi, columns, records
 
-EVENTS = {kind: made for kind, (made, _) in events._TYPES.items()}
+TABLE = json.loads((Path(__file__).parents[2] / "tests/tapes/abi.json").read_bytes())["records"]
+SCHEMAS = {schema["kind"]: schema for schema in TABLE}
+EVENTS = records._EVENTS
 
 
-def columns(kind: int, record: bytes) -> dict[str, Any]:
+def columns_of(kind: int) -> list[tuple[str, str]]:
+    return [(column["name"], column["type"]) for column in SCHEMAS[kind]["columns"]]
+
+
+def parts(kind: int, record: bytes) -> dict[str, Any]:
     """A record's parts, read column by column as section 2 of ABI.md says."""
     got_kind, flags, size, handle = struct.unpack_from("<HHII", record)
     assert (got_kind, size) == (kind, len(record))
-    types = abi.SCHEMAS[kind][2]
     at = 12
     numbers: list[tuple[str, str, tuple[int, ...]]] = []
-    for name, column in types:
+    for name, column in columns_of(kind):
         layout = {"u32": "<I", "u64": "<Q", "bytes": "<I", "words": "<I", "fields": "<II", "pairs": "<II"}[column]
         numbers.append((name, column, struct.unpack_from(layout, record, at)))
         at += struct.calcsize(layout)
@@ -53,11 +60,11 @@ COMMANDS: list[tuple[int, bytes, dict[str, Any]]] = [
             read_max=1,
             send_max=2,
             compress_min=3,
-            codecs=["proto", "json"],
-            codings=["gzip"],
-            native=[True],
-            procedures=["/a.B/C", "/a.B/D"],
-            attributes=[4, 3],
+            codecs=columns.join_names(["proto", "json"]),
+            codings=b"gzip",
+            native=b"\1",
+            procedures=b"/a.B/C\0/a.B/D",
+            attributes=b"\4\3",
         ),
         {
             "flags": 1,
@@ -81,11 +88,11 @@ COMMANDS: list[tuple[int, bytes, dict[str, Any]]] = [
             compress_min=4,
             send_coding=5,
             get_max=6,
-            codec="json",
-            codings=["gzip", "br"],
-            native=[False, True],
-            prefix="/p",
-            user_agent="u",
+            codec=b"json",
+            codings=b"gzip\0br",
+            native=b"\0\1",
+            prefix=b"/p",
+            user_agent=b"u",
         ),
         {
             "protocol": 1,
@@ -127,11 +134,11 @@ COMMANDS: list[tuple[int, bytes, dict[str, Any]]] = [
         records.headers(7, 1, 1, b"a\0b", PAIRS),
         {"flags": 1, "fields": (1, b"a\0b"), "binary": (2, PAIR_BYTES)},
     ),
-    (abi.CMD_SEND, records.send(7, [1, 1 << 31]), {"flags": 0, "lengths": [1, 1 << 31], "data": b""}),
-    (abi.CMD_SEND, records.send_inline(7, [b"ab", b"", b"c"]), {"flags": 1, "lengths": [2, 0, 1], "data": b"abc"}),
+    (abi.CMD_SEND, records.send(7, 0, [1, 1 << 31]), {"flags": 0, "lengths": [1, 1 << 31], "data": b""}),
+    (abi.CMD_SEND, records.send(7, 1, (2, 0, 1), b"abc"), {"flags": 1, "lengths": [2, 0, 1], "data": b"abc"}),
     (
         abi.CMD_END,
-        records.end(7, 5, b"no", PAIRS, 1, b"a\0b", PAIRS[:1], 1),
+        records.end(7, 1, 5, b"no", PAIRS, 1, b"a\0b", PAIRS[:1]),
         {
             "flags": 1,
             "code": 5,
@@ -148,9 +155,9 @@ COMMANDS: list[tuple[int, bytes, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "record", "wanted"), COMMANDS, ids=[abi.SCHEMAS[kind][0] for kind, _, _ in COMMANDS])
+@pytest.mark.parametrize(("kind", "record", "wanted"), COMMANDS, ids=[SCHEMAS[kind]["name"] for kind, _, _ in COMMANDS])
 def test_command(kind: int, record: bytes, wanted: dict[str, Any]) -> None:
-    found = columns(kind, record)
+    found = parts(kind, record)
     assert {name: found[name] for name in wanted} == wanted
 
 
@@ -162,18 +169,16 @@ def test_the_contract_s_own_example() -> None:
 
 def test_every_command_is_tried() -> None:
     tried = {kind for kind, _, _ in COMMANDS} | {abi.CMD_CONTENT}
-    assert tried == {kind for kind in abi.SCHEMAS if kind < abi.EV_CONFIGURED}
+    assert tried == {kind for kind in SCHEMAS if kind < abi.EV_CONFIGURED}
 
 
 def event(kind: int, numbers: random.Random) -> tuple[bytes, list[Any]]:
     """An event of random parts: its bytes, and the values that a reader should find."""
     fixed, tail = b"", b""
     handle = numbers.randrange(1 << 32)
-    flags = numbers.randrange(4) if EVENTS[kind] in (made for made, flagged in events._TYPES.values() if flagged) else 0
-    values: list[Any] = [handle]
-    if events._TYPES[kind][1]:
-        values.append(flags)
-    for _, column in abi.SCHEMAS[kind][2]:
+    flags = numbers.randrange(4) if SCHEMAS[kind]["flags"] else 0
+    values: list[Any] = [handle, flags] if SCHEMAS[kind]["flags"] else [handle]
+    for _, column in columns_of(kind):
         data = numbers.randbytes(numbers.randrange(40))
         count = numbers.randrange(4)
         if column in ("u32", "u64"):
@@ -213,21 +218,30 @@ def test_events(seed: int) -> None:
     assert len(found) == len(made)
     for kind, (_, values), got in zip(kinds, made, found, strict=True):
         assert type(got) is EVENTS[kind]
-        names = [name for name in ("handle", "flags") if name in type(got).__slots__]
-        names += [{"fault": "fault", "count": "payloads"}.get(name, name) for name, _ in abi.SCHEMAS[kind][2]]
+        names = ["handle", *(["flags"] if SCHEMAS[kind]["flags"] else []), *(name for name, _ in columns_of(kind))]
+        assert set(names) == set(type(got).__slots__)
         assert [getattr(got, name) for name in names] == values
 
 
 def test_every_event_is_known() -> None:
-    assert set(EVENTS) == {kind for kind in abi.SCHEMAS if kind >= abi.EV_CONFIGURED}
+    assert set(EVENTS) == {kind for kind in SCHEMAS if kind >= abi.EV_CONFIGURED}
 
 
 def test_fields() -> None:
     pairs = [(b"a", b"1"), (b"b", b""), (b"a", b"\xff")]
-    column = records.fields_column(pairs)
+    column = columns.join_fields(pairs)
     assert column == b"a\x001\0b\0\0a\0\xff"
-    assert records.split_fields(column) == pairs
-    assert records.split_text_fields(column) == [("a", "1"), ("b", ""), ("a", "\xff")]
-    assert records.fields_column([]) == b""
-    assert records.split_fields(b"") == []
-    assert records.split_text_fields(b"") == []
+    assert columns.split_fields(column) == pairs
+    assert columns.split_text_fields(column) == [("a", "1"), ("b", ""), ("a", "\xff")]
+    assert columns.join_fields([]) == b""
+    assert columns.split_fields(b"") == []
+    assert columns.split_text_fields(b"") == []
+
+
+def test_layout() -> None:
+    reader = columns.layout((abi.LAYOUT_FAULT, "kind fault"), ("a:I b:Q", "b"))
+    assert reader.unpack(struct.pack("<HHIIIIIQ", 1, 2, 3, 4, 5, 6, 7, 8)) == (1, 5, 8)
+    assert reader.pack(1, 5, 8) == struct.pack("<HHIIIIIQ", 1, 0, 0, 0, 5, 0, 0, 8)
+    for wrong in ("fault kind", "kind fauIt"):
+        with pytest.raises(ValueError, match="is not in its place"):
+            columns.layout((abi.LAYOUT_FAULT, wrong))

@@ -1,7 +1,7 @@
-// Command abigen writes the interface's numbers for those who cannot import
-// package abi: the tables of ABI.md, the Python host's module and the JSON
-// that the tape runners read. With -check it writes nothing and fails where a
-// file is not what it would write.
+// Command abigen writes the interface's tables for those who cannot import
+// package abi: in ABI.md for people, for the Python host its numbers and its
+// reader and writer of records, and as JSON for the tape runners. With -check
+// it writes nothing and fails where a file is not what it would write.
 package main
 
 import (
@@ -27,7 +27,8 @@ func main() {
 		data []byte
 	}{
 		{"wasm/ABI.md", markdown(md)},
-		{"hostpy/src/connectcore/_wasm/abi.py", python()},
+		{"hostpy/src/connectcore/_wasm/abi.py", pythonNumbers()},
+		{"hostpy/src/connectcore/_wasm/records.py", pythonRecords()},
 		{"tests/tapes/abi.json", jsonTable()},
 	}
 	stale := false
@@ -107,89 +108,6 @@ func handleOf(k abi.Kind) string {
 }
 
 func upper(name string) string { return strings.ToUpper(strings.ReplaceAll(name, "-", "_")) }
-
-// numbers are the constants that are neither kinds nor columns.
-var numbers = []struct {
-	name  string
-	value uint64
-}{
-	{"MAJOR", abi.Major}, {"MINOR", abi.Minor}, {"HEADER_SIZE", abi.HeaderSize},
-	{"NO_TIMEOUT", abi.NoTimeout}, {"COMPRESSED", abi.Compressed},
-	{"SERVER_REQUIRE_VERSION", uint64(abi.ServerRequireVersion)},
-	{"OPEN_TRAILERS", uint64(abi.OpenTrailers)}, {"OPEN_DUPLEX", uint64(abi.OpenDuplex)},
-	{"OPEN_END", uint64(abi.OpenEnd)}, {"OPEN_PREPARE", uint64(abi.OpenPrepare)}, {"OPEN_GET", uint64(abi.OpenGet)},
-	{"OPEN_UNBOUNDED", uint64(abi.OpenUnbounded)},
-	{"CONTENT_END_FLAG", uint64(abi.ContentEnd)}, {"CONTENT_RESUME", uint64(abi.ContentResume)},
-	{"SEND_INLINE", uint64(abi.SendInline)}, {"END_UNEXPECTED", uint64(abi.EndUnexpected)},
-	{"HEADERS_FLUSH", uint64(abi.HeadersFlush)}, {"CONTENT_INLINE", uint64(abi.ContentInline)},
-	{"CONFIGURED_SEND_INLINE", uint64(abi.ConfiguredSendInline)}, {"CONFIGURED_GET_INLINE", uint64(abi.ConfiguredGetInline)},
-	{"REQUEST_SEND_INLINE", uint64(abi.RequestSendInline)}, {"REQUEST_GET", uint64(abi.RequestGet)}, {"MESSAGES_INLINE", uint64(abi.MessagesInline)},
-	{"HTTP_END", uint64(abi.HTTPEnd)}, {"HTTP_TRAILERS", uint64(abi.HTTPTrailers)},
-	{"UNARY", abi.Unary}, {"CLIENT_STREAM", abi.ClientStream}, {"SERVER_STREAM", abi.ServerStream},
-	{"BIDI_STREAM", abi.BidiStream}, {"NO_SIDE_EFFECTS", abi.NoSideEffects},
-	{"PROTOCOL_CONNECT", abi.Connect}, {"PROTOCOL_GRPC", abi.GRPC}, {"PROTOCOL_GRPC_WEB", abi.GRPCWeb},
-	{"REJECT_DECODE", abi.RejectDecode}, {"REJECT_DECOMPRESS", abi.RejectDecompress},
-	{"REJECT_TOO_LARGE", abi.RejectTooLarge}, {"REJECT_ENCODE", abi.RejectEncode},
-	{"REJECT_LOST", abi.RejectLost}, {"REJECT_BUSY", abi.RejectBusy}, {"GONE_BROKEN", abi.GoneBroken},
-	{"GONE_CLOSED", abi.GoneClosed}, {"GONE_REFUSED", abi.GoneRefused}, {"GONE_RESET", abi.GoneReset},
-	{"FAULT_RECORD", abi.FaultRecord}, {"FAULT_HANDLE", abi.FaultHandle}, {"FAULT_STATE", abi.FaultState},
-	{"FAULT_CONFIG", abi.FaultConfig}, {"FAULT_BUSY", abi.FaultBusy}, {"FAULT_PANIC", abi.FaultPanic},
-	{"FAULT_ARGUMENT", abi.FaultArgument},
-	{"DEFAULT_READ_MAX", abi.DefaultReadMax}, {"DEFAULT_GET_MAX", abi.DefaultGetMax},
-	{"DEFAULT_COMPRESS_MIN", abi.DefaultCompressMin}, {"MAX_CALLS", abi.MaxCalls}, {"MAX_CONFIGS", abi.MaxConfigs},
-	{"CARRY_WHOLE", abi.CarryWhole}, {"CARRY_FIRST", abi.CarryFirst},
-}
-
-func python() []byte {
-	var b bytes.Buffer
-	b.WriteString("\"\"\"The numbers of the module's interface (wasm/ABI.md).\n\nMade by wasm/abigen; do not edit.\n\"\"\"\n\nfrom __future__ import annotations\n\nfrom typing import Final\n\n")
-	fmt.Fprintf(&b, "EXPORT_MARKER: Final = %q\nEXPORT_VERSION: Final = %q\nEXPORT_RESERVE: Final = %q\nEXPORT_STEP: Final = %q\n\n",
-		abi.ExportMarker, abi.ExportVersion, abi.ExportReserve, abi.ExportStep)
-	for _, n := range numbers {
-		fmt.Fprintf(&b, "%s: Final = %d\n", n.name, n.value)
-	}
-	fmt.Fprintf(&b, "BINARY_SUFFIX: Final = %q\nIDENTITY: Final = %q\n\n# The codes' names, by number.\nCODES: Final = %s\n\n", abi.BinarySuffix, abi.Identity, pyTuple(quoted(abi.Codes[:])))
-	for _, s := range abi.Schemas {
-		prefix := "CMD_"
-		if isEvent(s) {
-			prefix = "EV_"
-		}
-		fmt.Fprintf(&b, "%s%s: Final = %d\n", prefix, upper(s.Name), s.Kind)
-	}
-	b.WriteString("\n# kind: (name, flag names from the lowest bit, columns as (name, type))\n")
-	b.WriteString("SCHEMAS: Final[dict[int, tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]]]] = {\n")
-	for _, s := range abi.Schemas {
-		fmt.Fprintf(&b, "    %d: (\n        %q,\n        %s,\n        %s,\n    ),\n", s.Kind, s.Name, pyTuple(quoted(s.Flags)), pyTuple(pyColumns(s.Columns)))
-	}
-	b.WriteString("}\n")
-	return b.Bytes()
-}
-
-func quoted(in []string) []string {
-	out := make([]string, len(in))
-	for i, s := range in {
-		out[i] = fmt.Sprintf("%q", s)
-	}
-	return out
-}
-
-func pyColumns(in []abi.Column) []string {
-	out := make([]string, len(in))
-	for i, c := range in {
-		out[i] = fmt.Sprintf("(%q, %q)", c.Name, c.Type)
-	}
-	return out
-}
-
-func pyTuple(in []string) string {
-	switch len(in) {
-	case 0:
-		return "()"
-	case 1:
-		return "(" + in[0] + ",)"
-	}
-	return "(" + strings.Join(in, ", ") + ")"
-}
 
 func jsonTable() []byte {
 	type column struct {

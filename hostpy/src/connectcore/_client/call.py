@@ -22,12 +22,11 @@ Payloads do not go through the module unless it has to look into them; it names 
 from __future__ import annotations
 
 import logging
-import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from .._headers import Headers, headers_from_fields, join_fields, split_fields
 from .._transport.transport import Gone, Request, TransportError
-from .._wasm import abi, client_records, records
+from .._wasm import abi, client_records, columns, records
 from ..code import Code
 from ..errors import ConnectError, ErrorDetail
 from ..method import StreamType
@@ -61,7 +60,6 @@ _STREAM_TYPES: Final = {
 }
 _GONE: Final = {Gone.REFUSED: abi.GONE_REFUSED, Gone.CLOSED: abi.GONE_CLOSED, Gone.RESET: abi.GONE_RESET}
 _HTTP_PROTOCOL_ERROR: Final = 1  # RFC 9113, 7: what an HTTP side calls a peer that does not speak HTTP
-_WORD: Final = struct.Struct("<I")
 
 _log: Final = logging.getLogger("connectcore")
 
@@ -136,11 +134,11 @@ class ClientCall(ClientSteps):
             return Request(method, config.origin, target, column, payload, deadline)
         request: Request | None = None
         for event in self._decoded(events):
-            if isinstance(event, records.RequestHead):
+            if isinstance(event, records.HttpRequestHead):
                 self._handle = event.handle
                 target_text = event.target.decode("ascii")
                 request = Request(event.method.decode("ascii"), config.origin, target_text, event.fields, b"", deadline)
-            elif isinstance(event, records.Body) and request is not None:
+            elif isinstance(event, records.HttpBody) and request is not None:
                 assert isinstance(request.content, bytes)
                 request.content += _lay_out(event, payload)
             else:
@@ -221,7 +219,8 @@ class ClientCall(ClientSteps):
                 plan.remember(plan.replies, key, usual)
         self._late = None
         hidden, offset, length, self._payload_coding, self._limit = usual
-        self._response = records.Response(0, 0, hidden, [])
+        self._response = response = records.Response.__new__(records.Response)
+        response.hidden, response.binary = hidden, []
         self._end = _GOOD_END
         self._keep(offset, length)
         self.finished = True
@@ -306,7 +305,7 @@ class ClientCall(ClientSteps):
         end = self._end
         if end is None or not (end.fields or end.binary):
             return None
-        return headers_from_fields(records.split_fields(end.fields), b"", end.binary)
+        return headers_from_fields(columns.split_fields(end.fields), b"", end.binary)
 
     def _decompress(self, payload: bytes) -> bytes:
         limit = self._limit
@@ -324,7 +323,7 @@ class ClientCall(ClientSteps):
     def _error(self, end: records.EndOfCall) -> ConnectError:
         """The error that the core says, with all metadata that came."""
         code = _CODES[end.code] if end.code < len(_CODES) else None
-        fields: list[tuple[Any, Any]] = records.split_fields(end.fields)
+        fields: list[tuple[Any, Any]] = columns.split_fields(end.fields)
         binary = list(end.binary)
         hidden = b""
         if self._response is not None:
@@ -383,7 +382,7 @@ class ClientCall(ClientSteps):
     def _take(self, event: records.Event) -> None:
         """Keep what an event says."""
         match event:
-            case records.RequestHead():
+            case records.HttpRequestHead():
                 self._handle = event.handle
             case records.Done():
                 self.finished = True
@@ -419,21 +418,19 @@ class ClientCall(ClientSteps):
 
 
 _END: Final = records.end(0)
-_GOOD_END: Final = records.EndOfCall(0, 0, b"", [], b"", [])
+_GOOD_END: Final = records.EndOfCall(bytes(44), 0)
 
 
 def _message(payload: bytes, length: int, inline: bool) -> bytes:
     """The commands that send one message and end. `length` has the bit for "compressed" where it is."""
     if not inline:
-        return records.send(0, (length,)) + _END
-    send = records.send_inline(0, (payload,))
-    at = len(send) - len(payload) - _WORD.size  # the length stands before the payload
-    return send[:at] + _WORD.pack(length) + payload + _END
+        return records.send(0, 0, (length,)) + _END
+    return records.send(0, abi.SEND_INLINE, (length,), payload) + _END
 
 
-def _lay_out(body: records.Body, payload: bytes) -> bytes:
+def _lay_out(body: records.HttpBody, payload: bytes) -> bytes:
     """The content with its payload in its place (ABI.md, section 4)."""
-    if not body.payloads:
+    if not body.count:
         return body.data
     return body.data[: body.prefix] + payload + body.data[body.prefix :]
 
@@ -444,4 +441,4 @@ def _column(fields: Fields) -> bytes:
         return b""
     if isinstance(fields[0][0], str):
         return join_fields(fields)  # type: ignore[arg-type]
-    return records.fields_column(fields)  # type: ignore[arg-type]
+    return columns.join_fields(fields)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from .._codec.codec import proto_binary_codec, resolve_decoder, resolve_encoder
 from .._version import __version__
 from .._wasm import abi, records
+from .._wasm.columns import join_names
 from ..code import Code
 from ..compression import GzipCompression
 from ..errors import ConnectError
@@ -138,11 +139,11 @@ class ClientConfig:
                 compress_min=0,
                 send_coding=send,
                 get_max=0,
-                codec=self.codec.name(),
-                codings=names,
-                native=[True] * len(names),
-                prefix=prefix,
-                user_agent=f"connectcore-python/{__version__}",
+                codec=self.codec.name().encode(),
+                codings=join_names(names),
+                native=bytes([True] * len(names)),
+                prefix=prefix.encode(),
+                user_agent=f"connectcore-python/{__version__}".encode(),
             )
         )
 

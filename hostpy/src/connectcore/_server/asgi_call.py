@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._interceptors import MetadataRun
 from .._lazy import asyncio
-from .._wasm.records import split_fields
+from .._wasm.columns import split_fields
 from .actions import AbortAction, BodyAction, HeadAction, PlainAction, TrailersAction
 from .service import DEADLINE_GRACE
 

@@ -258,7 +258,7 @@ class ServerCall:
         if self.coding:
             self._compress(payloads, lengths)
         self._sending += payloads
-        batch.append(records.send(self.handle, lengths))
+        batch.append(records.send(self.handle, 0, lengths))
 
     def _fail(self, error: Exception) -> None:
         POOL.discard(self._instance, error)
@@ -278,7 +278,7 @@ class ServerCall:
         try:
             # Another instance writes the answer: it alone knows the protocol's form of an error.
             self._instance = POOL.pick()
-            failure = records.end(0, _NUMBERS[Code.INTERNAL], b"the server failed")
+            failure = records.end(0, 0, _NUMBERS[Code.INTERNAL], b"the server failed")
             for event in records.decode(self._instance.step(self._opening(0) + failure)):
                 self._write(event)
         except (guest.GuestError, ValueError):
@@ -355,18 +355,18 @@ class ServerCall:
             self._write(event)
 
     def _write(self, event: records.Event) -> None:
-        if isinstance(event, records.ResponseHead):
+        if isinstance(event, records.HttpResponseHead):
             self._head_written = True
             end, trailers = bool(event.flags & abi.HTTP_END), bool(event.flags & abi.HTTP_TRAILERS)
             self.output.append(HeadAction(event.status, event.fields, end, trailers))
-        elif isinstance(event, records.Body):
+        elif isinstance(event, records.HttpBody):
             self.output.append(BodyAction(self._assemble(event), bool(event.flags & abi.HTTP_END)))
-        elif isinstance(event, records.Trailers):
+        elif isinstance(event, records.HttpTrailers):
             self.output.append(TrailersAction(event.fields))
 
-    def _assemble(self, event: records.Body) -> bytes:
+    def _assemble(self, event: records.HttpBody) -> bytes:
         """Lay out content as the event says: payloads with their prefixes, then the rest."""
-        count, prefix, data = event.payloads, event.prefix, event.data
+        count, prefix, data = event.count, event.prefix, event.data
         if not count:
             return data
         payloads = self._sending[:count]
@@ -444,9 +444,9 @@ def _ended(handle: int, error: BaseException | None, ctx: RequestContext[Any, An
     pairs = [(name.encode(), value) for name, value in binary]
     fields = join_fields(text) if text else b""
     if error is None:
-        return records.end(handle, 0, b"", (), len(text), fields, pairs)
+        return records.end(handle, 0, 0, b"", (), len(text), fields, pairs)
     if not isinstance(error, ConnectError):
-        return records.end(handle, 0, b"", (), len(text), fields, pairs, flags=abi.END_UNEXPECTED)
+        return records.end(handle, abi.END_UNEXPECTED, 0, b"", (), len(text), fields, pairs)
     details = [(detail.type_name.encode(), detail.message_bytes) for detail in error.details]
     message = error.message.encode("utf-8", "surrogatepass")
-    return records.end(handle, _NUMBERS[error.code], message, details, len(text), fields, pairs)
+    return records.end(handle, 0, _NUMBERS[error.code], message, details, len(text), fields, pairs)

@@ -9,11 +9,11 @@ that come in one piece take two steps, whose usual events are read at fixed plac
 from __future__ import annotations
 
 import logging
-import struct
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from .._codec.codec import default_codecs, resolve_decoder, resolve_encoder
 from .._wasm import abi, guest, records
+from .._wasm.columns import join_names, layout, split_fields, split_text_fields
 from .._wasm.pool import POOL
 from ..code import Code
 from ..compression.gzip import GzipCompression
@@ -145,38 +145,33 @@ class Opened:
         self.told = False
 
 
-# The events that open a unary call: request without binary metadata, one message, received; or request, prepared, done. A
-# kind and its flags are read as one number.
-_REQUEST: Final = struct.Struct("<III8xIIIQII4x").unpack_from
-_REQUEST_SIZE: Final = 52
-_KIND_SIZE: Final = struct.Struct("<II").unpack_from
-_MESSAGE: Final = struct.Struct("<I8xQIIQIII8xQ").unpack_from
-_MESSAGE_SIZE: Final = 64
-_ONE_SPAN: Final = 2  # two words, and no data
+# The commands that open a unary call.
+_OPEN: Final = layout(
+    (abi.LAYOUT_OPEN_SERVER, "kind flags size handle method_size path_size query_size fields_count fields_size")
+).pack
+_OPEN_SIZE: Final = len(records.open_server(0))
+_CONTENT: Final = layout((abi.LAYOUT_CONTENT, "kind flags size length data_size")).pack
+_CONTENT_SIZE: Final = len(records.content(0))
+# And the events that follow: request without binary metadata, one message, received; or request, prepared, done.
+_KIND: Final = layout((abi.LAYOUT_DONE, "kind flags size")).unpack_from
+_REQUEST: Final = layout((abi.LAYOUT_REQUEST, "handle codec coding compress_min timeout_us hidden_size binary_count"))
+_MESSAGE: Final = layout(
+    (abi.LAYOUT_MESSAGES, "kind flags base coding limit spans_count data_size"),
+    ("start:I length:I", "start length"),
+    (abi.LAYOUT_RECEIVED, "kind code"),
+)
+_LEAST_SIZE: Final = _REQUEST.size + layout((abi.LAYOUT_PREPARED, "")).size
 # The commands that answer it: send of one message, end without anything.
-_SEND_END: Final = struct.Struct("<8sI8sI8sI32s").pack
-_SEND_HEAD: Final = struct.pack("<HHI", abi.CMD_SEND, 0, 24)
-_SEND_FIXED: Final = struct.pack("<II", 1, 0)
-_END_HEAD: Final = struct.pack("<HHI", abi.CMD_END, 0, 44)
-_END_FIXED: Final = bytes(32)
-# And the events that follow: head, the message as it is, done.
-_HEAD: Final = struct.Struct("<II4xI").unpack_from
-_HEAD_SIZE: Final = 24
-_BODY_DONE: Final = struct.Struct("<I8xQII").unpack_from
-_BODY_DONE_SIZE: Final = 36
-_LAST_BODY: Final = abi.EV_HTTP_BODY | abi.HTTP_END << 16
-_USUAL_BODY: Final = (_LAST_BODY, 1, 0, abi.EV_DONE)  # one payload, no prefix, no data
-_BODY: Final = struct.Struct("<II4xIII").unpack_from
-_BODY_SIZE: Final = 24
-_TRAILERS: Final = struct.Struct("<II4xI").unpack_from
-_TRAILERS_SIZE: Final = 20
-_HEAD_END: Final = abi.EV_HTTP_RESPONSE_HEAD | abi.HTTP_END << 16
-_HEAD_TRAILERS: Final = abi.EV_HTTP_RESPONSE_HEAD | abi.HTTP_TRAILERS << 16
-_DONE_SIZE: Final = 12
-_LEAST_SIZE: Final = _REQUEST_SIZE + 32
+_REPLY: Final = layout(
+    (abi.LAYOUT_SEND, "kind size handle lengths_count"), ("length:I", "length"), (abi.LAYOUT_END, "kind size handle")
+).pack
+_END_SIZE: Final = len(records.end(0))
+_SEND_SIZE: Final = len(records.send(0, 0, (0,)))
+# And the events that follow: head, the message as it is, trailers perhaps, done.
+_HEAD: Final = layout((abi.LAYOUT_HTTP_RESPONSE_HEAD, "kind flags size status"))
+_BODY: Final = layout((abi.LAYOUT_HTTP_BODY, "kind flags size count prefix data_size"))
+_TRAILERS: Final = layout((abi.LAYOUT_HTTP_TRAILERS, "kind size"))
 _pick: Final = POOL.pick
-_OPEN: Final = struct.Struct("<HHIIIIIII").pack
-_CONTENT: Final = struct.Struct("<HHIIII").pack
 
 
 class Service:
@@ -207,13 +202,13 @@ class Service:
             read_max=_MOST if read_max_bytes is None else read_max_bytes,
             send_max=0,
             compress_min=_COMPRESS_MIN,
-            codecs=[codec.name() for codec in known],
-            codings=[coding.name() for coding in self.codings],
-            native=[True] * len(self.codings),
-            procedures=list(self.routes),
-            attributes=[_attributes(procedure.method) for procedure in self.procedures],
+            codecs=join_names(codec.name() for codec in known),
+            codings=join_names(coding.name() for coding in self.codings),
+            native=bytes([True] * len(self.codings)),
+            procedures=join_names(self.routes),
+            attributes=bytes([_attributes(procedure.method) for procedure in self.procedures]),
         )
-        self._fields_of: Callable[[bytes], list[tuple[Any, Any]]] = records.split_text_fields if text else records.split_fields
+        self._fields_of: Callable[[bytes], list[tuple[Any, Any]]] = split_text_fields if text else split_fields
         self._digits: Callable[[int], Any] = str if text else b"%d".__mod__
         self._heads: dict[bytes, tuple[list[tuple[Any, Any]], Any]] = {}
         self._verdicts: dict[Head, Opened] = {}
@@ -264,16 +259,16 @@ class Service:
         fields_size = len(fields)
         query_size = len(query)
         method_size = len(method)
-        size = 32 + method_size + path_size + query_size + fields_size
-        opening = _OPEN(4, flags, size, config, method_size, path_size, query_size, count, fields_size)
+        size = _OPEN_SIZE + method_size + path_size + query_size + fields_size
+        opening = _OPEN(abi.CMD_OPEN_SERVER, flags, size, config, method_size, path_size, query_size, count, fields_size)
         told = content is not None and procedure.plain < _CONFIDENT
         if content is None or not told:
             batch = b"".join((opening, method, path, query, fields))
         elif (length := len(content)) <= CARRY_WHOLE:
-            carried = _CONTENT(7, 1, 20 + length, 0, length, length)
+            carried = _CONTENT(abi.CMD_CONTENT, abi.CONTENT_END_FLAG, _CONTENT_SIZE + length, length, length)
             batch = b"".join((opening, method, path, query, fields, carried, content))
         else:
-            carried = _CONTENT(7, 1, 20 + CARRY_FIRST, 0, length, CARRY_FIRST)
+            carried = _CONTENT(abi.CMD_CONTENT, abi.CONTENT_END_FLAG, _CONTENT_SIZE + CARRY_FIRST, length, CARRY_FIRST)
             batch = b"".join((opening, method, path, query, fields, carried, content[:CARRY_FIRST]))
         try:
             events = instance.step(batch)
@@ -281,16 +276,16 @@ class Service:
             POOL.discard(instance, error)
             events = b""
         if len(events) > _LEAST_SIZE:
-            kind, size = _KIND_SIZE(events)
-            if kind == 130:
+            kind, kind_flags, size = _KIND(events)
+            if kind == abi.EV_REQUEST and not kind_flags:
                 # Of a prepared call all but the handles is the same as of many calls before.
-                if _KIND_SIZE(events, size)[0] == 144:
-                    answer = (events[12:size], events[size + 12 : -_DONE_SIZE])
+                if _KIND(events, size)[0] == abi.EV_PREPARED:
+                    answer = (events[abi.HEADER_SIZE : size], events[size + abi.HEADER_SIZE : -abi.HEADER_SIZE])
                     opened = self._answers.get(answer)
                     if opened is None:
                         opened = self._prepared(procedure, events, answer)
                     procedure.plain += 1
-                    if len(query) + fields_size <= _KEPT_BYTES:
+                    if query_size + fields_size <= _KEPT_BYTES:
                         if len(self._verdicts) >= _CACHED:
                             self._verdicts.clear()
                         self._verdicts[head] = opened
@@ -325,14 +320,14 @@ class Service:
 
     def _usual(self, procedure: Procedure, content: bytes, events: bytes, size: int) -> Opened | None:
         """Read the events of a call that is open and has its one message, if that is what they are."""
-        _, _, handle, codec, coding, minimum, timeout, hidden, binary = _REQUEST(events)
-        if binary or len(events) != size + _MESSAGE_SIZE:
+        handle, codec, coding, minimum, timeout, hidden, binary = _REQUEST.unpack_from(events)
+        if binary or len(events) != size + _MESSAGE.size:
             return None
-        kind, base, packing, limit, columns, start, length, after, fault = _MESSAGE(events, size)
-        if kind != 131 or columns != _ONE_SPAN or after != 132 or fault:
+        kind, inline, base, packing, limit, words, data, start, length, after, fault = _MESSAGE.unpack_from(events, size)
+        if kind != abi.EV_MESSAGES or inline or words != 2 or data or after != abi.EV_RECEIVED or fault:
             return None
         opened = Opened(procedure, codec, coding, minimum, timeout)
-        opened.hidden = events[_REQUEST_SIZE : _REQUEST_SIZE + hidden]
+        opened.hidden = events[_REQUEST.size : _REQUEST.size + hidden]
         opened.handle = handle
         start += base
         if length < abi.COMPRESSED:
@@ -363,27 +358,32 @@ class Service:
             length = len(reply) | abi.COMPRESSED
         instance, handle = opened.instance, opened.handle
         try:
-            events = instance.step(_SEND_END(_SEND_HEAD, handle, _SEND_FIXED, length, _END_HEAD, handle, _END_FIXED))
+            events = instance.step(_REPLY(abi.CMD_SEND, _SEND_SIZE, handle, 1, length, abi.CMD_END, _END_SIZE, handle))
         except guest.GuestError as error:
             POOL.discard(instance, error)
             return 0, [], reply, None, b""
         total = len(events)
-        if total > _HEAD_SIZE + _DONE_SIZE:
-            kind, size, status = _HEAD(events)
-            if kind == abi.EV_HTTP_RESPONSE_HEAD:
-                if total == size + _BODY_DONE_SIZE and _BODY_DONE(events, size) == _USUAL_BODY:
-                    return status, self.response_fields(events[_HEAD_SIZE:size]), reply, None, None
-            elif kind == _HEAD_TRAILERS and total > size + _BODY_SIZE + _TRAILERS_SIZE + _DONE_SIZE:
-                kind, body_size, payloads, prefix, data = _BODY(events, size)
+        if total > _HEAD.size + abi.HEADER_SIZE:
+            kind, flags, size, status = _HEAD.unpack_from(events)
+            if kind != abi.EV_HTTP_RESPONSE_HEAD:
+                pass
+            elif flags == abi.HTTP_END:
+                if total == size + abi.HEADER_SIZE:
+                    return status, self.response_fields(events[_HEAD.size : size]), b"", None, None
+            elif flags != abi.HTTP_TRAILERS:
+                if total == size + _BODY.size + abi.HEADER_SIZE:
+                    kind, end, _, payloads, prefix, data = _BODY.unpack_from(events, size)
+                    if kind == abi.EV_HTTP_BODY and end and payloads == 1 and not prefix and not data:
+                        return status, self.response_fields(events[_HEAD.size : size]), reply, None, None
+            elif total > size + _BODY.size + _TRAILERS.size + abi.HEADER_SIZE:
+                kind, _, body_size, payloads, prefix, data = _BODY.unpack_from(events, size)
                 if kind == abi.EV_HTTP_BODY and payloads == 1 and prefix == data:
                     at = size + body_size
-                    kind, trailers_size, _ = _TRAILERS(events, at)
-                    if kind == abi.EV_HTTP_TRAILERS and total == at + trailers_size + _DONE_SIZE:
-                        trailers = self.response_fields(events[at + _TRAILERS_SIZE : at + trailers_size])
-                        content = events[size + _BODY_SIZE : at] + reply
-                        return status, self.response_fields(events[_HEAD_SIZE:size]), content, trailers, None
-            elif kind == _HEAD_END and total == size + _DONE_SIZE:
-                return status, self.response_fields(events[_HEAD_SIZE:size]), b"", None, None
+                    kind, trailers_size = _TRAILERS.unpack_from(events, at)
+                    if kind == abi.EV_HTTP_TRAILERS and total == at + trailers_size + abi.HEADER_SIZE:
+                        trailers = self.response_fields(events[at + _TRAILERS.size : at + trailers_size])
+                        content = events[size + _BODY.size : at] + reply
+                        return status, self.response_fields(events[_HEAD.size : size]), content, trailers, None
         return 0, [], reply, None, events
 
     def unpacked(self, payload: Compressed) -> bytes:

@@ -6,7 +6,7 @@ from time import sleep
 from typing import TYPE_CHECKING, Any, Final
 
 from .._interceptors import MetadataRunSync
-from .._wasm.records import split_text_fields
+from .._wasm.columns import split_text_fields
 from ..code import Code
 from ..errors import ConnectError
 from .actions import AbortAction, BodyAction, HeadAction, PlainAction, TrailersAction

@@ -51,10 +51,10 @@ REJECT_TOO_LARGE: Final = 3
 REJECT_ENCODE: Final = 4
 REJECT_LOST: Final = 5
 REJECT_BUSY: Final = 6
-GONE_BROKEN: Final = 4
 GONE_CLOSED: Final = 1
 GONE_REFUSED: Final = 2
 GONE_RESET: Final = 3
+GONE_BROKEN: Final = 4
 FAULT_RECORD: Final = 1
 FAULT_HANDLE: Final = 2
 FAULT_STATE: Final = 3
@@ -75,6 +75,7 @@ IDENTITY: Final = "identity"
 # The codes' names, by number.
 CODES: Final = ("ok", "canceled", "unknown", "invalid_argument", "deadline_exceeded", "not_found", "already_exists", "permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range", "unimplemented", "internal", "unavailable", "data_loss", "unauthenticated")
 
+# Kinds.
 CMD_CONFIGURE_SERVER: Final = 1
 CMD_CONFIGURE_CLIENT: Final = 2
 CMD_CLOSE_CONFIG: Final = 3
@@ -109,171 +110,37 @@ EV_FAULT: Final = 142
 EV_PREPARED: Final = 143
 EV_DECOMPRESS: Final = 144
 
-# kind: (name, flag names from the lowest bit, columns as (name, type))
-SCHEMAS: Final[dict[int, tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]]]] = {
-    1: (
-        "configure-server",
-        ("require-version",),
-        (("read_max", "u32"), ("send_max", "u32"), ("compress_min", "u32"), ("codecs", "bytes"), ("codings", "bytes"), ("native", "bytes"), ("procedures", "bytes"), ("attributes", "bytes")),
-    ),
-    2: (
-        "configure-client",
-        (),
-        (("protocol", "u32"), ("read_max", "u32"), ("send_max", "u32"), ("compress_min", "u32"), ("send_coding", "u32"), ("get_max", "u32"), ("codec", "bytes"), ("codings", "bytes"), ("native", "bytes"), ("prefix", "bytes"), ("user_agent", "bytes")),
-    ),
-    3: (
-        "close-config",
-        (),
-        (),
-    ),
-    4: (
-        "open-server",
-        ("trailers", "duplex", "end", "prepare", "unbounded"),
-        (("method", "bytes"), ("path", "bytes"), ("query", "bytes"), ("fields", "fields")),
-    ),
-    5: (
-        "open-client",
-        ("get",),
-        (("attributes", "u32"), ("timeout_us", "u64"), ("procedure", "bytes"), ("fields", "fields"), ("binary", "pairs")),
-    ),
-    6: (
-        "response-head",
-        ("end",),
-        (("status", "u32"), ("fields", "fields")),
-    ),
-    7: (
-        "content",
-        ("end", "resume"),
-        (("length", "u32"), ("data", "bytes")),
-    ),
-    8: (
-        "content-end",
-        (),
-        (("fields", "fields"),),
-    ),
-    9: (
-        "peer-gone",
-        (),
-        (("reason", "u32"), ("reset_code", "u32"), ("text", "bytes")),
-    ),
-    10: (
-        "headers",
-        ("flush",),
-        (("fields", "fields"), ("binary", "pairs")),
-    ),
-    11: (
-        "send",
-        ("inline",),
-        (("lengths", "words"), ("data", "bytes")),
-    ),
-    12: (
-        "end",
-        ("unexpected",),
-        (("code", "u32"), ("message", "bytes"), ("details", "pairs"), ("fields", "fields"), ("binary", "pairs")),
-    ),
-    13: (
-        "reject",
-        (),
-        (("reason", "u32"), ("text", "bytes")),
-    ),
-    14: (
-        "deadline",
-        (),
-        (),
-    ),
-    15: (
-        "cancel",
-        (),
-        (),
-    ),
-    16: (
-        "close",
-        (),
-        (),
-    ),
-    17: (
-        "decompressed",
-        (),
-        (("data", "bytes"),),
-    ),
-    129: (
-        "configured",
-        ("send-inline", "get-inline"),
-        (),
-    ),
-    130: (
-        "request",
-        ("content-inline", "get", "send-inline"),
-        (("procedure", "u32"), ("protocol", "u32"), ("codec", "u32"), ("coding", "u32"), ("compress_min", "u32"), ("timeout_us", "u64"), ("hidden", "bytes"), ("binary", "pairs")),
-    ),
-    131: (
-        "messages",
-        ("inline",),
-        (("base", "u64"), ("coding", "u32"), ("limit", "u32"), ("spans", "words"), ("data", "bytes")),
-    ),
-    132: (
-        "received",
-        (),
-        (("code", "u32"), ("message", "bytes")),
-    ),
-    133: (
-        "http-response-head",
-        ("end", "trailers"),
-        (("status", "u32"), ("fields", "fields")),
-    ),
-    134: (
-        "http-request-head",
-        ("end",),
-        (("method", "bytes"), ("target", "bytes"), ("fields", "fields")),
-    ),
-    135: (
-        "http-body",
-        ("end",),
-        (("count", "u32"), ("prefix", "u32"), ("data", "bytes")),
-    ),
-    136: (
-        "http-trailers",
-        (),
-        (("fields", "fields"),),
-    ),
-    137: (
-        "response",
-        ("content-inline",),
-        (("hidden", "bytes"), ("binary", "pairs")),
-    ),
-    138: (
-        "end-of-call",
-        (),
-        (("code", "u32"), ("message", "bytes"), ("details", "pairs"), ("fields", "fields"), ("binary", "pairs")),
-    ),
-    139: (
-        "stop",
-        (),
-        (("code", "u32"), ("grace_us", "u32"), ("message", "bytes")),
-    ),
-    140: (
-        "more",
-        (),
-        (("offset", "u64"), ("want", "u32")),
-    ),
-    141: (
-        "done",
-        (),
-        (),
-    ),
-    142: (
-        "fault",
-        (),
-        (("fault", "u32"), ("text", "bytes")),
-    ),
-    143: (
-        "prepared",
-        (),
-        (("limit", "u32"), ("reply_max", "u32"), ("status", "u32"), ("fields", "fields"), ("length", "bytes")),
-    ),
-    144: (
-        "decompress",
-        (),
-        (("coding", "u32"), ("limit", "u32"), ("data", "bytes")),
-    ),
-}
+# What a record begins with, its fixed block included: name and letter (of `struct`) of each number.
+LAYOUT_CONFIGURE_SERVER: Final = "kind:H flags:H size:I handle:I read_max:I send_max:I compress_min:I codecs_size:I codings_size:I native_size:I procedures_size:I attributes_size:I"
+LAYOUT_CONFIGURE_CLIENT: Final = "kind:H flags:H size:I handle:I protocol:I read_max:I send_max:I compress_min:I send_coding:I get_max:I codec_size:I codings_size:I native_size:I prefix_size:I user_agent_size:I"
+LAYOUT_CLOSE_CONFIG: Final = "kind:H flags:H size:I handle:I"
+LAYOUT_OPEN_SERVER: Final = "kind:H flags:H size:I handle:I method_size:I path_size:I query_size:I fields_count:I fields_size:I"
+LAYOUT_OPEN_CLIENT: Final = "kind:H flags:H size:I handle:I attributes:I timeout_us:Q procedure_size:I fields_count:I fields_size:I binary_count:I binary_size:I"
+LAYOUT_RESPONSE_HEAD: Final = "kind:H flags:H size:I handle:I status:I fields_count:I fields_size:I"
+LAYOUT_CONTENT: Final = "kind:H flags:H size:I handle:I length:I data_size:I"
+LAYOUT_CONTENT_END: Final = "kind:H flags:H size:I handle:I fields_count:I fields_size:I"
+LAYOUT_PEER_GONE: Final = "kind:H flags:H size:I handle:I reason:I reset_code:I text_size:I"
+LAYOUT_HEADERS: Final = "kind:H flags:H size:I handle:I fields_count:I fields_size:I binary_count:I binary_size:I"
+LAYOUT_SEND: Final = "kind:H flags:H size:I handle:I lengths_count:I data_size:I"
+LAYOUT_END: Final = "kind:H flags:H size:I handle:I code:I message_size:I details_count:I details_size:I fields_count:I fields_size:I binary_count:I binary_size:I"
+LAYOUT_REJECT: Final = "kind:H flags:H size:I handle:I reason:I text_size:I"
+LAYOUT_DEADLINE: Final = "kind:H flags:H size:I handle:I"
+LAYOUT_CANCEL: Final = "kind:H flags:H size:I handle:I"
+LAYOUT_CLOSE: Final = "kind:H flags:H size:I handle:I"
+LAYOUT_DECOMPRESSED: Final = "kind:H flags:H size:I handle:I data_size:I"
+LAYOUT_CONFIGURED: Final = "kind:H flags:H size:I handle:I"
+LAYOUT_REQUEST: Final = "kind:H flags:H size:I handle:I procedure:I protocol:I codec:I coding:I compress_min:I timeout_us:Q hidden_size:I binary_count:I binary_size:I"
+LAYOUT_MESSAGES: Final = "kind:H flags:H size:I handle:I base:Q coding:I limit:I spans_count:I data_size:I"
+LAYOUT_RECEIVED: Final = "kind:H flags:H size:I handle:I code:I message_size:I"
+LAYOUT_HTTP_RESPONSE_HEAD: Final = "kind:H flags:H size:I handle:I status:I fields_count:I fields_size:I"
+LAYOUT_HTTP_REQUEST_HEAD: Final = "kind:H flags:H size:I handle:I method_size:I target_size:I fields_count:I fields_size:I"
+LAYOUT_HTTP_BODY: Final = "kind:H flags:H size:I handle:I count:I prefix:I data_size:I"
+LAYOUT_HTTP_TRAILERS: Final = "kind:H flags:H size:I handle:I fields_count:I fields_size:I"
+LAYOUT_RESPONSE: Final = "kind:H flags:H size:I handle:I hidden_size:I binary_count:I binary_size:I"
+LAYOUT_END_OF_CALL: Final = "kind:H flags:H size:I handle:I code:I message_size:I details_count:I details_size:I fields_count:I fields_size:I binary_count:I binary_size:I"
+LAYOUT_STOP: Final = "kind:H flags:H size:I handle:I code:I grace_us:I message_size:I"
+LAYOUT_MORE: Final = "kind:H flags:H size:I handle:I offset:Q want:I"
+LAYOUT_DONE: Final = "kind:H flags:H size:I handle:I"
+LAYOUT_FAULT: Final = "kind:H flags:H size:I handle:I fault:I text_size:I"
+LAYOUT_PREPARED: Final = "kind:H flags:H size:I handle:I limit:I reply_max:I status:I fields_count:I fields_size:I length_size:I"
+LAYOUT_DECOMPRESS: Final = "kind:H flags:H size:I handle:I coding:I limit:I data_size:I"

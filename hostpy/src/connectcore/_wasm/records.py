@@ -1,56 +1,42 @@
-"""Commands and events as bytes: what `wasm/ABI.md` calls records.
+"""Records (wasm/ABI.md, section 2): a function that packs each command, a class that reads each event.
 
-A function per command returns the record's bytes; `decode` turns a batch of events into objects (`events.py`). Names and
-values of fields are bytes here, joined by NUL: one native call joins or splits any number of them.
+Made by wasm/abigen; do not edit.
+
+A command's function takes a handle, flags where the command has any, and the columns in the contract's order; what is left out
+is zero or empty. Fields are their number and one column of bytes (`columns.py`). Columns are the attributes of an event.
 """
 
 from __future__ import annotations
 
-import struct
+from struct import Struct, pack, unpack_from
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from . import abi
-from .events import (
-    Body,
-    Configured,
-    Done,
-    EndOfCall,
-    Event,
-    Fault,
-    Messages,
-    More,
-    Prepared,
-    Received,
-    Request,
-    RequestHead,
-    Response,
-    ResponseHead,
-    Stop,
-    Trailers,
-    decode,
-)
+from .columns import join_pairs, split_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
+
+    from .columns import Buffer, Pairs
 
 __all__ = [
-    "Body",
     "Configured",
+    "Decompress",
     "Done",
     "EndOfCall",
     "Event",
     "Fault",
+    "HttpBody",
+    "HttpRequestHead",
+    "HttpResponseHead",
+    "HttpTrailers",
     "Messages",
     "More",
-    "Pairs",
     "Prepared",
     "Received",
     "Request",
-    "RequestHead",
     "Response",
-    "ResponseHead",
     "Stop",
-    "Trailers",
     "cancel",
     "close",
     "close_config",
@@ -60,234 +46,616 @@ __all__ = [
     "content_end",
     "deadline",
     "decode",
+    "decompressed",
     "end",
-    "fields_column",
     "headers",
     "open_client",
     "open_server",
-    "pairs_column",
     "peer_gone",
     "reject",
     "response_head",
     "send",
-    "send_inline",
-    "split_fields",
-    "split_text_fields",
 ]
 
-Pairs: TypeAlias = "Sequence[tuple[bytes, bytes]]"
-
-_HEAD: Final = struct.Struct("<HHII")
-_U32: Final = struct.Struct("<I")
-
-
-def _packer(kind: int) -> Callable[..., bytes]:
-    """The header and fixed block of one command as one call: flags, size, handle, then the columns' fixed parts."""
-    columns = {"u32": "I", "u64": "Q", "bytes": "I", "words": "I", "fields": "II", "pairs": "II"}
-    layout = struct.Struct("<HHII" + "".join(columns[kind_] for _, kind_ in abi.SCHEMAS[kind][2]))
-    pack = layout.pack
-    fixed = layout.size
-
-    def packed(flags: int, handle: int, tail: int, *values: int) -> bytes:
-        return pack(kind, flags, fixed + tail, handle, *values)
-
-    return packed
-
-
-_configure_server: Final = _packer(abi.CMD_CONFIGURE_SERVER)
-_configure_client: Final = _packer(abi.CMD_CONFIGURE_CLIENT)
-_open_server: Final = _packer(abi.CMD_OPEN_SERVER)
-_open_client: Final = _packer(abi.CMD_OPEN_CLIENT)
-_response_head: Final = _packer(abi.CMD_RESPONSE_HEAD)
-_content: Final = _packer(abi.CMD_CONTENT)
-_content_end: Final = _packer(abi.CMD_CONTENT_END)
-_peer_gone: Final = _packer(abi.CMD_PEER_GONE)
-_headers: Final = _packer(abi.CMD_HEADERS)
-_send: Final = _packer(abi.CMD_SEND)
-_end: Final = _packer(abi.CMD_END)
-_reject: Final = _packer(abi.CMD_REJECT)
-
-
-# Columns
-
-
-def fields_column(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Fields as one column's bytes. A NUL inside of one is found by the guest, which counts."""
-    return b"\0".join([part for field in fields for part in field])
-
-
-def pairs_column(pairs: Pairs) -> bytes:
-    """Pairs as one column's bytes."""
-    return b"".join([part for a, b in pairs for part in (_U32.pack(len(a)), _U32.pack(len(b)), a, b)])
-
-
-def split_fields(column: bytes) -> list[tuple[bytes, bytes]]:
-    """The fields in a column of an event."""
-    if not column:
-        return []
-    parts = column.split(b"\0")
-    return list(zip(parts[0::2], parts[1::2], strict=True))
-
-
-def split_text_fields(column: bytes) -> list[tuple[str, str]]:
-    """The same as text, a character per byte (latin-1), which is how WSGI and HTTP libraries take them."""
-    if not column:
-        return []
-    parts = column.decode("latin-1").split("\0")
-    return list(zip(parts[0::2], parts[1::2], strict=True))
-
-
-# Commands
+_BARE: Final = Struct("<HHII")  # a record without columns
+_CONFIGURE_SERVER: Final = Struct("<HHIIIIIIIIII").pack
+_CONFIGURE_CLIENT: Final = Struct("<HHIIIIIIIIIIIII").pack
+_OPEN_SERVER: Final = Struct("<HHIIIIIII").pack
+_OPEN_CLIENT: Final = Struct("<HHIIIQIIIII").pack
+_RESPONSE_HEAD: Final = Struct("<HHIIIII").pack
+_CONTENT: Final = Struct("<HHIIII").pack
+_CONTENT_END: Final = Struct("<HHIIII").pack
+_PEER_GONE: Final = Struct("<HHIIIII").pack
+_HEADERS: Final = Struct("<HHIIIIII").pack
+_SEND: Final = Struct("<HHIIII").pack
+_END: Final = Struct("<HHIIIIIIIIII").pack
+_REJECT: Final = Struct("<HHIIII").pack
+_DECOMPRESSED: Final = Struct("<HHIII").pack
+_REQUEST: Final = Struct("<HHIIIIIIIQIII").unpack_from
+_MESSAGES: Final = Struct("<HHIIQIIII").unpack_from
+_RECEIVED: Final = Struct("<HHIIII").unpack_from
+_HTTP_RESPONSE_HEAD: Final = Struct("<HHIIIII").unpack_from
+_HTTP_REQUEST_HEAD: Final = Struct("<HHIIIIII").unpack_from
+_HTTP_BODY: Final = Struct("<HHIIIII").unpack_from
+_HTTP_TRAILERS: Final = Struct("<HHIIII").unpack_from
+_RESPONSE: Final = Struct("<HHIIIII").unpack_from
+_END_OF_CALL: Final = Struct("<HHIIIIIIIIII").unpack_from
+_STOP: Final = Struct("<HHIIIII").unpack_from
+_MORE: Final = Struct("<HHIIQI").unpack_from
+_FAULT: Final = Struct("<HHIIII").unpack_from
+_PREPARED: Final = Struct("<HHIIIIIIII").unpack_from
+_DECOMPRESS: Final = Struct("<HHIIIII").unpack_from
+_START: Final = Struct("<H2xI").unpack_from  # a record's kind and size
 
 
 def configure_server(
     *,
     flags: int = 0,
-    read_max: int,
-    send_max: int,
-    compress_min: int,
-    codecs: Sequence[str],
-    codings: Sequence[str],
-    native: Sequence[bool],
-    procedures: Sequence[str],
-    attributes: Sequence[int],
+    read_max: int = 0,
+    send_max: int = 0,
+    compress_min: int = 0,
+    codecs: Buffer = b"",
+    codings: Buffer = b"",
+    native: Buffer = b"",
+    procedures: Buffer = b"",
+    attributes: Buffer = b"",
 ) -> bytes:
-    """A server's configuration. The handle comes in `Configured`."""
-    parts = (
-        "\0".join(codecs).encode(),
-        "\0".join(codings).encode(),
-        bytes(native),
-        "\0".join(procedures).encode(),
-        bytes(attributes),
+    """`configure-server`. Flags: 1 require-version."""
+    head = _CONFIGURE_SERVER(
+        abi.CMD_CONFIGURE_SERVER,
+        flags,
+        44 + len(codecs) + len(codings) + len(native) + len(procedures) + len(attributes),
+        0,
+        read_max,
+        send_max,
+        compress_min,
+        len(codecs),
+        len(codings),
+        len(native),
+        len(procedures),
+        len(attributes),
     )
-    tail = b"".join(parts)
-    return _configure_server(flags, 0, len(tail), read_max, send_max, compress_min, *map(len, parts)) + tail
+    return b"".join((head, codecs, codings, native, procedures, attributes))
 
 
 def configure_client(
     *,
-    protocol: int,
-    read_max: int,
-    send_max: int,
-    compress_min: int,
-    send_coding: int,
-    get_max: int,
-    codec: str,
-    codings: Sequence[str],
-    native: Sequence[bool],
-    prefix: str,
-    user_agent: str,
+    protocol: int = 0,
+    read_max: int = 0,
+    send_max: int = 0,
+    compress_min: int = 0,
+    send_coding: int = 0,
+    get_max: int = 0,
+    codec: Buffer = b"",
+    codings: Buffer = b"",
+    native: Buffer = b"",
+    prefix: Buffer = b"",
+    user_agent: Buffer = b"",
 ) -> bytes:
-    """A client's configuration. The handle comes in `Configured`."""
-    parts = (codec.encode(), "\0".join(codings).encode(), bytes(native), prefix.encode(), user_agent.encode())
-    tail = b"".join(parts)
-    numbers = (protocol, read_max, send_max, compress_min, send_coding, get_max)
-    return _configure_client(0, 0, len(tail), *numbers, *map(len, parts)) + tail
+    """`configure-client`."""
+    head = _CONFIGURE_CLIENT(
+        abi.CMD_CONFIGURE_CLIENT,
+        0,
+        56 + len(codec) + len(codings) + len(native) + len(prefix) + len(user_agent),
+        0,
+        protocol,
+        read_max,
+        send_max,
+        compress_min,
+        send_coding,
+        get_max,
+        len(codec),
+        len(codings),
+        len(native),
+        len(prefix),
+        len(user_agent),
+    )
+    return b"".join((head, codec, codings, native, prefix, user_agent))
 
 
 def close_config(handle: int) -> bytes:
-    """The configuration takes no new calls."""
-    return _HEAD.pack(abi.CMD_CLOSE_CONFIG, 0, 12, handle)
+    """`close-config`, the handle is a configuration's."""
+    return _BARE.pack(abi.CMD_CLOSE_CONFIG, 0, 12, handle)
 
 
-def open_server(config: int, flags: int, method: bytes, path: bytes, query: bytes, count: int, fields: bytes) -> bytes:
-    """A request's head came. `fields` is a column of `count` fields."""
-    tail = len(method) + len(path) + len(query) + len(fields)
-    head = _open_server(flags, config, tail, len(method), len(path), len(query), count, len(fields))
+def open_server(
+    handle: int,
+    flags: int = 0,
+    method: Buffer = b"",
+    path: Buffer = b"",
+    query: Buffer = b"",
+    fields_count: int = 0,
+    fields: bytes = b"",
+) -> bytes:
+    """`open-server`, the handle is a configuration's. Flags: 1 trailers, 2 duplex, 4 end, 8 prepare, 16 unbounded."""
+    head = _OPEN_SERVER(
+        abi.CMD_OPEN_SERVER,
+        flags,
+        32 + len(method) + len(path) + len(query) + len(fields),
+        handle,
+        len(method),
+        len(path),
+        len(query),
+        fields_count,
+        len(fields),
+    )
     return b"".join((head, method, path, query, fields))
 
 
 def open_client(
-    config: int,
-    flags: int,
-    stream_type: int,
-    timeout_us: int,
-    procedure: bytes,
-    count: int = 0,
+    handle: int,
+    flags: int = 0,
+    attributes: int = 0,
+    timeout_us: int = 0,
+    procedure: Buffer = b"",
+    fields_count: int = 0,
     fields: bytes = b"",
     binary: Pairs = (),
 ) -> bytes:
-    """A client's call. `fields` is a column of `count` fields."""
-    pairs = pairs_column(binary)
-    tail = len(procedure) + len(fields) + len(pairs)
-    sizes = (len(procedure), count, len(fields), len(binary), len(pairs))
-    return b"".join((_open_client(flags, config, tail, stream_type, timeout_us, *sizes), procedure, fields, pairs))
+    """`open-client`, the handle is a configuration's. Flags: 1 get."""
+    binary_part = join_pairs(binary)
+    head = _OPEN_CLIENT(
+        abi.CMD_OPEN_CLIENT,
+        flags,
+        44 + len(procedure) + len(fields) + len(binary_part),
+        handle,
+        attributes,
+        timeout_us,
+        len(procedure),
+        fields_count,
+        len(fields),
+        len(binary),
+        len(binary_part),
+    )
+    return b"".join((head, procedure, fields, binary_part))
 
 
-def response_head(handle: int, flags: int, status: int, count: int, fields: bytes) -> bytes:
-    """A response's status and header section came."""
-    return _response_head(flags, handle, len(fields), status, count, len(fields)) + fields
+def response_head(handle: int, flags: int = 0, status: int = 0, fields_count: int = 0, fields: bytes = b"") -> bytes:
+    """`response-head`, the handle is a call's. Flags: 1 end."""
+    head = _RESPONSE_HEAD(abi.CMD_RESPONSE_HEAD, flags, 24 + len(fields), handle, status, fields_count, len(fields))
+    return b"".join((head, fields))
 
 
-def content(handle: int, flags: int, length: int, data: bytes | bytearray | memoryview) -> bytes:
-    """Content came: `length` bytes, of which `data` are the first."""
-    return b"".join((_content(flags, handle, len(data), length, len(data)), data))
+def content(handle: int, flags: int = 0, length: int = 0, data: Buffer = b"") -> bytes:
+    """`content`, the handle is a call's. Flags: 1 end, 2 resume."""
+    head = _CONTENT(abi.CMD_CONTENT, flags, 20 + len(data), handle, length, len(data))
+    return b"".join((head, data))
 
 
-def content_end(handle: int, count: int = 0, fields: bytes = b"") -> bytes:
-    """The content ended, with a trailer section if there was one."""
-    return _content_end(0, handle, len(fields), count, len(fields)) + fields
+def content_end(handle: int, fields_count: int = 0, fields: bytes = b"") -> bytes:
+    """`content-end`, the handle is a call's."""
+    head = _CONTENT_END(abi.CMD_CONTENT_END, 0, 20 + len(fields), handle, fields_count, len(fields))
+    return b"".join((head, fields))
 
 
-def peer_gone(handle: int, reason: int, reset_code: int = 0, text: bytes = b"") -> bytes:
-    """The peer went away before its content ended."""
-    return _peer_gone(0, handle, len(text), reason, reset_code, len(text)) + text
+def peer_gone(handle: int, reason: int = 0, reset_code: int = 0, text: Buffer = b"") -> bytes:
+    """`peer-gone`, the handle is a call's."""
+    head = _PEER_GONE(abi.CMD_PEER_GONE, 0, 24 + len(text), handle, reason, reset_code, len(text))
+    return b"".join((head, text))
 
 
-def headers(handle: int, flags: int, count: int, fields: bytes, binary: Pairs = ()) -> bytes:
-    """The application's leading metadata."""
-    pairs = pairs_column(binary)
-    head = _headers(flags, handle, len(fields) + len(pairs), count, len(fields), len(binary), len(pairs))
-    return b"".join((head, fields, pairs))
+def headers(handle: int, flags: int = 0, fields_count: int = 0, fields: bytes = b"", binary: Pairs = ()) -> bytes:
+    """`headers`, the handle is a call's. Flags: 1 flush."""
+    binary_part = join_pairs(binary)
+    head = _HEADERS(
+        abi.CMD_HEADERS,
+        flags,
+        28 + len(fields) + len(binary_part),
+        handle,
+        fields_count,
+        len(fields),
+        len(binary),
+        len(binary_part),
+    )
+    return b"".join((head, fields, binary_part))
 
 
-def send(handle: int, lengths: Sequence[int]) -> bytes:
-    """The application's messages, by their lengths."""
-    count = len(lengths)
-    return _send(0, handle, 4 * count, count, 0) + struct.pack(f"<{count}I", *lengths)
-
-
-def send_inline(handle: int, payloads: Sequence[bytes]) -> bytes:
-    """The application's messages, with their bytes."""
-    count = len(payloads)
-    data = b"".join(payloads)
-    head = _send(abi.SEND_INLINE, handle, 4 * count + len(data), count, len(data))
-    return b"".join((head, struct.pack(f"<{count}I", *map(len, payloads)), data))
+def send(handle: int, flags: int = 0, lengths: Sequence[int] = (), data: Buffer = b"") -> bytes:
+    """`send`, the handle is a call's. Flags: 1 inline."""
+    lengths_part = pack(f"<{len(lengths)}I", *lengths)
+    head = _SEND(abi.CMD_SEND, flags, 20 + len(lengths_part) + len(data), handle, len(lengths), len(data))
+    return b"".join((head, lengths_part, data))
 
 
 def end(
     handle: int,
+    flags: int = 0,
     code: int = 0,
-    message: bytes = b"",
+    message: Buffer = b"",
     details: Pairs = (),
-    count: int = 0,
+    fields_count: int = 0,
     fields: bytes = b"",
     binary: Pairs = (),
-    flags: int = 0,
 ) -> bytes:
-    """The application is done. `fields` is a column of `count` fields."""
-    detail_bytes = pairs_column(details)
-    binary_bytes = pairs_column(binary)
-    tail = len(message) + len(detail_bytes) + len(fields) + len(binary_bytes)
-    sizes = (len(message), len(details), len(detail_bytes), count, len(fields), len(binary), len(binary_bytes))
-    return b"".join((_end(flags, handle, tail, code, *sizes), message, detail_bytes, fields, binary_bytes))
+    """`end`, the handle is a call's. Flags: 1 unexpected."""
+    details_part = join_pairs(details)
+    binary_part = join_pairs(binary)
+    head = _END(
+        abi.CMD_END,
+        flags,
+        44 + len(message) + len(details_part) + len(fields) + len(binary_part),
+        handle,
+        code,
+        len(message),
+        len(details),
+        len(details_part),
+        fields_count,
+        len(fields),
+        len(binary),
+        len(binary_part),
+    )
+    return b"".join((head, message, details_part, fields, binary_part))
 
 
-def reject(handle: int, reason: int, text: bytes = b"") -> bytes:
-    """A message could not be used."""
-    return _reject(0, handle, len(text), reason, len(text)) + text
+def reject(handle: int, reason: int = 0, text: Buffer = b"") -> bytes:
+    """`reject`, the handle is a call's."""
+    head = _REJECT(abi.CMD_REJECT, 0, 20 + len(text), handle, reason, len(text))
+    return b"".join((head, text))
 
 
 def deadline(handle: int) -> bytes:
-    """The call's deadline passed."""
-    return _HEAD.pack(abi.CMD_DEADLINE, 0, 12, handle)
+    """`deadline`, the handle is a call's."""
+    return _BARE.pack(abi.CMD_DEADLINE, 0, 12, handle)
 
 
 def cancel(handle: int) -> bytes:
-    """The local application gave up."""
-    return _HEAD.pack(abi.CMD_CANCEL, 0, 12, handle)
+    """`cancel`, the handle is a call's."""
+    return _BARE.pack(abi.CMD_CANCEL, 0, 12, handle)
 
 
 def close(handle: int) -> bytes:
-    """Forget the call."""
-    return _HEAD.pack(abi.CMD_CLOSE, 0, 12, handle)
+    """`close`, the handle is a call's."""
+    return _BARE.pack(abi.CMD_CLOSE, 0, 12, handle)
+
+
+def decompressed(handle: int, data: Buffer = b"") -> bytes:
+    """`decompressed`, the handle is a call's."""
+    head = _DECOMPRESSED(abi.CMD_DECOMPRESSED, 0, 16 + len(data), handle, len(data))
+    return b"".join((head, data))
+
+
+class Configured:
+    """`configured`. Flags: 1 send-inline, 2 get-inline."""
+
+    __slots__ = ("flags", "handle")
+    handle: int
+    flags: int
+
+    def __init__(self, batch: bytes, at: int) -> None:
+        _, self.flags, _, self.handle = _BARE.unpack_from(batch, at)
+
+
+class Request:
+    """`request`. Flags: 1 content-inline, 2 get, 4 send-inline."""
+
+    __slots__ = (
+        "binary",
+        "codec",
+        "coding",
+        "compress_min",
+        "flags",
+        "handle",
+        "hidden",
+        "procedure",
+        "protocol",
+        "timeout_us",
+    )
+    handle: int
+    flags: int
+    procedure: int
+    protocol: int
+    codec: int
+    coding: int
+    compress_min: int
+    timeout_us: int
+    hidden: bytes
+    binary: list[tuple[bytes, bytes]]
+
+    def __init__(self, batch: bytes, at: int) -> None:
+        (
+            _,
+            self.flags,
+            _,
+            self.handle,
+            self.procedure,
+            self.protocol,
+            self.codec,
+            self.coding,
+            self.compress_min,
+            self.timeout_us,
+            hidden_size,
+            binary_count,
+            _,
+        ) = _REQUEST(batch, at)
+        at += 52
+        self.hidden = batch[at : at + hidden_size]
+        at += hidden_size
+        self.binary = split_pairs(binary_count, batch, at)
+
+
+class Messages:
+    """`messages`. Flags: 1 inline."""
+
+    __slots__ = ("base", "coding", "data", "flags", "handle", "limit", "spans")
+    handle: int
+    flags: int
+    base: int
+    coding: int
+    limit: int
+    spans: tuple[int, ...]
+    data: bytes
+
+    def __init__(self, batch: bytes, at: int) -> None:
+        _, self.flags, _, self.handle, self.base, self.coding, self.limit, spans_count, data_size = _MESSAGES(batch, at)
+        at += 36
+        self.spans = unpack_from(f"<{spans_count}I", batch, at)
+        at += 4 * spans_count
+        self.data = batch[at : at + data_size]
+
+
+class Received:
+    """`received`."""
+
+    __slots__ = ("code", "handle", "message")
+    handle: int
+    code: int
+    message: bytes
+
+    def __init__(self, batch: bytes, at: int) -> None:
+        _, _, _, self.handle, self.code, message_size = _RECEIVED(batch, at)
+        at += 20
+        self.message = batch[at : at + message_size]
+
+
+class HttpResponseHead:
+    """`http-response-head`. Flags: 1 end, 2 trailers."""
+
+    __slots__ = ("fields", "flags", "handle", "status")
+    handle: int
+    flags: int
+    status: int
+    fields: bytes
+
+    def __init__(self, batch: bytes, at: int) -> None:
+        _, self.flags, _, self.handle, self.status, _, fields_size = _HTTP_RESPONSE_HEAD(batch, at)
+        at += 24
+        self.fields = batch[at : at + fields_size]
+
+
+class HttpRequestHead:
+    """`http-request-head`. Flags: 1 end."""
+
+    __slots__ = ("fields", "flags", "handle", "method", "target")
+    handle: int
+    flags: int
+    method: bytes
+    target: bytes
+    fields: bytes
+
+    def __init__(self, batch: bytes, at: int) -> None:
+        _, self.flags, _, self.handle, method_size, target_size, _, fields_size = _HTTP_REQUEST_HEAD(batch, at)
+        at += 28
+        self.method = batch[at : at + method_size]
+        at += method_size
+        self.target = batch[at : at + target_size]
+        at += target_size
+        self.fields = batch[at : at + fields_size]
+
+
+class HttpBody:
+    """`http-body`. Flags: 1 end."""
+
+    __slots__ = ("count", "data", "flags", "handle", "prefix")
+    handle: int
+    flags: int
+    count: int
+    prefix: int
+    data: bytes
+
+    def __init__(self, batch: bytes, at: int) -> None:
+        _, self.flags, _, self.handle, self.count, self.prefix, data_size = _HTTP_BODY(batch, at)
+        at += 24
+        self.data = batch[at : at + data_size]
+
+
+class HttpTrailers:
+    """`http-trailers`."""
+
+    __slots__ = ("fields", "handle")
+    handle: int
+    fields: bytes
+
+    def __init__(self, batch: bytes, at: int) -> None:
+        _, _, _, self.handle, _, fields_size = _HTTP_TRAILERS(batch, at)
+        at += 20
+        self.fields = batch[at : at + fields_size]
+
+
+class Response:
+    """`response`. Flags: 1 content-inline."""
+
+    __slots__ = ("binary", "flags", "handle", "hidden")
+    handle: int
+    flags: int
+    hidden: bytes
+    binary: list[tuple[bytes, bytes]]
+
+    def __init__(self, batch: bytes, at: int) -> None:
+        _, self.flags, _, self.handle, hidden_size, binary_count, _ = _RESPONSE(batch, at)
+        at += 24
+        self.hidden = batch[at : at + hidden_size]
+        at += hidden_size
+        self.binary = split_pairs(binary_count, batch, at)
+
+
+class EndOfCall:
+    """`end-of-call`."""
+
+    __slots__ = ("binary", "code", "details", "fields", "handle", "message")
+    handle: int
+    code: int
+    message: bytes
+    details: list[tuple[bytes, bytes]]
+    fields: bytes
+    binary: list[tuple[bytes, bytes]]
+
+    def __init__(self, batch: bytes, at: int) -> None:
+        (
+            _,
+            _,
+            _,
+            self.handle,
+            self.code,
+            message_size,
+            details_count,
+            details_size,
+            _,
+            fields_size,
+            binary_count,
+            _,
+        ) = _END_OF_CALL(batch, at)
+        at += 44
+        self.message = batch[at : at + message_size]
+        at += message_size
+        self.details = split_pairs(details_count, batch, at)
+        at += details_size
+        self.fields = batch[at : at + fields_size]
+        at += fields_size
+        self.binary = split_pairs(binary_count, batch, at)
+
+
+class Stop:
+    """`stop`."""
+
+    __slots__ = ("code", "grace_us", "handle", "message")
+    handle: int
+    code: int
+    grace_us: int
+    message: bytes
+
+    def __init__(self, batch: bytes, at: int) -> None:
+        _, _, _, self.handle, self.code, self.grace_us, message_size = _STOP(batch, at)
+        at += 24
+        self.message = batch[at : at + message_size]
+
+
+class More:
+    """`more`."""
+
+    __slots__ = ("handle", "offset", "want")
+    handle: int
+    offset: int
+    want: int
+
+    def __init__(self, batch: bytes, at: int) -> None:
+        _, _, _, self.handle, self.offset, self.want = _MORE(batch, at)
+
+
+class Done:
+    """`done`."""
+
+    __slots__ = ("handle",)
+    handle: int
+
+    def __init__(self, batch: bytes, at: int) -> None:
+        _, _, _, self.handle = _BARE.unpack_from(batch, at)
+
+
+class Fault:
+    """`fault`."""
+
+    __slots__ = ("fault", "handle", "text")
+    handle: int
+    fault: int
+    text: bytes
+
+    def __init__(self, batch: bytes, at: int) -> None:
+        _, _, _, self.handle, self.fault, text_size = _FAULT(batch, at)
+        at += 20
+        self.text = batch[at : at + text_size]
+
+
+class Prepared:
+    """`prepared`."""
+
+    __slots__ = ("fields", "handle", "length", "limit", "reply_max", "status")
+    handle: int
+    limit: int
+    reply_max: int
+    status: int
+    fields: bytes
+    length: bytes
+
+    def __init__(self, batch: bytes, at: int) -> None:
+        _, _, _, self.handle, self.limit, self.reply_max, self.status, _, fields_size, length_size = _PREPARED(batch, at)
+        at += 36
+        self.fields = batch[at : at + fields_size]
+        at += fields_size
+        self.length = batch[at : at + length_size]
+
+
+class Decompress:
+    """`decompress`."""
+
+    __slots__ = ("coding", "data", "handle", "limit")
+    handle: int
+    coding: int
+    limit: int
+    data: bytes
+
+    def __init__(self, batch: bytes, at: int) -> None:
+        _, _, _, self.handle, self.coding, self.limit, data_size = _DECOMPRESS(batch, at)
+        at += 24
+        self.data = batch[at : at + data_size]
+
+
+Event: TypeAlias = (
+    Configured
+    | Request
+    | Messages
+    | Received
+    | HttpResponseHead
+    | HttpRequestHead
+    | HttpBody
+    | HttpTrailers
+    | Response
+    | EndOfCall
+    | Stop
+    | More
+    | Done
+    | Fault
+    | Prepared
+    | Decompress
+)
+
+_EVENTS: Final[dict[int, Callable[[bytes, int], Event]]] = {
+    abi.EV_CONFIGURED: Configured,
+    abi.EV_REQUEST: Request,
+    abi.EV_MESSAGES: Messages,
+    abi.EV_RECEIVED: Received,
+    abi.EV_HTTP_RESPONSE_HEAD: HttpResponseHead,
+    abi.EV_HTTP_REQUEST_HEAD: HttpRequestHead,
+    abi.EV_HTTP_BODY: HttpBody,
+    abi.EV_HTTP_TRAILERS: HttpTrailers,
+    abi.EV_RESPONSE: Response,
+    abi.EV_END_OF_CALL: EndOfCall,
+    abi.EV_STOP: Stop,
+    abi.EV_MORE: More,
+    abi.EV_DONE: Done,
+    abi.EV_FAULT: Fault,
+    abi.EV_PREPARED: Prepared,
+    abi.EV_DECOMPRESS: Decompress,
+}
+
+
+def decode(events: bytes) -> list[Event]:
+    """The events of one step, in order. Events of kinds that this version does not know are skipped."""
+    result: list[Event] = []
+    at = 0
+    while at < len(events):
+        kind, size = _START(events, at)
+        read = _EVENTS.get(kind)
+        if read is not None:
+            result.append(read(events, at))
+        at += size
+    return result
