@@ -151,8 +151,8 @@ class TestModule:
         path = module_support.write(
             tmp_path, module_support.module(**{"import": '(import "wasi_snapshot_preview1" "x" (func))'})
         )
-        assert module._key(path.read_bytes(), module.Engine(True)) != module._key(module_support.ECHO, module.Engine(True))
-        assert module._key(module_support.ECHO, module.Engine(False)) != module._key(module_support.ECHO, module.Engine(True))
+        assert module._key(path.read_bytes(), module._engine(True)) != module._key(module_support.ECHO, module._engine(True))
+        assert module._key(module_support.ECHO, module._engine(False)) != module._key(module_support.ECHO, module._engine(True))
 
 
 class TestPlace:

@@ -12,7 +12,8 @@ import pytest
 
 from client_support import GOOD, MESSAGE, METHOD, MODES, Exchange, call, method, open_calls, response, serving
 from connectcore._client import config
-from connectcore._wasm import abi, guest
+from connectcore._wasm import abi
+from connectcore._wasm.instance import GuestError, Instance
 from connectcore._wasm.pool import POOL, Pool
 from connectcore.client import ConnectClient, ConnectClientSync
 from connectcore.code import Code
@@ -27,7 +28,7 @@ def mode(request: pytest.FixtureRequest) -> str:
 class Failing:
     """An instance whose step number `at` fails as a trap does."""
 
-    def __init__(self, instance: guest.Instance, at: int) -> None:
+    def __init__(self, instance: Instance, at: int) -> None:
         self._instance = instance
         self._left = at
 
@@ -38,7 +39,7 @@ class Failing:
         self._left -= 1
         if self._left < 0:
             self._instance.failed = True
-            raise guest.GuestError("trap")
+            raise GuestError("trap")
         return self._instance.step(batch)
 
 

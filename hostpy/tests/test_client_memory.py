@@ -11,7 +11,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from client_support import DATA, GOOD, HEAD, MESSAGE, METHOD, Exchange, method, open_calls, response, serving
 from connectcore._client import config
-from connectcore._wasm import guest
+from connectcore._wasm.instance import GuestError, Instance
 from connectcore._wasm.pool import POOL, Pool
 from connectcore.client import ConnectClient, ConnectClientSync, ResponseMetadata
 from connectcore.code import Code
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Counting:
     """An instance that counts its steps, and fails in them when told to."""
 
-    def __init__(self, instance: guest.Instance) -> None:
+    def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self.steps = 0
         self.fails = False
@@ -36,7 +36,7 @@ class Counting:
         self.steps += 1
         if self.fails:
             self._instance.failed = True
-            raise guest.GuestError("trap")
+            raise GuestError("trap")
         return self._instance.step(batch)
 
 

@@ -10,7 +10,8 @@ import pytest
 
 import module_support
 from connectcore import _cli
-from connectcore._wasm import guest, module
+from connectcore._wasm import module
+from connectcore._wasm.instance import Instance, new_instance
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,7 @@ def load(path: Path) -> module.LoadedModule:
 
 def test_the_package_carries_a_sound_module() -> None:
     assert module.load().where in ("cache", "compiled")
-    instance = guest.new_instance()
+    instance = new_instance()
     assert instance.version >> 16 == 1
     instance.close()
 
@@ -88,16 +89,16 @@ class TestRefused:
     def test_version_that_the_module_gives(self, tmp_path: Path, version: str) -> None:
         wasm = module_support.module(version=f'(func (export "connectcore_abi_version") (result i32) (i32.const {version}))')
         with pytest.raises(module.ModuleError, match=r"speaks version [02]\.0 of the interface; this package needs 1\.0 or"):
-            guest.Instance(load(module_support.write(tmp_path, wasm)))
+            Instance(load(module_support.write(tmp_path, wasm)).compiled)
 
     def test_start_that_traps(self, tmp_path: Path) -> None:
         wasm = module_support.module(initialize='(func (export "_initialize") unreachable)')
         with pytest.raises(module.ModuleError, match=r"the module does not start: .*unreachable"):
-            guest.Instance(load(module_support.write(tmp_path, wasm)))
+            Instance(load(module_support.write(tmp_path, wasm)).compiled)
 
 
 STEP = """
-from connectcore._wasm import guest
+from connectcore._wasm.instance import GuestError
 from connectcore._wasm.pool import _QUICK_PICKS, POOL
 instance = POOL.pick()
 assert instance.step(b"hello") == b"hello"
@@ -110,14 +111,14 @@ class TestEngines:
             STEP
             + """
 import faulthandler
-assert module.load().quick
+assert module.load().compiled.engine.quick
 faulthandler.enable()
 for _ in range(_QUICK_PICKS + 1):
     instance = POOL.pick()
-assert not module.load().quick
+assert not module.load().compiled.engine.quick
 try:
     instance.step(b"x" * 13)
-except guest.GuestError as error:
+except GuestError as error:
     print(error)
 assert POOL.pick().step(b"again") == b"again"
 """
@@ -129,10 +130,10 @@ assert POOL.pick().step(b"again") == b"again"
             "import faulthandler; faulthandler.enable()\n"
             + STEP
             + """
-assert module.load().quick
+assert module.load().compiled.engine.quick
 try:
     instance.step(b"x" * 13)
-except guest.GuestError as error:
+except GuestError as error:
     print(error)
 """
         )
@@ -150,7 +151,7 @@ if not child:
     instance = POOL.pick()
     try:
         instance.step(b"x" * 13)
-    except guest.GuestError:
+    except GuestError:
         os._exit(0)
     os._exit(1)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -161,7 +162,7 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited by a Linux call")
     def test_little_address_space_makes_instances_careful(self, tmp_path: Path) -> None:
         code = "import resource; resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))\n" + STEP
-        code += "print(module.load().quick)"
+        code += "print(module.load().compiled.engine.quick)"
         assert module_support.run(code, str(module_support.write(tmp_path))) == "False"
 
 

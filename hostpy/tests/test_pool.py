@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import module_support
-from connectcore._wasm import guest, module
+from connectcore._wasm import module
+from connectcore._wasm import pool as pools
+from connectcore._wasm.instance import GuestError, Instance
 from connectcore._wasm.pool import _QUICK_PICKS, LIMIT, WATERMARK, Pool
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pool:
     loaded = module._load(str(module_support.write(tmp_path)), True)
-    monkeypatch.setattr(guest, "new_instance", lambda: guest.FastInstance(loaded))
+    monkeypatch.setattr(pools, "new_instance", lambda: Instance(loaded.compiled))
     return Pool()
 
 
@@ -48,7 +50,7 @@ def test_no_more_than_the_limit(pool: Pool) -> None:
 
 def test_one_that_failed_is_replaced_and_counted(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
     first = pool.pick()
-    with pytest.raises(guest.GuestError) as failure:
+    with pytest.raises(GuestError) as failure:
         first.step(module_support.TRAP)
     pool.discard(first, failure.value)
     pool.discard(first, failure.value)
@@ -61,7 +63,7 @@ def test_one_that_failed_is_replaced_and_counted(pool: Pool, caplog: pytest.LogC
 
 def test_one_that_failed_is_not_picked_even_before_it_is_discarded(pool: Pool) -> None:
     first = pool.pick()
-    with pytest.raises(guest.GuestError):
+    with pytest.raises(GuestError):
         first.step(module_support.TRAP)
     assert pool.pick() is not first
 
@@ -75,3 +77,10 @@ def test_one_that_grew_too_large_is_replaced(pool: Pool) -> None:
     assert picked[-1].memory_size < WATERMARK
     assert (pool.replaced, pool.failures) == (1, 0)
     assert first.step(b"its calls go on") == b"its calls go on"
+
+
+def test_other_than_one_that_is_full(pool: Pool) -> None:
+    first = pool.pick()
+    other = pool.other(first)
+    assert other is not first
+    assert (pool.other(first), pool.other(other)) == (other, first)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from connectcore._wasm import guest
+from connectcore._wasm import abi
+from connectcore._wasm.instance import GuestError, Instance
 from connectcore._wasm.pool import LIMIT, POOL
 from server_support import (
     ALL,
@@ -53,11 +54,11 @@ def interface(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def trap_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], guest.Instance]]:
+def trap_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Instance]]:
     """Lets the instance that serves next fail at its n-th step from now."""
-    made: list[guest.Instance] = []
+    made: list[Instance] = []
 
-    def arrange(number: int) -> guest.Instance:
+    def arrange(number: int) -> Instance:
         monkeypatch.setattr(POOL, "_instances", [])
         monkeypatch.setattr(POOL, "_quick_picks", 0)
         instance = POOL.pick()
@@ -69,10 +70,10 @@ def trap_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], guest.I
             count += 1
             if count >= number:
                 instance.failed = True
-                raise guest.GuestError("wasm trap: unreachable")
+                raise GuestError("wasm trap: unreachable")
             return step(batch)
 
-        instance.step = failing  # type: ignore[method-assign]
+        instance.step = failing
         made.append(instance)
         return instance
 
@@ -91,7 +92,7 @@ class TestTrap:
 
     # Steps of a first call: 1 configures, 2 opens, 3 answers where the call is not plain.
     @pytest.mark.parametrize("number", [2, 3])
-    def test_unary(self, interface: str, number: int, trap_at: Callable[[int], guest.Instance]) -> None:
+    def test_unary(self, interface: str, number: int, trap_at: Callable[[int], Instance]) -> None:
         def with_metadata(request: StringValue, ctx: Any) -> StringValue:
             ctx.response_headers["x-lead"] = "1"
             return request
@@ -106,21 +107,21 @@ class TestTrap:
         assert server.call().status == 200
 
     @pytest.mark.parametrize("number", [2, 3])
-    def test_grpc(self, interface: str, number: int, trap_at: Callable[[int], guest.Instance]) -> None:
+    def test_grpc(self, interface: str, number: int, trap_at: Callable[[int], Instance]) -> None:
         server = Server(interface, {UNARY: echo})
         trap_at(number)
         answer = server.call(chunks=[envelope(message("hello"))], **GRPC)
         assert (answer.status, answer.trailers) == (200, [("grpc-status", "13"), ("grpc-message", "the server failed")])
         assert server.call(chunks=[envelope(message("hello"))], **GRPC).trailers == [("grpc-status", "0")]
 
-    def test_stream_that_has_said_nothing(self, interface: str, trap_at: Callable[[int], guest.Instance]) -> None:
+    def test_stream_that_has_said_nothing(self, interface: str, trap_at: Callable[[int], Instance]) -> None:
         server = Server(interface, ALL)
         trap_at(3)
         answer = server.call(procedure=SERVER, chunks=[envelope(message("2"))], **CONNECT)
         (flags, end), *more = envelopes(answer.content)
         assert (flags, json.loads(end)["error"]["code"], more) == (2, "internal", [])
 
-    def test_stream_that_has_spoken_is_broken_off(self, interface: str, trap_at: Callable[[int], guest.Instance]) -> None:
+    def test_stream_that_has_spoken_is_broken_off(self, interface: str, trap_at: Callable[[int], Instance]) -> None:
         async def hesitate(request: StringValue, ctx: Any) -> AsyncIterator[StringValue]:
             for _ in range(3):
                 yield request
@@ -136,7 +137,7 @@ class TestTrap:
         answer = server.call(request)
         assert len(envelopes(answer.content)) == 4
 
-    async def test_other_calls_of_the_instance(self, trap_at: Callable[[int], guest.Instance]) -> None:
+    async def test_other_calls_of_the_instance(self, trap_at: Callable[[int], Instance]) -> None:
         go = asyncio.Event()
 
         async def wait(request: StringValue, ctx: Any) -> AsyncIterator[StringValue]:
@@ -179,20 +180,20 @@ def test_no_call_is_left_open(interface: str) -> None:
         while at < len(events):
             kind, size = int.from_bytes(events[at : at + 2], "little"), int.from_bytes(events[at + 4 : at + 8], "little")
             handle = int.from_bytes(events[at + 8 : at + 12], "little")
-            (opened.discard if kind == 142 else opened.add)(handle)
+            (opened.discard if kind == abi.EV_DONE else opened.add)(handle)
             at += size
         if batch[:1] == b"\x10":
             opened.discard(int.from_bytes(batch[8:12], "little"))
         return events
 
     server.call()  # the configuration's handle stays
-    instance.step = watched  # type: ignore[method-assign]
+    instance.step = watched
     try:
         for request in requests:
             server.call(request)
             assert not opened, request
     finally:
-        instance.step = step  # type: ignore[method-assign]
+        instance.step = step
 
 
 def test_threads() -> None:

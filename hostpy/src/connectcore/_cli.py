@@ -7,7 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from ._version import __version__
-from ._wasm import cache, guest, module
+from ._wasm import cache, module
+from ._wasm.engine import wasmtime_version
+from ._wasm.instance import new_instance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,16 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _info() -> None:
     loaded = module.load()
-    instance = guest.new_instance()
+    instance = new_instance()
     version = instance.version
     cached = module.cached_path()
     lines = {
         "connectcore": __version__,
-        "wasmtime": module.wasmtime_version(),
+        "wasmtime": wasmtime_version(),
         "module": module.wasm_path(),
         "interface": f"{version >> 16}.{version & 0xFFFF}",
-        "engine": f"{'quick' if loaded.quick else 'careful'}, module {loaded.where}",
-        "calls": "unchecked" if isinstance(instance, guest.FastInstance) else "by the public API",
+        "engine": f"{'quick' if loaded.compiled.engine.quick else 'careful'}, module {loaded.where}",
+        "calls": "unchecked" if instance.fast else "by the public API",
         "memory of an instance": f"{instance.memory_size >> 10} KiB",
         "cache": cached or f"off ({cache.ENVIRONMENT})",
     }

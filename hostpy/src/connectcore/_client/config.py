@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .._codec.codec import Codec
-    from .._wasm.guest import Instance
+    from .._wasm.instance import Instance
     from ..compression import Compression
     from ..method import MethodInfo
 

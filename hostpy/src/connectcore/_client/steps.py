@@ -6,7 +6,8 @@ import logging
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from .._wasm import abi, client_records, guest, records
+from .._wasm import abi, client_records, records
+from .._wasm.instance import GuestError
 from .._wasm.pool import POOL
 from ..code import Code
 from ..errors import ConnectError
@@ -47,7 +48,7 @@ class ClientSteps:
             return
         try:
             instance.step(records.close(self._handle))
-        except guest.GuestError as error:
+        except GuestError as error:
             POOL.discard(instance, error)
 
     def _opened(self, batch: Callable[[int], bytes]) -> bytes:
@@ -56,7 +57,7 @@ class ClientSteps:
         for _ in range(2):
             try:
                 handle = config.handle_in(instance)
-            except guest.GuestError as error:
+            except GuestError as error:
                 raise self._failed(error) from error
             events = self._step(batch(handle))
             if events[:2] != _FAULT:
@@ -81,7 +82,7 @@ class ClientSteps:
     def _step(self, batch: bytes) -> bytes:
         try:
             return self._instance.step(batch)
-        except guest.GuestError as error:
+        except GuestError as error:
             raise self._failed(error) from error
 
     def _decoded(self, events: bytes) -> list[records.Event]:
@@ -98,7 +99,7 @@ class ClientSteps:
             self._instance = POOL.pick()
         try:
             handle = self._config.handle_in(self._instance)
-        except guest.GuestError as error:
+        except GuestError as error:
             raise self._failed(error) from error
         return self._decoded(self._step(records.reject(handle, reason, text)))
 

@@ -14,8 +14,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from .._headers import join_fields, split_fields
-from .._wasm import abi, guest, records
+from .._wasm import abi, records
 from .._wasm.content import Content
+from .._wasm.instance import GuestError
 from .._wasm.pool import POOL
 from ..code import Code
 from ..errors import ConnectError
@@ -160,7 +161,7 @@ class ServerCall:
                 return
             try:
                 self._instance.step(records.close(self.handle))
-            except guest.GuestError as error:
+            except GuestError as error:
                 POOL.discard(self._instance, error)
 
     # What the application does
@@ -281,7 +282,7 @@ class ServerCall:
             failure = records.end(0, 0, _NUMBERS[Code.INTERNAL], b"the server failed")
             for event in records.decode(self._instance.step(self._opening(0) + failure)):
                 self._write(event)
-        except (guest.GuestError, ValueError):
+        except (GuestError, ValueError):
             self.output.append(AbortAction())
 
     def _opening(self, flags: int) -> bytes:
@@ -306,7 +307,7 @@ class ServerCall:
             batch = b"".join((self._opening(0), self._announce(0, content, True), batch))
         try:
             events = self._instance.step(batch)
-        except guest.GuestError as error:
+        except GuestError as error:
             self._fail(error)
             return
         self._finish_step(events)
@@ -331,7 +332,7 @@ class ServerCall:
             data = self._content.peek(wanted.offset, max(wanted.want, _CARRY_STREAM))
             try:
                 events = self._instance.step(records.content(self.handle, abi.CONTENT_RESUME, len(data), data))
-            except guest.GuestError as error:
+            except GuestError as error:
                 self._fail(error)
                 return
 
@@ -414,7 +415,7 @@ class ServerCall:
     def _fault(self, event: records.Fault) -> None:
         text = event.text.decode("utf-8", "replace")
         if event.fault == abi.FAULT_PANIC:
-            self._fail(guest.GuestError(text))
+            self._fail(GuestError(text))
             return
         log.error("The protocol module refused a command (%d): %s", event.fault, text)
         self.done = True

@@ -12,8 +12,10 @@ import logging
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from .._codec.codec import default_codecs, resolve_decoder, resolve_encoder
-from .._wasm import abi, guest, records
+from .._wasm import abi, records
 from .._wasm.columns import join_names, layout, split_fields, split_text_fields
+from .._wasm.configuration import Configuration
+from .._wasm.instance import GuestError
 from .._wasm.pool import POOL
 from ..code import Code
 from ..compression.gzip import GzipCompression
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from .._codec.codec import Codec
+    from .._wasm.instance import Instance
     from ..compression import Compression
 
 __all__ = [
@@ -125,7 +128,7 @@ class Opened:
         "told",
     )
 
-    instance: guest.Instance
+    instance: Instance
     payload: bytes | Compressed
     # prepared: most bytes of content, fields, and the name of the one that gives the reply's length
     limit: int
@@ -180,7 +183,17 @@ class Service:
     With `text` fields are given and taken as text, a character per byte, as WSGI has them; else as bytes.
     """
 
-    __slots__ = ("_answers", "_digits", "_fields_of", "_heads", "_record", "_verdicts", "codings", "procedures", "routes")
+    __slots__ = (
+        "_answers",
+        "_configuration",
+        "_digits",
+        "_fields_of",
+        "_heads",
+        "_verdicts",
+        "codings",
+        "procedures",
+        "routes",
+    )
 
     def __init__(
         self,
@@ -198,7 +211,7 @@ class Service:
         self.routes = {procedure.path.decode(): procedure for procedure in self.procedures}
         if read_max_bytes is not None and not 0 < read_max_bytes <= _MOST:
             raise ValueError(f"read_max_bytes must be from 1 to {_MOST}, or None for no limit, not {read_max_bytes}")
-        self._record = records.configure_server(
+        record = records.configure_server(
             read_max=_MOST if read_max_bytes is None else read_max_bytes,
             send_max=0,
             compress_min=_COMPRESS_MIN,
@@ -208,21 +221,16 @@ class Service:
             procedures=join_names(self.routes),
             attributes=bytes([_attributes(procedure.method) for procedure in self.procedures]),
         )
+        self._configuration = Configuration.of(record)
         self._fields_of: Callable[[bytes], list[tuple[Any, Any]]] = split_text_fields if text else split_fields
         self._digits: Callable[[int], Any] = str if text else b"%d".__mod__
         self._heads: dict[bytes, tuple[list[tuple[Any, Any]], Any]] = {}
         self._verdicts: dict[Head, Opened] = {}
         self._answers: dict[tuple[bytes, bytes], Opened] = {}
 
-    def configured(self, instance: guest.Instance) -> int:
+    def configured(self, instance: Instance) -> int:
         """The handle of this service's configuration in an instance, made if it is not there."""
-        handle = instance.handles.get(self)
-        if handle is None:
-            (event,) = records.decode(instance.step(self._record))
-            if not isinstance(event, records.Configured):
-                raise ValueError(f"the module refuses the configuration: {getattr(event, 'text', b'').decode()}")
-            handle = instance.handles[self] = event.handle
-        return handle
+        return self._configuration.handle_in(instance)
 
     def response_fields(self, column: bytes) -> list[tuple[Any, Any]]:
         """A response's fields as the server's interface takes them. The list must not be changed."""
@@ -252,7 +260,7 @@ class Service:
         own, method, path, query, count, fields = head
         flags |= own
         instance = _pick()
-        config = instance.handles.get(self)
+        config = instance.handles.get(self._configuration.key)
         if config is None:
             config = self.configured(instance)
         path_size = len(path)
@@ -272,7 +280,7 @@ class Service:
             batch = b"".join((opening, method, path, query, fields, carried, content[:CARRY_FIRST]))
         try:
             events = instance.step(batch)
-        except guest.GuestError as error:
+        except GuestError as error:
             POOL.discard(instance, error)
             events = b""
         if len(events) > _LEAST_SIZE:
@@ -359,7 +367,7 @@ class Service:
         instance, handle = opened.instance, opened.handle
         try:
             events = instance.step(_REPLY(abi.CMD_SEND, _SEND_SIZE, handle, 1, length, abi.CMD_END, _END_SIZE, handle))
-        except guest.GuestError as error:
+        except GuestError as error:
             POOL.discard(instance, error)
             return 0, [], reply, None, b""
         total = len(events)

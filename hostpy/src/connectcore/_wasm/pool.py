@@ -14,7 +14,8 @@ import os
 import threading
 from typing import Final
 
-from . import guest, module
+from . import module
+from .instance import Instance, new_instance
 
 LIMIT: Final = min(8, (os.cpu_count() or 1) + 1)
 """Most instances that one process uses at a time."""
@@ -37,14 +38,14 @@ class Pool:
     def forget(self) -> None:
         """Start empty, as in a new process. Instances that exist are left alone."""
         self._lock = threading.Lock()
-        self._instances: list[guest.Instance] = []
-        self._first: guest.Instance | None = None
+        self._instances: list[Instance] = []
+        self._first: Instance | None = None
         self._quick_picks = 0  # how often `_first` may be given out before all is looked at again
         self._turn = 0
         self.failures = 0
         self.replaced = 0
 
-    def pick(self) -> guest.Instance:
+    def pick(self) -> Instance:
         """An instance for a new call: one that is not in a step, if there is one. Raises ModuleError."""
         if self._quick_picks > 0:
             self._quick_picks -= 1
@@ -53,20 +54,30 @@ class Pool:
                 return first
         return self._choose()
 
-    def discard(self, instance: guest.Instance, why: object) -> None:
-        """Take an instance out that failed. Its other calls fail at their next step."""
+    def other(self, full: Instance) -> Instance:
+        """An instance other than one that has no room for a call. Raises ModuleError."""
+        with self._lock:
+            for instance in self._instances:
+                if instance is not full and not instance.failed:
+                    return instance
+            self._instances.append(new_instance())
+            return self._instances[-1]
+
+    def discard(self, instance: Instance, why: object) -> None:
+        """Take an instance out that failed, and give its memory back. Its other calls fail at their next step."""
         with self._lock:
             if instance not in self._instances:
                 return
             self._instances.remove(instance)
             self.failures += 1
+        instance.close()
         _log.error("An instance of the protocol module failed and was dropped: %s", why)
 
-    def instances(self) -> tuple[guest.Instance, ...]:
+    def instances(self) -> tuple[Instance, ...]:
         """The instances that take new calls."""
         return tuple(self._instances)
 
-    def _choose(self) -> guest.Instance:
+    def _choose(self) -> Instance:
         """Look after the instances, then find one that is free, or make one, or take one that is not."""
         with self._lock:
             if not module.sound():
@@ -78,7 +89,7 @@ class Pool:
                     break
             else:
                 if len(instances) < LIMIT:
-                    instances.append(guest.new_instance())
+                    instances.append(new_instance())
                     instance = instances[-1]
                 else:  # all are busy: wait for one, a different one each time
                     self._turn += 1
