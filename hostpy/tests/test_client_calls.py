@@ -161,7 +161,9 @@ def test_long_get_becomes_post(mode: str) -> None:
 
 
 def test_get_needs_a_method_without_side_effects(mode: str) -> None:
-    with pytest.raises(ValueError, match=r"acme\.v1\.Service/Put cannot be called by GET"):
+    with pytest.raises(
+        ValueError, match=r"acme\.v1\.Service/Put: only a unary procedure without side effects can be called by GET"
+    ):
         call(mode, "http://127.0.0.1:1", what=method("Put", safe=False), use_get=True)
 
 

@@ -18,7 +18,7 @@ import pyqwest
 import pytest
 
 from client_support import DATA, GOOD, HEAD, MESSAGE, METHOD, MODES, Exchange, call, open_calls, response, serving
-from connectcore.client import ConnectClient, ConnectClientSync
+from connectcore.client import ConnectClient, ConnectClientSync, ResponseMetadata
 from connectcore.code import Code
 from connectcore.errors import ConnectError
 
@@ -80,6 +80,22 @@ def bomb(size: int) -> bytes:
     return b"".join(compressor.compress(bytes(MEGABYTE)) for _ in range(size // MEGABYTE)) + compressor.flush()
 
 
+NOT_HTTP: dict[str, Answer] = {
+    "garbage": says(b"\x00\x01\x02 garbage\r\n\r\n"),
+    "another protocol": says(b"SSH-2.0-OpenSSH_9.6\r\n"),
+    "HTTP/2 preface": says(b"\x00\x00\x12\x04\x00\x00\x00\x00\x00" + bytes(18)),
+    "status of two digits": says(b"HTTP/1.1 99 No\r\ncontent-length: 0\r\n\r\n"),
+    "NUL in a field name": says(b"HTTP/1.1 200 OK\r\nx\0y: 1\r\ncontent-length: 0\r\n\r\n"),
+    "NUL in a field value": says(b"HTTP/1.1 200 OK\r\nx: a\0b\r\ncontent-length: 0\r\n\r\n"),
+    "two content lengths": says(HEAD + b"content-length: 3\r\ncontent-length: 4\r\n\r\nabcd"),
+    "negative content length": says(HEAD + b"content-length: -1\r\n\r\n"),
+    "content length that is no number": says(HEAD + b"content-length: abc\r\n\r\n"),
+    "broken chunk size": says(CHUNKED, b"zz\r\nabc\r\n"),
+    "huge chunk size": says(CHUNKED, b"fffffffffffffffffff\r\nabc\r\n"),
+    "head without an end": endless(b"HTTP/1.1 200 OK\r\n", b"x: " + b"a" * 1000 + b"\r\n"),
+    "field without an end": endless(b"HTTP/1.1 200 OK\r\nx: ", b"a" * 1000),
+}
+
 CASES: dict[str, tuple[Answer, Code]] = {
     # The connection fails.
     "closes at once": (says(), Code.UNAVAILABLE),
@@ -96,20 +112,6 @@ CASES: dict[str, tuple[Answer, Code]] = {
         says(b"HTTP/1.1 404 Not Found\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"),
         Code.UNAVAILABLE,
     ),
-    # It is not HTTP.
-    "garbage": (says(b"\x00\x01\x02 garbage\r\n\r\n"), Code.INTERNAL),
-    "another protocol": (says(b"SSH-2.0-OpenSSH_9.6\r\n"), Code.INTERNAL),
-    "HTTP/2 preface": (says(b"\x00\x00\x12\x04\x00\x00\x00\x00\x00" + bytes(18)), Code.INTERNAL),
-    "status of two digits": (says(b"HTTP/1.1 99 No\r\ncontent-length: 0\r\n\r\n"), Code.INTERNAL),
-    "NUL in a field name": (says(b"HTTP/1.1 200 OK\r\nx\0y: 1\r\ncontent-length: 0\r\n\r\n"), Code.INTERNAL),
-    "NUL in a field value": (says(b"HTTP/1.1 200 OK\r\nx: a\0b\r\ncontent-length: 0\r\n\r\n"), Code.INTERNAL),
-    "two content lengths": (says(HEAD + b"content-length: 3\r\ncontent-length: 4\r\n\r\nabcd"), Code.INTERNAL),
-    "negative content length": (says(HEAD + b"content-length: -1\r\n\r\n"), Code.INTERNAL),
-    "content length that is no number": (says(HEAD + b"content-length: abc\r\n\r\n"), Code.INTERNAL),
-    "broken chunk size": (says(CHUNKED, b"zz\r\nabc\r\n"), Code.INTERNAL),
-    "huge chunk size": (says(CHUNKED, b"fffffffffffffffffff\r\nabc\r\n"), Code.INTERNAL),
-    "head without an end": (endless(b"HTTP/1.1 200 OK\r\n", b"x: " + b"a" * 1000 + b"\r\n"), Code.INTERNAL),
-    "field without an end": (endless(b"HTTP/1.1 200 OK\r\nx: ", b"a" * 1000), Code.INTERNAL),
     # It is HTTP, but not this protocol.
     "no content type": (says(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", close=False), Code.UNKNOWN),
     "a web page": (says(response(b"<html>", "content-type: text/html"), close=False), Code.UNKNOWN),
@@ -140,7 +142,6 @@ CASES: dict[str, tuple[Answer, Code]] = {
         says(response(gzip.compress(DATA)[:-8] + b"\0" * 8, "content-encoding: gzip"), close=False),
         Code.INTERNAL,
     ),
-    "broken binary metadata": (says(response(DATA, "x-a-bin: %%%"), close=False), Code.INTERNAL),
     "too much metadata": (says(response(DATA, *["y: " + "a" * 8000] * 9), close=False), Code.RESOURCE_EXHAUSTED),
     # Too much.
     "declares too much": (says(HEAD + b"content-length: 4194305\r\n\r\n", close=False), Code.RESOURCE_EXHAUSTED),
@@ -155,40 +156,49 @@ CASES: dict[str, tuple[Answer, Code]] = {
 }
 
 
-@pytest.mark.parametrize("warm", [False, True], ids=["first", "second"])
+@pytest.mark.parametrize("name", NOT_HTTP)
+def test_not_http(mode: str, name: str) -> None:
+    """No stream was reset, and no connection broke: nothing may be tried again."""
+    error = fails_once(mode, NOT_HTTP[name])
+    assert error.code is Code.INTERNAL
+    assert error.message.startswith("the response is not HTTP: ")
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_hostile(mode: str, name: str, warm: bool) -> None:
-    """As the first call of a client, and as one whose request is remembered from an earlier call."""
+def test_hostile(mode: str, name: str) -> None:
     evil, code = CASES[name]
-    turn = iter([lambda e: e.send(GOOD), evil] if warm else [evil])
+    error = fails_once(mode, evil)
+    assert error.code is code, error
+    assert error.message
+
+
+def fails_once(mode: str, evil: Answer) -> ConnectError:
+    """The error of a call that is answered so, after which another one is good."""
+    turn = iter([evil])
 
     def answer(exchange: Exchange) -> Any:
         return next(turn, lambda e: e.send(GOOD))(exchange)
 
     with serving(answer) as server:
         start = time.monotonic()
-        error, reply = in_turn(mode, server.address, warm)
+        error, reply = in_turn(mode, server.address)
         assert time.monotonic() - start < PATIENCE
-        assert error.code is code, error
         assert reply == MESSAGE
-        assert len(server.exchanges) == 2 + warm  # nothing was sent twice, no redirect followed
+        assert len(server.exchanges) == 2  # nothing was sent twice, no redirect followed
     assert open_calls() == 0
+    return error
 
 
-def in_turn(mode: str, address: str, warm: bool) -> tuple[ConnectError, Any]:
+def in_turn(mode: str, address: str) -> tuple[ConnectError, Any]:
     """A call that fails and one that does not, by one client. Without a deadline: what ends them is what comes."""
     if mode == "sync":
         with ConnectClientSync(address) as client:
-            if warm:
-                client.execute_unary(request=MESSAGE, method=METHOD)
             with pytest.raises(ConnectError) as caught:
                 client.execute_unary(request=MESSAGE, method=METHOD)
             return caught.value, client.execute_unary(request=MESSAGE, method=METHOD)
 
     async def run() -> tuple[ConnectError, Any]:
         async with asyncio.timeout(PATIENCE), ConnectClient(address) as client:
-            if warm:
-                await client.execute_unary(request=MESSAGE, method=METHOD)
             with pytest.raises(ConnectError) as caught:
                 await client.execute_unary(request=MESSAGE, method=METHOD)
             return caught.value, await client.execute_unary(request=MESSAGE, method=METHOD)
@@ -308,3 +318,37 @@ def test_many_at_once_with_hostile_ones_between() -> None:
     with serving(answer) as server:
         asyncio.run(run())
     assert open_calls() == 0
+
+
+def test_binary_metadata_that_is_not_base64(mode: str) -> None:
+    """It fails no call: it stays text for who looks, and is an error for who wants bytes."""
+
+    async def run() -> ResponseMetadata:
+        with ResponseMetadata() as metadata:
+            if mode == "sync":
+                call(mode, server.address)
+            else:
+                await ConnectClient(server.address).execute_unary(request=MESSAGE, method=METHOD)
+        return metadata
+
+    with serving(response(DATA, "x-a-bin: %%%", "trailer-x-b-bin: AAE, %")) as server:
+        metadata = asyncio.run(run())
+    for headers, name, text in ((metadata.headers, "x-a-bin", "%%%"), (metadata.trailers, "x-b-bin", "AAE, %")):
+        assert headers[name] == text
+        with pytest.raises(ValueError, match="is not base64"):
+            headers.getbin(name)
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        (response(b'{"code": "aborted"}', JSON, status="409 No"), "abort"),
+        (response(b'{"code": "not_found", "message": ""}', JSON, status="404 No"), "not found"),
+        (response(b"", status="503 No"), "503"),
+        (response(b"{", JSON, status="500 No"), "500"),
+    ],
+)
+def test_an_error_that_came_without_a_text_has_one(mode: str, said: bytes, text: str) -> None:
+    with serving(said) as server, pytest.raises(ConnectError) as caught:
+        call(mode, server.address)
+    assert text in caught.value.message

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import gzip
 import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from client_support import GOOD, MESSAGE, METHOD, MODES, Exchange, call, method, open_calls, response, serving
-from connectcore._client import config
-from connectcore._wasm import abi
-from connectcore._wasm.instance import GuestError, Instance
+from client_support import GOOD, MESSAGE, METHOD, MODES, Exchange, call, open_calls, response, serving
+from connectcore._wasm import abi, records
+from connectcore._wasm.configuration import Configuration
 from connectcore._wasm.pool import POOL, Pool
 from connectcore.client import ConnectClient, ConnectClientSync
 from connectcore.code import Code
 from connectcore.errors import ConnectError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from connectcore._wasm.instance import Instance
 
 
 @pytest.fixture(params=MODES)
@@ -25,95 +31,157 @@ def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-class Failing:
-    """An instance whose step number `at` fails as a trap does."""
-
-    def __init__(self, instance: Instance, at: int) -> None:
-        self._instance = instance
-        self._left = at
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._instance, name)
-
-    def step(self, batch: bytes) -> bytes:
-        self._left -= 1
-        if self._left < 0:
-            self._instance.failed = True
-            raise GuestError("trap")
-        return self._instance.step(batch)
+@pytest.fixture
+def instance() -> Iterator[Instance]:
+    """The process's one instance, fresh, which the test may spoil."""
+    for old in POOL.instances():
+        POOL.discard(old, "test")
+    fresh = POOL.pick()
+    yield fresh
+    fresh.failed = True
+    for spoilt in POOL.instances():
+        POOL.discard(spoilt, "test")
 
 
+class CountedSteps:
+    """Counts an instance's steps. Number `trap` fails as a trap does, number `panic` as a guest does that caught its own."""
+
+    def __init__(self, instance: Instance, trap: int = -1, panic: int = -1) -> None:
+        self.number = 0
+        step = instance.step
+
+        def counted(batch: bytes) -> bytes:
+            self.number += 1
+            if self.number - 1 == trap:
+                raise instance._fail("trap")
+            if self.number - 1 == panic:
+                return struct.pack("<HHIIII", abi.EV_FAULT, 0, 20, 0, abi.FAULT_PANIC, 0)
+            return step(batch)
+
+        instance.step = counted
+
+
+@pytest.mark.parametrize("how", ["trap", "panic"])
 @pytest.mark.parametrize("at", [0, 1])
-def test_trap(mode: str, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+def test_instance_that_fails(mode: str, instance: Instance, how: str, at: int) -> None:
     with serving(GOOD) as server:
         call(mode, server.address)  # the configuration is known from now on
-        healthy = POOL.pick()
-        failing: Any = Failing(healthy, at)
-        with monkeypatch.context() as patch:
-            patch.setattr(Pool, "pick", lambda _: failing)
-            patch.setattr(Pool, "discard", lambda self, _, why, discard=Pool.discard: discard(self, healthy, why))
-            with pytest.raises(ConnectError) as caught:
-                call(mode, server.address)
-        assert caught.value.code is Code.INTERNAL
-        assert "trap" not in caught.value.message
-        assert healthy not in POOL.instances()
+        CountedSteps(instance, **{how: at})
+        with pytest.raises(ConnectError) as caught:
+            call(mode, server.address)
+        assert (caught.value.code, caught.value.message) == (Code.INTERNAL, "the call failed inside")
+        assert instance not in POOL.instances()
         assert call(mode, server.address) == MESSAGE
     assert open_calls() == 0
 
 
-def test_panic_event(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A guest that caught its own panic says so; the instance goes all the same."""
+def test_instance_that_fails_before_the_verdict_on_a_message(mode: str, instance: Instance) -> None:
+    with serving(response(b"\xff")) as server:
+        steps = CountedSteps(instance, trap=3)  # configuration, request, response
+        with pytest.raises(ConnectError) as caught:
+            call(mode, server.address)
+        assert steps.number == 4
+        assert (caught.value.code, caught.value.message) == (Code.INTERNAL, "the call failed inside")
+    assert open_calls() == 0
+
+
+def test_instances_that_all_fail(monkeypatch: pytest.MonkeyPatch, instance: Instance) -> None:
+    CountedSteps(instance, trap=0)
+    monkeypatch.setattr(Pool, "pick", lambda _: instance)
+    with pytest.raises(RuntimeError, match="no instance of the protocol module"):
+        call("sync", "http://127.0.0.1:1")
+
+
+def test_a_call_takes_two_steps_and_closing_it_none(mode: str, instance: Instance) -> None:
     with serving(GOOD) as server:
         call(mode, server.address)
-        instance = POOL.pick()
-        fault = struct.pack("<HHIIII", abi.EV_FAULT, 0, 20, 0, abi.FAULT_PANIC, 0)
-        panics: Any = Failing(instance, 99)
-        panics.step = lambda batch: fault
-        with monkeypatch.context() as patch:
-            patch.setattr(Pool, "pick", lambda _: panics)
-            with pytest.raises(ConnectError) as caught:
-                call(mode, server.address)
-        assert caught.value.code is Code.INTERNAL
-        POOL.discard(instance, "test")
-        assert call(mode, server.address) == MESSAGE
+        steps = CountedSteps(instance)
+        for number in range(1, 4):
+            call(mode, server.address)
+            assert steps.number == 2 * number
+        if mode == "sync":
+            client = ConnectClientSync(server.address)
+            with pytest.raises(ConnectError):
+                client.execute_unary(request=MESSAGE, method=METHOD, timeout=0)
+            assert steps.number == 7
+    assert open_calls() == 0
 
 
-def test_equal_clients_share_a_configuration() -> None:
+def configurations(instance: Instance) -> int:
+    """How many configurations an instance has, as it says itself: it gives the lowest free place to the next one."""
+    probe = Configuration.of(records.configure_client(protocol=1, codec=b"proto", prefix=b"/probe"))
+    instance.step(b"")
+    return probe.handle_in(instance) & 0xFFFF
+
+
+def test_equal_clients_share_a_configuration(instance: Instance) -> None:
     with serving(GOOD) as server:
-        for _ in range(3):
-            call("sync", server.address)
-        before = [len(instance.handles) for instance in POOL.instances()]
-        for _ in range(50):
-            call("sync", server.address)
-        assert [len(instance.handles) for instance in POOL.instances()] == before
+        clients = [ConnectClientSync(server.address) for _ in range(50)]
+        for client in clients:
+            client.execute_unary(request=MESSAGE, method=METHOD)
+        assert len(instance.handles) == 1
 
 
-def test_many_different_clients(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More settings than an instance may know: the oldest go, and come back when they are needed."""
-    monkeypatch.setattr(config, "_MOST_PER_INSTANCE", 5)
+def test_a_configuration_goes_with_its_last_client(mode: str, instance: Instance) -> None:
     with serving(GOOD) as server:
-        clients = [ConnectClientSync(f"{server.address}/{i}") for i in range(12)]
-        for _ in range(2):
-            for client in clients:
+        before = configurations(instance)
+        for _ in range(5):
+            call(mode, f"{server.address}/own")
+        gc.collect()  # what asyncio.run leaves
+        assert (len(instance.handles), configurations(instance)) == (0, before)
+
+
+@pytest.mark.parametrize("cyclic", [False, True])
+def test_three_thousand_different_clients_one_after_the_other(instance: Instance, cyclic: bool) -> None:
+    """More than an instance can know at a time. Those in a reference cycle wait for the collector, which is asked at need."""
+    with serving(GOOD) as server:
+        gc.disable()
+        try:
+            for number in range(3000):
+                client: Any = ConnectClientSync(f"{server.address}/{number}")
                 assert client.execute_unary(request=MESSAGE, method=METHOD) == MESSAGE
-        targets = [exchange.target.split("/")[1] for exchange in server.exchanges]
-        assert targets == [str(i) for i in range(12)] * 2
-    ours = [key for key in POOL.pick().handles if isinstance(key, config._Key)]
-    assert len(ours) <= 5
+                if cyclic:
+                    client.itself = client
+        finally:
+            gc.enable()
+        assert len({exchange.target for exchange in server.exchanges}) == 3000
+    assert POOL.instances() == (instance,)
 
 
-def test_configuration_that_is_closed_between_look_up_and_use() -> None:
+def test_more_configurations_than_an_instance_knows(mode: str, instance: Instance) -> None:
+    """What the module says to that is the call's outcome; others go on."""
     with serving(GOOD) as server:
-        client = ConnectClientSync(f"{server.address}/race")
-        client.execute_unary(request=MESSAGE, method=METHOD)
-        instance = POOL.pick()
-        instance.handles[client._config.record] = 0xC0FF0001  # a handle that is no more
-        headers = {"x-a": "1"}  # with metadata nothing is remembered
-        assert client.execute_unary(request=MESSAGE, method=METHOD, headers=headers) == MESSAGE
-        assert instance.handles[client._config.record] != 0xC0FF0001
+        call(mode, server.address)
+        known = ConnectClientSync(server.address)
+        known.execute_unary(request=MESSAGE, method=METHOD)
+        many = [
+            Configuration.of(records.configure_client(protocol=1, codec=b"proto", prefix=b"/%d" % number))
+            for number in range(abi.MAX_CONFIGS - 1)
+        ]
+        for each in many:
+            each.handle_in(instance)
+        with pytest.raises(ConnectError) as caught:
+            call(mode, f"{server.address}/one-more")
+        assert (caught.value.code, caught.value.message) == (Code.RESOURCE_EXHAUSTED, "too many calls are under way")
+        assert known.execute_unary(request=MESSAGE, method=METHOD) == MESSAGE
+        del many, each
+        assert call(mode, f"{server.address}/one-more") == MESSAGE
+    assert open_calls() == 0
 
 
-def test_settings_that_the_module_refuses() -> None:
+def test_more_calls_than_an_instance_holds(mode: str, instance: Instance) -> None:
+    with serving(GOOD) as server:
+        call(mode, server.address)
+        other = Configuration.of(records.configure_client(protocol=1, codec=b"proto"))
+        opening = records.open_client(other.handle_in(instance), 0, abi.UNARY, abi.NO_TIMEOUT, b"/a/b")
+        for _ in range(abi.MAX_CALLS // 1285):
+            instance.step(opening * 1285)
+        with pytest.raises(ConnectError) as caught:
+            call(mode, server.address)
+        assert (caught.value.code, caught.value.message) == (Code.RESOURCE_EXHAUSTED, "too many calls are under way")
+
+
+def test_settings_that_the_module_refuses(mode: str) -> None:
     class Odd:
         def name(self) -> str:
             return "no such/codec"
@@ -124,19 +192,37 @@ def test_settings_that_the_module_refuses() -> None:
         def decode(self, data: bytes | bytearray, message_class: Any) -> Any:
             return None
 
-    with pytest.raises(ConnectError, match="this client's settings: a codec's name") as caught:
-        call("sync", "http://127.0.0.1:1", codec=Odd())
-    assert caught.value.code is Code.INTERNAL
+    with pytest.raises(ValueError, match="this client's settings: a codec's name"):
+        call(mode, "http://127.0.0.1:1", codec=Odd())
 
 
-def test_methods_made_for_each_call() -> None:
-    with serving(GOOD) as server, ConnectClientSync(server.address) as client:
-        for i in range(5):
-            client.execute_unary(request=MESSAGE, method=method(f"M{i}"))
-        assert [exchange.target.rpartition("/")[2] for exchange in server.exchanges] == [f"M{i}" for i in range(5)]
-        for i in range(config._MOST_PLANS + 5):
-            client._config.plan(method(f"M{i}"))
-        assert len(client._config._plans) <= config._MOST_PLANS
+@pytest.mark.parametrize("name", ["x-a", "x-\ud800"])
+@pytest.mark.parametrize("value", ["\ud800", "a\udc00b", "line\nbreak", "nul\0"])
+def test_metadata_that_cannot_be_sent_fails_at_home(mode: str, name: str, value: str) -> None:
+    with serving(GOOD) as server:
+        with pytest.raises(ConnectError) as caught:
+            call(mode, server.address, headers={name: value})
+        assert caught.value.code is Code.INTERNAL
+        assert "metadata" in caught.value.message
+        assert call(mode, server.address) == MESSAGE
+        assert len(server.exchanges) == 1
+    assert open_calls() == 0
+
+
+def test_compressed_error(mode: str) -> None:
+    """The module reads errors, and this host decompresses them for it."""
+    said = b'{"code": "aborted", "message": "no luck"}'
+    fields = ("content-type: application/json", "content-encoding: gzip")
+    for content, code, text in (
+        (gzip.compress(said), Code.ABORTED, "no luck"),
+        (gzip.compress(said)[:-1], Code.UNKNOWN, "409"),
+        (gzip.compress(said + b" " * (5 << 20)), Code.UNKNOWN, "409"),
+    ):
+        with serving(response(content, *fields, status="409 Conflict")) as server:
+            with pytest.raises(ConnectError) as caught:
+                call(mode, server.address)
+            assert (caught.value.code, text in caught.value.message) == (code, True), caught.value
+    assert open_calls() == 0
 
 
 def test_threads_share_a_client() -> None:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from connectcore._headers import headers_from_fields, join_fields, split_fields
+from connectcore._headers import headers_from_fields, metadata_columns
 from connectcore.request import Headers
 
 
@@ -128,7 +128,7 @@ class Watched(list[tuple[bytes, bytes]]):
 
 def test_received_fields_are_read_when_first_looked_at_and_once() -> None:
     fields = Watched([(b"content-type", b"x"), (b"A", b"1"), (b"a", b"2"), (b"a-bin", b"AAA"), (b"b", b"3")])
-    headers = headers_from_fields(fields, bytes([0b00001]), [("a-bin", b"\x00\x01"), (b"a-bin", b"")])
+    headers = headers_from_fields(fields, bytes([0b01001]), [("a-bin", b"\x00\x01"), (b"a-bin", b"")])
     assert fields.reads == 0
     assert headers.getall("a") == ["1", "2"]
     assert fields.reads == 1
@@ -151,7 +151,7 @@ def test_received_fields_are_read_when_first_looked_at_and_once() -> None:
         lambda h: h.add_bin("x-bin", b""),
         lambda h: h.__setitem__("x", "1"),
         lambda h: repr(h),
-        split_fields,
+        metadata_columns,
         Headers,
     ],
 )
@@ -190,15 +190,32 @@ def test_bytes_that_are_not_utf8_come_back_as_they_were() -> None:
     raw = bytes(range(0x80, 0x100))
     headers = headers_from_fields([(b"a", raw), (b"b", "grüße".encode())])
     assert headers["b"] == "grüße"
-    text, binary = split_fields(headers)
-    assert not binary
-    assert join_fields(text) == b"a\0" + raw + b"\0b\0" + "grüße".encode()
+    assert metadata_columns(headers) == (2, b"a\0" + raw + b"\0b\0" + "grüße".encode(), [])
 
 
 def test_what_goes_to_the_module() -> None:
     headers = Headers([("a", "1"), ("b", "2"), ("a", "3"), ("c-bin", "AP8"), ("c-bin", "")])
-    text, binary = split_fields(headers)
-    assert text == [("a", "1"), ("a", "3"), ("b", "2")]
-    assert binary == [("c-bin", b"\x00\xff"), ("c-bin", b"")]
-    assert join_fields(text) == b"a\x001\0a\x003\0b\x002"
-    assert join_fields([]) == b""
+    binary = [(b"c-bin", b"\x00\xff"), (b"c-bin", b"")]
+    assert metadata_columns(headers) == (3, b"a\x001\0a\x003\0b\x002", binary)
+    assert metadata_columns(Headers(), None, headers) == metadata_columns(headers)
+    assert metadata_columns() == (0, b"", [])
+
+
+@pytest.mark.parametrize("code_point", [0xD800, 0xDBFF, 0xDC00, 0xDC7F, 0xDD00, 0xDFFF])
+def test_what_has_no_bytes_becomes_what_the_module_refuses(code_point: int) -> None:
+    character = chr(code_point)
+    headers = Headers([("a", f"é{character}"), (character, "1")])
+    headers.add_bin(f"{character}-bin", b"1")
+    assert metadata_columns(headers) == (2, "a\0é\1\0\1\x001".encode(), [(b"\1-bin", b"1")])
+
+
+def test_received_text_under_a_binary_name_is_not_bytes() -> None:
+    fields = [(b"a-bin", b"%%%"), (b"a-bin", b"AAE"), (b"b-bin", b"%")]
+    headers = headers_from_fields(fields, bytes([0b010]), [(b"a-bin", b"\0\1")])
+    assert headers["a-bin"] == "%%%"
+    assert list(headers.allitems()) == [("a-bin", "%%%"), ("a-bin", "AAE"), ("b-bin", "%")]
+    for read in (headers.getbin, headers.getallbin):
+        for name in ("a-bin", "b-bin"):
+            with pytest.raises(ValueError, match=f"the value of '{name}' that came is not base64: '%"):
+                read(name)
+    assert metadata_columns(headers) == (2, b"a-bin\0%%%\0b-bin\0%", [(b"a-bin", b"\0\1")])

@@ -1,7 +1,8 @@
 """The container of HTTP fields and metadata.
 
 Plan: a dict from lower-case name to the first value, and a second dict with further values for the few names that have more.
-A value is `str`, or `bytes` under a name that ends in `-bin`. Headers that came from a peer are kept as they came until
+A value is `str`, or `bytes` under a name that ends in `-bin`, unless a peer sent something there that is not base64: that stays
+text. Headers that came from a peer are kept as they came until
 somebody asks: `_store` is then unset, and the first access to it lands in `__getattr__`, which fills it. So a call whose
 handler looks at no field pays nothing, and access afterwards costs no check.
 """
@@ -13,10 +14,12 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import ItemsView, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
+from ._wasm.abi import BINARY_SUFFIX
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Headers", "headers_from_fields", "join_fields", "split_fields"]
+__all__ = ["Headers", "headers_from_fields", "metadata_columns"]
 
 D = TypeVar("D")
 
@@ -30,7 +33,8 @@ class Headers(MutableMapping[str, str]):
 
     A name that ends in `-bin` holds bytes (gRPC, PROTOCOL-HTTP2.md, "Custom-Metadata"; Connect has the same rule): `add_bin`,
     `set_bin`, `getbin` and `getallbin` take and give them as they are. Seen as text such a value is its base64 form without
-    padding, and assigning text to such a name takes base64, with or without padding.
+    padding, and assigning text to such a name takes base64, with or without padding. What a peer sent under such a name that
+    is not base64 stays text, and reading it as bytes is an error.
 
     Other values are text in the sense of Python: they go out as UTF-8. Bytes from a peer that are no UTF-8 show up as lone
     surrogates (`surrogateescape`) and go out again as they came.
@@ -159,7 +163,7 @@ class Headers(MutableMapping[str, str]):
 
         Raises:
             KeyError: the name is not there and there is no default.
-            ValueError: the name does not end in `-bin`.
+            ValueError: the name does not end in `-bin`, or a peer sent a value that is not base64.
 
         """
         value = self._store.get(_binary_name(name))
@@ -167,16 +171,16 @@ class Headers(MutableMapping[str, str]):
             if default is _REQUIRED:
                 raise KeyError(name)
             return default
-        return value
+        return _decoded(name, value)
 
     def getallbin(self, name: str) -> list[bytes]:
         """All values of a `-bin` name, as bytes, in order, in a list of its own; none if it is not there.
 
         Raises:
-            ValueError: the name does not end in `-bin`.
+            ValueError: the name does not end in `-bin`, or a peer sent a value that is not base64.
 
         """
-        return [value for value in self._all(_binary_name(name)) if isinstance(value, bytes)]
+        return [_decoded(name, value) for value in self._all(_binary_name(name))]
 
     def _append(self, name: str, value: str | bytes) -> None:
         store = self._store
@@ -223,7 +227,7 @@ def headers_from_fields(
     Args:
         fields: names and values, `bytes` or `str`, as the HTTP side gave them; kept by reference, not to be changed.
         hidden: the module's bit mask over `fields`: bit i%8 of byte i/8 set leaves field i out (ABI.md, `request`).
-        binary: the `-bin` metadata, decoded by the module. `-bin` names in `fields` are left out for it.
+        binary: the `-bin` metadata, decoded by the module, which hides it in `fields`.
 
     """
     headers = Headers.__new__(Headers)
@@ -231,23 +235,29 @@ def headers_from_fields(
     return headers
 
 
-def split_fields(headers: Headers) -> tuple[list[tuple[str, str]], list[tuple[str, bytes]]]:
-    """Text pairs and `-bin` pairs, in order: the `fields` and `binary` columns of a command record."""
-    text: list[tuple[str, str]] = []
-    binary: list[tuple[str, bytes]] = []
-    extra = headers._extra
-    for name, value in headers._store.items():
-        for each in (value,) if extra is None else (value, *extra.get(name, ())):
-            if isinstance(each, str):
-                text.append((name, each))
-            else:
-                binary.append((name, each))
-    return text, binary
+def metadata_columns(*sections: Headers | None) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    """An application's metadata as commands take it: the number of text fields, these as a column, and the `-bin` pairs."""
+    text: list[str] = []
+    binary: list[tuple[bytes, bytes]] = []
+    for headers in sections:
+        if headers is None:
+            continue
+        extra = headers._extra
+        for name, first in headers._store.items():
+            for value in (first,) if extra is None else (first, *extra.get(name, ())):
+                if isinstance(value, str):
+                    text += (name, value)
+                else:
+                    binary.append((_encoded(name), value))
+    return len(text) // 2, _encoded("\0".join(text)), binary
 
 
-def join_fields(fields: Iterable[tuple[str, str]]) -> bytes:
-    """Text pairs as the module reads them: `name NUL value NUL name NUL value`."""
-    return "\0".join([part for field in fields for part in field]).encode("utf-8", "surrogateescape")
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        # A lone surrogate has no bytes. A control character stands for it, which the module refuses: its verdict is wanted.
+        return "".join("\1" if "\ud800" <= character <= "\udfff" else character for character in text).encode()
 
 
 def _load(headers: Headers) -> None:
@@ -259,8 +269,6 @@ def _load(headers: Headers) -> None:
         if index < masked and hidden[index >> 3] >> (index & 7) & 1:
             continue
         name = raw_name.lower() if isinstance(raw_name, str) else raw_name.decode("latin-1").lower()
-        if name.endswith("-bin"):
-            continue
         value = raw_value if isinstance(raw_value, str) else raw_value.decode("utf-8", "surrogateescape")
         if name in store:
             headers._append(name, value)
@@ -273,8 +281,8 @@ def _load(headers: Headers) -> None:
 
 def _binary_name(name: str) -> str:
     name = name.lower()
-    if not name.endswith("-bin"):
-        raise ValueError(f"only names that end in '-bin' hold bytes, {name!r} does not")
+    if not name.endswith(BINARY_SUFFIX):
+        raise ValueError(f"only names that end in {BINARY_SUFFIX!r} hold bytes, {name!r} does not")
     return name
 
 
@@ -282,7 +290,13 @@ def _checked(name: str, value: str) -> str | bytes:
     if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         hint = ", use add_bin() for bytes" if isinstance(value, bytes) else ""
         raise TypeError(f"the value of {name!r} must be str, not {type(value).__name__}{hint}")
-    return _from_text(name, value) if name.endswith("-bin") else value
+    return _from_text(name, value) if name.endswith(BINARY_SUFFIX) else value
+
+
+def _decoded(name: str, value: str | bytes) -> bytes:
+    if isinstance(value, str):
+        raise ValueError(f"the value of {name!r} that came is not base64: {value!r}")
+    return value
 
 
 def _text(value: bytes) -> str:

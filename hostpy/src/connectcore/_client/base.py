@@ -1,44 +1,156 @@
-"""What the async and the sync client share: their arguments, and what they make of a call's."""
+"""What the async and the sync client share: their arguments, and how a call is made."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from abc import ABC, abstractmethod
+from time import monotonic
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, TypeVar
 
 from .._headers import Headers
-from ..method import IdempotencyLevel
+from ..method import StreamType
+from ..protocol import ProtocolType
 from ..request import RequestContext, set_response_metadata
-from .config import ClientConfig, timeout_seconds
-from .response_metadata import fill
+from .call import ClientCall
+from .config import DEFAULT_READ_MAX_BYTES, ClientConfig, timeout_seconds
+from .exchange import exchange
+from .response_metadata import current_response, fill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from .._codec.codec import Codec
     from ..compression import Compression
     from ..method import MethodInfo
-    from ..protocol import ProtocolType
-    from .call import ClientCall
-    from .response_metadata import ResponseMetadata
+    from .exchange import IO
+
+__all__ = ["Calls", "ClientBase"]
 
 GET: Final = "GET"
 POST: Final = "POST"
 
+I = TypeVar("I")  # noqa: E741 - an interceptor
+H = TypeVar("H")  # an HTTP client
 
-class ClientBase:
+
+class Calls(ABC):
+    """Makes the calls of a client, which it does not know: a client that nobody needs goes at once, and its configuration with
+    it.
+
+    The methods that take a context stand inside of all interceptors.
+    """
+
+    def __init__(self, config: ClientConfig, http_client: object) -> None:
+        self._config = config
+        self._io = self.io_of(http_client)
+
+    @staticmethod
+    @abstractmethod
+    def io_of(http_client: object) -> IO:
+        """How to reach what sends requests. Raises TypeError where that is nothing that does."""
+
+    @staticmethod
+    @abstractmethod
+    def check(interceptors: Iterable[Any]) -> Sequence[Any]:
+        """The interceptors as a list. Raises TypeError where one is none."""
+
+    @staticmethod
+    @abstractmethod
+    def wrap(stream_type: StreamType, function: Callable[..., Any], interceptors: Sequence[Any]) -> Callable[..., Any]:
+        """A function with interceptors around it; without any, the function itself."""
+
+    @abstractmethod
+    def respond(self, request: Any, ctx: RequestContext[Any, Any]) -> Any:
+        """Call a procedure that gives one message."""
+
+    @abstractmethod
+    def respond_many(self, request: Any, ctx: RequestContext[Any, Any], /) -> Any:
+        """Call a procedure that gives a stream."""
+
+    async def unary(
+        self,
+        message: Any,
+        method: MethodInfo[Any, Any],
+        headers: Headers | Mapping[str, str] | None,
+        limit: float | None,
+        get: bool,
+        ctx: RequestContext[Any, Any] | None,
+    ) -> Any:
+        """Make a unary call, of at most `limit` seconds."""
+        call = ClientCall(self._config, method)
+        metadata = current_response()
+        try:
+            deadline = None if limit is None else monotonic() + limit
+            request = call.begin(message, headers, limit, deadline, get)
+            if request is not None:
+                await self._io.within(call, limit, exchange(call, request, self._io))
+            return call.result()
+        finally:
+            call.close()
+            if ctx is not None or metadata is not None:
+                leading, trailing = call.leading(), call.trailing()
+                if ctx is not None:
+                    set_response_metadata(ctx, leading, trailing)
+                if metadata is not None:
+                    fill(metadata, call.http_status, leading, trailing)
+
+    async def unary_in(self, request: Any, ctx: RequestContext[Any, Any]) -> Any:
+        """Make the unary call of a context."""
+        return await self.unary(request, ctx.method, ctx.request_headers, _seconds_left(ctx), ctx.http_method == GET, ctx)
+
+    def refuse(self, ctx: RequestContext[Any, Any]) -> NoReturn:
+        """Raise what the module says to a call of a stream, which it does not make yet."""
+        call = ClientCall(self._config, ctx.method)
+        try:
+            call.begin_stream(ctx.request_headers, _seconds_left(ctx))
+            call.result()
+        finally:
+            call.close()
+        raise RuntimeError("this version makes unary calls only")
+
+
+class ClientBase(Generic[I, H]):
     """The part of a client that does no I/O."""
+
+    _kind: ClassVar[type[Calls]]
 
     def __init__(
         self,
         address: str,
         *,
-        codec: Codec[Any, Any] | None,
-        protocol: ProtocolType,
-        accept_compression: Iterable[Compression] | None,
-        send_compression: Compression | None,
-        timeout_ms: float | None,
-        timeout: float | None,
-        read_max_bytes: int | None,
+        codec: Codec[Any, Any] | None = None,
+        protocol: ProtocolType = ProtocolType.CONNECT,
+        accept_compression: Iterable[Compression] | None = None,
+        send_compression: Compression | None = None,
+        timeout_ms: float | None = None,
+        timeout: float | None = None,
+        read_max_bytes: int | None = DEFAULT_READ_MAX_BYTES,
+        interceptors: Iterable[I] = (),
+        http_client: H | None = None,
     ) -> None:
+        """Make a client.
+
+        Args:
+            address: where the server is: scheme, host, port if it is not the scheme's own, and a path before all procedures,
+                if any.
+            codec: how messages become bytes; None for protobuf's binary form, `proto_json_codec()` for JSON.
+            protocol: what to speak. Calls that the protocol core does not make yet fail with `UNIMPLEMENTED`.
+            accept_compression: compressions that responses may have, most preferred first; None for gzip, empty for none.
+            send_compression: what to compress requests with; None, the default, for nothing: servers need not understand any.
+                A compression that is sent with is accepted, too.
+            timeout_ms: milliseconds that a call may take when it does not say itself; None for no limit.
+            timeout: the same in seconds.
+            read_max_bytes: longest message to receive, in bytes, before and after decompression; None for no limit.
+            interceptors: code around every call, the first outermost.
+            http_client: what sends requests: a `pyqwest.Client` (for a sync client a `pyqwest.SyncClient`), or a transport of
+                `connectcore.transport`. None for one that all clients in the process share: HTTP/1.1 over cleartext, HTTP/2 or
+                HTTP/1.1 over TLS with the system's certificate authorities, no redirects. It is not closed with the client. A
+                `pyqwest` client of your own should be made with `follow_redirects=False` and its decompression off.
+
+        Raises:
+            ValueError: an argument makes no sense.
+            TypeError: an argument is of the wrong kind.
+
+        """
         self._config = ClientConfig(
             address=address,
             codec=codec,
@@ -49,6 +161,15 @@ class ClientBase:
             read_max_bytes=read_max_bytes,
         )
         self._closed = False
+        calls = self._calls = self._kind(self._config, http_client)
+        around = calls.check(interceptors)
+        self._around = {
+            StreamType.UNARY: calls.wrap(StreamType.UNARY, calls.respond, around),
+            StreamType.CLIENT_STREAM: calls.wrap(StreamType.CLIENT_STREAM, calls.respond, around),
+            StreamType.SERVER_STREAM: calls.wrap(StreamType.SERVER_STREAM, calls.respond_many, around),
+            StreamType.BIDI_STREAM: calls.wrap(StreamType.BIDI_STREAM, calls.respond_many, around),
+        }
+        self._plain = self._around[StreamType.UNARY] == calls.respond  # nothing is around a unary call
 
     def _timeout_of(self, timeout: float | None, timeout_ms: float | None) -> float | None:
         """Seconds that this call may take."""
@@ -58,46 +179,26 @@ class ClientBase:
             return self._config.timeout
         return timeout_seconds(timeout, timeout_ms)
 
-    def _context(
+    def _start(
         self,
+        stream_type: StreamType,
+        request: Any,
         method: MethodInfo[Any, Any],
         headers: Headers | Mapping[str, str] | None,
-        timeout: float | None,
-        http_method: str,
-    ) -> RequestContext[Any, Any]:
-        """What interceptors see of a call. They may change the headers, so these are the call's own."""
-        return RequestContext(
+        limit: float | None,
+        http_method: str = POST,
+    ) -> Any:
+        """Make a call through the interceptors. They may change the headers, so these are the call's own."""
+        ctx: RequestContext[Any, Any] = RequestContext(
             method=method,
             http_method=http_method,
             request_headers=Headers(headers or ()),
-            timeout_ms=None if timeout is None else timeout * 1000,
+            timeout_ms=None if limit is None else limit * 1000,
             server_address=self._config.server_address,
         )
+        return self._around[stream_type](request, ctx)
 
 
-def check_get(method: MethodInfo[Any, Any]) -> None:
-    """A GET may be repeated and cached by anything on its way.
-
-    Raises:
-        ValueError: the method does not say that it has no side effects.
-
-    """
-    if method.idempotency_level is not IdempotencyLevel.NO_SIDE_EFFECTS:
-        raise ValueError(
-            f"{method.service_name}/{method.name} cannot be called by GET: its idempotency_level option is not NO_SIDE_EFFECTS"
-        )
-
-
-def seconds_left(ctx: RequestContext[Any, Any]) -> float | None:
-    """A context's timeout, in seconds."""
+def _seconds_left(ctx: RequestContext[Any, Any]) -> float | None:
     left = ctx.timeout_ms
     return None if left is None else left / 1000
-
-
-def report(call: ClientCall, ctx: RequestContext[Any, Any] | None, metadata: ResponseMetadata | None) -> None:
-    """Put what came beside the message where interceptors and the code around the call look for it."""
-    leading, trailing = call.leading(), call.trailing()
-    if ctx is not None:
-        set_response_metadata(ctx, leading, trailing)
-    if metadata is not None:
-        fill(metadata, call.http_status, leading, trailing)

@@ -3,88 +3,102 @@
     request = call.begin(...)      the application's message goes in, an HTTP request comes out
     call.head(...)                 then what the transport brings, in order; from then on `finished` says
     call.content(...) call.ended() whether more is of use: where it is true, read no further
-    call.gone(...)                 or what happened instead; also deadline() and cancel()
+    call.gone(...)                 or what happened instead
     call.result()                  the response message, or the error
-    call.close()                   at last, always: a call that is not finished is forgotten by the module
+    call.close()                   at last, always
 
-Two steps of the module make a call whose response has a known, small length: its head is kept back until the content is
-there. So it is where the length is not known, but the same head has become a good response before. Otherwise the module sees
-each piece as it comes, so that a response that cannot become good is dropped at once.
-
-What the module says is a function of what it is told. So the request of a call without metadata is remembered; the next such
-call takes it from there, and is opened in the module only with the batch that ends it. Likewise a response whose head and
-length are the same to the byte as those of an earlier good one has the same outcome, as long as its message went by reference:
-then the module has not looked at it. A client that repeats a call pays for no step at all.
-
-Payloads do not go through the module unless it has to look into them; it names them by their place in the content.
+A step of the module costs as much as all else here. So where a response's length is known and small, the module sees it when it
+is whole. Otherwise it sees each piece as it comes, so that a response that cannot become good is dropped at once. Payloads do
+not go through the module unless it has to look into them; it names them by their place in the content.
 """
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from .._headers import Headers, headers_from_fields, join_fields, split_fields
+from .._headers import Headers, headers_from_fields, metadata_columns
 from .._transport.transport import Gone, Request, TransportError
-from .._wasm import abi, client_records, columns, records
+from .._wasm import abi, columns, records
+from .._wasm.configuration import BusyError, attributes
+from .._wasm.content import Content
+from .._wasm.instance import GuestError
+from .._wasm.pool import POOL
 from ..code import Code
 from ..errors import ConnectError, ErrorDetail
-from ..method import StreamType
 from .config import timeout_microseconds
-from .steps import ClientSteps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._transport.transport import Fields
+    from ..compression import Compression
     from ..method import MethodInfo
     from .config import ClientConfig
 
 __all__ = ["ClientCall"]
 
 _HELD: Final = 256 << 10
-"""Longest content that is kept back with its head, unless less may be received."""
+"""Longest content that is waited for before the module sees any of it."""
 
-_CARRIED: Final = 16 << 10
-"""Longest content that goes into the module before it asks for it (ABI.md, section 4)."""
-
-_REMEMBERED: Final = 4 << 10
-"""Longest header section whose outcome is remembered."""
-
-_CODES: Final = (None, *Code)  # by their numbers in the interface, which are those of the enum's order
-_STREAM_TYPES: Final = {
-    StreamType.UNARY: abi.UNARY,
-    StreamType.CLIENT_STREAM: abi.CLIENT_STREAM,
-    StreamType.SERVER_STREAM: abi.SERVER_STREAM,
-    StreamType.BIDI_STREAM: abi.BIDI_STREAM,
+_GONE: Final = {
+    Gone.REFUSED: abi.GONE_REFUSED,
+    Gone.CLOSED: abi.GONE_CLOSED,
+    Gone.RESET: abi.GONE_RESET,
+    Gone.MALFORMED: abi.GONE_BROKEN,
 }
-_GONE: Final = {Gone.REFUSED: abi.GONE_REFUSED, Gone.CLOSED: abi.GONE_CLOSED, Gone.RESET: abi.GONE_RESET}
-_HTTP_PROTOCOL_ERROR: Final = 1  # RFC 9113, 7: what an HTTP side calls a peer that does not speak HTTP
+_END: Final = records.end(0)
+_TRIES: Final = 3
+"""How many instances may fail under one call before that is given up."""
 
-_log: Final = logging.getLogger("connectcore")
 
+class ClientCall:
+    """One call. Not to be used by two threads at a time. Making one raises ModuleError where the module cannot be loaded.
 
-class ClientCall(ClientSteps):
-    """One call. Not to be used by two threads at a time. Making one raises ModuleError where the module cannot be loaded."""
+    `finished` says that the outcome is there, `http_status` is the response's status, and `cause` what to raise an error from.
+    """
 
-    # Values to start with, here because most calls change few of them.
-    _held = False
-    _fields: Fields = ()
-    _column = b""
-    _length: int | None = None
-    _announced = 0
-    _inline = False
-    _response: records.Response | None = None
-    _payload: bytes | None = None
-    _payload_coding = 0
-    _limit = 0
-    _end: records.EndOfCall | None = None
-    cause: BaseException | None = None
-    http_status: int | None = None
+    __slots__ = (
+        "_announced",
+        "_config",
+        "_content",
+        "_end",
+        "_fields",
+        "_handle",
+        "_head",
+        "_inline",
+        "_instance",
+        "_length",
+        "_method",
+        "_packed",
+        "_payload",
+        "_received",
+        "_response",
+        "_waits",
+        "cause",
+        "finished",
+        "http_status",
+    )
 
     def __init__(self, config: ClientConfig, method: MethodInfo[Any, Any]) -> None:
-        super().__init__(config, method)
-        self._chunks: list[bytes] = []
+        self._config = config
+        self._method = method
+        # Where the module has to be compiled first, that takes a second or two: before the call's clock starts.
+        self._instance = POOL.pick()
+        self._handle = 0
+        self._fields: Fields = ()
+        self._head = b""  # the command for the response's head, as long as the module has not seen it
+        self._length: int | None = None
+        self._waits = False  # whether the module sees the response when it is whole
+        self._received = self._announced = 0  # bytes of content that came, and that the module knows of
+        self._content = Content()
+        self._inline = False
+        self._response: records.Response | None = None
+        self._payload: bytes | None = None
+        self._packed: tuple[int, int] | None = None  # coding and limit, if the payload is compressed
+        self._end: records.EndOfCall | None = None
+        self.finished = False
+        self.cause: BaseException | None = None
+        self.http_status: int | None = None
 
     # The request
 
@@ -105,171 +119,130 @@ class ClientCall(ClientSteps):
             deadline: the same as a time, for the transport.
             get: make it an HTTP GET.
 
+        Raises:
+            ValueError: the procedure cannot be called by GET.
+
         """
         config = self._config
         try:
-            payload = self._plan.encode(message)
+            payload = config.codec.encode(message)
             length = len(payload)
             if config.send_compression is not None:
                 payload = config.send_compression.compress(payload)
                 length = len(payload) | abi.COMPRESSED
-        except Exception as error:
-            raise self._verdict(abi.REJECT_ENCODE, error) from error
-        timeout_us = timeout_microseconds(timeout)
-        if headers or get:
-            events = self._open(abi.UNARY, headers, timeout_us, get, _message(payload, length, get))
-        else:
-            known = self._plan.requests.get((timeout_us, length))
-            if known is not None:
-                self._late = timeout_us, length
-                method, target, column = known
-                return Request(method, config.origin, target, column, payload, deadline)
-            procedure = self._plan.procedure
-            events = self._opened(lambda handle: client_records.ask(handle, timeout_us, procedure, length))
-        usual = client_records.read_request(events)
-        if usual is not None:
-            self._handle, method, target, column = usual
-            if not headers and not get:
-                self._plan.remember(self._plan.requests, (timeout_us, length), (method, target, column))
-            return Request(method, config.origin, target, column, payload, deadline)
-        request: Request | None = None
-        for event in self._decoded(events):
-            if isinstance(event, records.HttpRequestHead):
-                self._handle = event.handle
-                target_text = event.target.decode("ascii")
-                request = Request(event.method.decode("ascii"), config.origin, target_text, event.fields, b"", deadline)
-            elif isinstance(event, records.HttpBody) and request is not None:
-                assert isinstance(request.content, bytes)
-                request.content += _lay_out(event, payload)
-            else:
-                self._take(event)
-        if self._end is None and request is None:
-            raise self._broken("it gave no request to send")
-        return request if self._end is None else None
+        except Exception as error:  # noqa: BLE001 - whatever a codec raises
+            self._fail(abi.REJECT_ENCODE, error)
+            return None
 
-    def begin_stream(self, headers: Headers | Mapping[str, str] | None, timeout: float | None) -> ConnectError:
-        """Open a call of another stream type, and give the error that it ends with: in this role the core carries none."""
-        stream_type = _STREAM_TYPES[self._plan.method.stream_type]
-        for event in self._decoded(self._open(stream_type, headers, timeout_microseconds(timeout), False, b"")):
-            if event.handle and not isinstance(event, records.Fault):
-                self._handle = event.handle
-            self._take(event)
-        if self._end is None:  # a later module, which this host does not know how to drive
-            self.close()
-            return ConnectError(Code.UNIMPLEMENTED, "this version of the client makes unary calls only")
-        return self._error(self._end)
+        request: Request | None = None
+        for event in self._open(abi.OPEN_GET if get else 0, headers, timeout, payload, length):
+            if isinstance(event, records.HttpRequestHead):
+                target = event.target.decode("ascii")
+                request = Request(event.method.decode("ascii"), config.origin, target, event.fields, b"", deadline)
+            elif isinstance(event, records.HttpBody) and request is not None:
+                data, prefix = event.data, event.prefix
+                request.content = data[:prefix] + payload + data[prefix:] if event.count else data
+        return request
+
+    def begin_stream(self, headers: Headers | Mapping[str, str] | None, timeout: float | None) -> None:
+        """Open a call of another stream type, which in this role the core does not carry: `result` raises what it says."""
+        self._open(0, headers, timeout)
 
     def _open(
-        self, stream_type: int, headers: Headers | Mapping[str, str] | None, timeout_us: int, get: bool, rest: bytes
-    ) -> bytes:
-        """Open a call of any kind, with any metadata."""
-        text, pairs = split_fields(headers if isinstance(headers, Headers) else Headers(headers or ()))
-        binary = [(name.encode("utf-8", "surrogateescape"), value) for name, value in pairs]
-        flags = abi.OPEN_GET if get else 0
-        procedure, fields = self._plan.procedure, join_fields(text)
+        self,
+        flags: int,
+        headers: Headers | Mapping[str, str] | None,
+        timeout: float | None,
+        payload: bytes = b"",
+        length: int | None = None,
+    ) -> list[records.Event]:
+        """Open the call in its instance, and send its message if there is one.
 
-        def batch(handle: int) -> bytes:
-            opening = records.open_client(handle, flags, stream_type, timeout_us, procedure, len(text), fields, binary)
-            return opening + rest
+        Gives what the call has to do; nothing if it has ended at home. Raises ValueError where the application asks for what
+        makes no sense.
+        """
+        metadata: tuple[int, bytes, Any] = (0, b"", ())
+        if headers:
+            metadata = metadata_columns(headers if isinstance(headers, Headers) else Headers(headers))
+        config = self._config
+        try:
+            handle = config.handle_in(self._instance)
+            timeout_us = timeout_microseconds(timeout)
+            batch = records.open_client(handle, flags, attributes(self._method), timeout_us, self._procedure, *metadata)
+            if length is not None:
+                inline = config.inline(flags & abi.OPEN_GET)
+                batch += records.send(0, abi.SEND_INLINE if inline else 0, (length,), payload if inline else b"") + _END
+            events = self._opened(batch)
+        except GuestError as error:
+            self._lost(error)
+            return []
+        except BusyError:
+            self._fail(abi.REJECT_BUSY, "")
+            return []
+        first = events[0]
+        if isinstance(first, records.Fault):
+            raise ValueError(f"{self._procedure.decode()}: {_text(first.text)}")
+        self._handle = first.handle
+        self._take(events)
+        return [] if self.finished else events
 
-        return self._opened(batch)
+    def _opened(self, batch: bytes) -> list[records.Event]:
+        """What the instance says to a batch that opens a call. Raises GuestError and BusyError."""
+        events = self._instance.tell(batch)
+        first = events[0]
+        if isinstance(first, records.Fault) and first.fault == abi.FAULT_BUSY:
+            raise BusyError
+        return events
+
+    @property
+    def _procedure(self) -> bytes:
+        return f"/{self._method.service_name}/{self._method.name}".encode()
 
     # The response
 
     def head(self, status: int, fields: Fields, length: int | None) -> None:
         """The response's head came. `length`: see `Response`."""
-        self.http_status = status
-        self._fields = fields
-        self._length = length
-        self._held = True
-        self._column = _column(fields)
-        short = length is not None and 0 < length <= min(_HELD, self._config.read_max)
-        if not short and (length is not None or (status, self._column) not in self._plan.heads):
-            self._run(self._held_back(abi.HTTP_END if length == 0 else 0))
+        self.http_status, self._fields, self._length = status, fields, length
+        flags = abi.HTTP_END if length == 0 else 0
+        self._head = records.response_head(self._handle, flags, status, len(fields), _column(fields))
+        self._waits = length is not None and 0 < length <= min(_HELD, self._config.read_max)
+        if not self._waits:
+            self._tell(b"")
 
     def content(self, data: bytes) -> None:
         """Content came."""
-        self._chunks.append(data)
-        announced = self._announced = self._announced + len(data)
-        if not self._held:
-            flags = abi.CONTENT_END_FLAG if announced == self._length else 0
-            carried = data if len(data) <= _CARRIED or self._inline else b""
-            self._run(records.content(self._handle, flags, len(data), carried))
-        elif announced == self._length:
-            self._whole_response()
-        elif announced > min(_HELD, self._config.read_max):
-            self._run(self._held_back() + records.content(self._handle, 0, announced, b""))
-
-    def _whole_response(self) -> None:
-        """The response is here in one piece."""
-        self._held = False
-        status, column, length = self.http_status or 0, self._column, self._announced
-        key = status, column, length
-        plan = self._plan
-        usual = None if self._late is None else plan.replies.get(key)
-        if usual is None:
-            carried = self._whole() if length <= _CARRIED else b""
-            batch = client_records.answer(self._handle, status, len(self._fields), column, length, carried)
-            events = self._advance(batch)
-            usual = client_records.read_success(events)
-            if usual is None:
-                self._follow(self._decoded(events))
-                return
-            if len(column) <= _REMEMBERED:
-                plan.remember(plan.replies, key, usual)
-        self._late = None
-        hidden, offset, length, self._payload_coding, self._limit = usual
-        self._response = response = records.Response.__new__(records.Response)
-        response.hidden, response.binary = hidden, []
-        self._end = _GOOD_END
-        self._keep(offset, length)
-        self.finished = True
+        self._content.add(data)
+        self._received += len(data)
+        whole = self._received == self._length
+        if whole or not self._waits:
+            self._tell(self._untold(abi.CONTENT_END_FLAG if whole else 0))
 
     def ended(self, trailers: Fields) -> None:
         """The content ended, with this trailer section."""
-        if self._length is not None and self._announced < self._length:
+        if self._length is not None and self._received < self._length:
             self.gone(TransportError(Gone.CLOSED, "the content is shorter than its declared length"))
-            return
-        if self._held and not trailers:
-            self._whole_response()
-            return
-        batch = self._held_back()
-        if batch and self._announced:
-            batch += records.content(self._handle, 0, self._announced, b"")
-        self._run(batch + records.content_end(self._handle, len(trailers), _column(trailers)))
-        if self._end is not None and not self._end.code and len(self._column) <= _REMEMBERED:
-            self._plan.remember(self._plan.heads, (self.http_status or 0, self._column), None)
+        else:
+            self._tell(records.content_end(self._handle, len(trailers), _column(trailers)))
 
     def gone(self, error: TransportError) -> None:
         """The transport failed."""
         if self.finished:
             return
         self.cause = error
-        handle, text = self._handle, error.text.encode("utf-8", "replace")
+        handle = self._handle
         match error.reason:
             case Gone.TIMEOUT:
                 record = records.deadline(handle)
             case Gone.CANCELED:
                 record = records.cancel(handle)
-            case Gone.MALFORMED:
-                record = records.peer_gone(handle, abi.GONE_RESET, _HTTP_PROTOCOL_ERROR, text)
             case reason:
-                record = records.peer_gone(handle, _GONE[reason], error.reset_code, text)
-        self._run(self._held_back() + record)
+                record = records.peer_gone(handle, _GONE[reason], error.reset_code, error.text.encode("utf-8", "replace"))
+        self._tell(record)
 
-    def deadline(self) -> None:
-        """The deadline passed."""
-        if not self.finished:
-            self._run(self._held_back() + records.deadline(self._handle))
-
-    def cancel(self) -> None:
-        """The application gave the call up. Never raises: the caller is busy with its own cancellation."""
-        if self.finished or not (self._handle or self._late):
-            return
-        try:
-            self._run(self._held_back() + records.cancel(self._handle))
-        except ConnectError as error:
-            _log.debug("A call that was being canceled failed: %s", error)
+    def failed(self, error: Exception) -> None:
+        """The transport raised what no transport should."""
+        self._fail(abi.REJECT_LOST, f"the HTTP client failed: {error}")
+        self.cause = error
 
     # The outcome
 
@@ -280,20 +253,28 @@ class ClientCall(ClientSteps):
             ConnectError: the call failed.
 
         """
-        end = self._end
-        if end is None:
-            raise self._broken("the call has no outcome")
-        if end.code:
-            raise self._error(end) from self.cause
-        payload = self._payload
-        if payload is None:
-            raise self._broken("the call succeeded without a message")
-        if self._payload_coding:
-            payload = self._decompress(payload)
-        try:
-            return self._plan.decode(payload)
-        except Exception as error:
-            raise self._verdict(abi.REJECT_DECODE, error) from error
+        end, payload = self._end, self._payload
+        if end is not None and not end.code and payload is not None:
+            try:
+                if self._packed is not None:
+                    payload = self._decompressed(payload, *self._packed)
+                return self._config.codec.decode(payload, self._method.output)
+            except _RejectedError as rejected:
+                self._reject(rejected.reason, rejected.cause)
+            except Exception as error:  # noqa: BLE001 - whatever a codec raises
+                self._reject(abi.REJECT_DECODE, error)
+            end = self._end
+        if end is None or not end.code:
+            raise RuntimeError("the protocol module gave this call no outcome")
+        raise self._error(end) from self.cause
+
+    def close(self) -> None:
+        """Nobody needs the call any more. Never raises."""
+        self.finished = True
+        if self._handle and not self._instance.failed:
+            self._instance.later(records.close(self._handle))
+            self._instance.settle()
+        self._handle = 0
 
     def leading(self) -> Headers | None:
         """The response's leading metadata; None where no response came."""
@@ -307,24 +288,10 @@ class ClientCall(ClientSteps):
             return None
         return headers_from_fields(columns.split_fields(end.fields), b"", end.binary)
 
-    def _decompress(self, payload: bytes) -> bytes:
-        limit = self._limit
-        try:
-            payload = self._config.codings[self._payload_coding - 1].decompress(payload, limit)
-        except ConnectError as error:
-            too_large = error.code is Code.RESOURCE_EXHAUSTED
-            raise self._verdict(abi.REJECT_TOO_LARGE if too_large else abi.REJECT_DECOMPRESS, error) from error
-        except Exception as error:
-            raise self._verdict(abi.REJECT_DECOMPRESS, error) from error
-        if len(payload) > limit:
-            raise self._verdict(abi.REJECT_TOO_LARGE, f"{len(payload)} bytes, and the limit is {limit}")
-        return payload
-
     def _error(self, end: records.EndOfCall) -> ConnectError:
         """The error that the core says, with all metadata that came."""
-        code = _CODES[end.code] if end.code < len(_CODES) else None
         fields: list[tuple[Any, Any]] = columns.split_fields(end.fields)
-        binary = list(end.binary)
+        binary = end.binary
         hidden = b""
         if self._response is not None:
             # The mask says nothing about what follows the response's own fields.
@@ -332,113 +299,137 @@ class ClientCall(ClientSteps):
             hidden = self._response.hidden
             binary = [*self._response.binary, *binary]
         return ConnectError(
-            code or Code.UNKNOWN,
-            end.message.decode("utf-8", "replace"),
-            [ErrorDetail.from_bytes(name.decode("utf-8", "replace"), value) for name, value in end.details],
+            Code(abi.CODES[end.code]),
+            _text(end.message),
+            [ErrorDetail.from_bytes(_text(name), value) for name, value in end.details],
             metadata=headers_from_fields(fields, hidden, binary) if fields or binary else None,
         )
 
-    def _verdict(self, reason: int, why: object) -> ConnectError:
-        """The error for what the host found out about a message, in the core's words (ABI.md, `reject`)."""
-        if isinstance(why, ConnectError):
-            why = why.message
-        text = str(why).encode("utf-8", "replace")
-        for event in self._rejected(reason, text):
-            if isinstance(event, records.EndOfCall):
-                return self._error(event)
-        return self._broken("it has no verdict on a message")
+    def _decompressed(self, data: bytes, coding: int, limit: int) -> bytes:
+        """Data decompressed by one of the configuration's codings. Raises _RejectedError."""
+        compression: Compression = self._config.codings[coding - 1]
+        try:
+            result = compression.decompress(data, limit)
+        except ConnectError as error:
+            too_large = error.code is Code.RESOURCE_EXHAUSTED
+            raise _RejectedError(abi.REJECT_TOO_LARGE if too_large else abi.REJECT_DECOMPRESS, error) from None
+        except Exception as error:  # noqa: BLE001 - whatever a compression raises
+            raise _RejectedError(abi.REJECT_DECOMPRESS, error) from None
+        if len(result) > limit:
+            raise _RejectedError(abi.REJECT_TOO_LARGE, ValueError(f"{len(result)} bytes, and the limit is {limit}"))
+        return result
 
     # The module
 
-    def _held_back(self, flags: int = 0) -> bytes:
-        """The response's head, if the module has not seen it yet."""
-        if not self._held:
-            return b""
-        self._held = False
-        return records.response_head(self._handle, flags, self.http_status or 0, len(self._fields), self._column)
+    def _untold(self, flags: int = 0) -> bytes:
+        """The command for content that the module does not know of: all of its bytes where that is cheap, else the first."""
+        start, self._announced = self._announced, self._received
+        length = self._received - start
+        carried = length if self._inline or length <= abi.CARRY_WHOLE else abi.CARRY_FIRST
+        return records.content(self._handle, flags, length, self._content.peek(start, carried))
 
-    def _run(self, batch: bytes) -> None:
-        """Give commands, and do what the events say."""
-        self._follow(self._decoded(self._advance(batch)))
+    def _tell(self, batch: bytes) -> None:
+        """Give commands, behind the response's head if that has waited, and do what the events say."""
+        batch, self._head = self._head + batch, b""
+        while batch:
+            try:
+                events = self._instance.tell(batch)
+            except GuestError as error:
+                self._lost(error)
+                return
+            batch = self._take(events)
 
-    def _follow(self, events: list[records.Event]) -> None:
-        """Keep what events say, and show the module the content again where it asks."""
-        asked: records.More | None = None
+    def _take(self, events: list[records.Event]) -> bytes:
+        """Keep what events say, and give what they ask for."""
+        answer = b""
         for event in events:
-            if isinstance(event, records.More):
-                asked = event
+            match event:
+                case records.Response():
+                    self._response = event
+                    self._inline = bool(event.flags & abi.CONTENT_INLINE)
+                case records.Messages():
+                    start, length = event.spans
+                    self._packed = (event.coding, event.limit) if length & abi.COMPRESSED else None
+                    length &= ~abi.COMPRESSED
+                    if event.flags & abi.MESSAGES_INLINE:
+                        self._payload = event.data[start : start + length]
+                    else:
+                        self._payload = self._content.take(event.base + start, length)
+                case records.EndOfCall():
+                    self._end = event
+                    self.finished = True
+                case records.More():
+                    data = self._content.peek(event.offset, self._announced - event.offset)
+                    answer = records.content(self._handle, abi.CONTENT_RESUME, len(data), data)
+                case records.Decompress():
+                    try:
+                        answer = records.decompressed(self._handle, self._decompressed(event.data, event.coding, event.limit))
+                    except _RejectedError as rejected:
+                        answer = records.reject(self._handle, rejected.reason)
+                case records.Fault():
+                    raise RuntimeError(f"the protocol module refuses what this client does: {_text(event.text)}")
+                case _:
+                    pass  # the request
+        return b"" if self.finished else answer
+
+    def _reject(self, reason: int, error: Exception) -> None:
+        """The message that came cannot be used: another outcome takes the place of the one that is there."""
+        self.cause = error
+        self._tell(records.reject(self._handle, reason, _why(error)))
+
+    def _fail(self, reason: int, why: Exception | str) -> None:
+        """End the call with what the module says to `reason`, in place of what it is or would become."""
+        if isinstance(why, Exception):
+            self.cause = why
+        self.close()
+        rejection = records.reject(0, reason, _why(why))
+        busy = reason == abi.REJECT_BUSY
+        for _ in range(_TRIES):
+            self._instance = POOL.other(self._instance) if busy else POOL.pick()
+            try:
+                handle = self._config.handle_in(self._instance)
+                opening = records.open_client(handle, 0, 0, abi.NO_TIMEOUT, self._procedure)
+                events = self._opened(opening + rejection)
+            except GuestError as error:
+                POOL.discard(self._instance, error)
+            except BusyError:
+                busy = True
             else:
-                self._take(event)
-        if asked is not None and not self.finished:
-            data = self._whole()[asked.offset :]
-            self._run(records.content(self._handle, abi.CONTENT_RESUME, len(data), data))
+                self._handle = events[0].handle
+                self._take(events)
+                return
+        raise RuntimeError("no instance of the protocol module serves this call")
 
-    def _whole(self) -> bytes:
-        chunks = self._chunks
-        if len(chunks) != 1:
-            chunks[:] = [b"".join(chunks)]
-        return chunks[0]
-
-    def _take(self, event: records.Event) -> None:
-        """Keep what an event says."""
-        match event:
-            case records.HttpRequestHead():
-                self._handle = event.handle
-            case records.Done():
-                self.finished = True
-            case records.EndOfCall():
-                self._end = event
-            case records.Messages():
-                start, length = event.spans
-                self._payload_coding, self._limit = event.coding, event.limit
-                if event.flags & abi.MESSAGES_INLINE:
-                    self._payload_coding = 0
-                    self._payload = event.data[start : start + length]
-                else:
-                    self._keep(event.base + start, length)
-            case records.Response():
-                self._response = event
-                self._inline = bool(event.flags & abi.CONTENT_INLINE)
-            case records.Fault() if self._end is None:
-                # After an end at home, the rest of the batch finds no call; that is no fault of anybody.
-                text = event.text.decode("utf-8", "replace")
-                if event.fault == abi.FAULT_BUSY:
-                    raise ConnectError(Code.RESOURCE_EXHAUSTED, f"too many calls are under way in this process: {text}")
-                raise self._broken(text)
-            case _:
-                pass  # nothing that a unary call has to act on
-
-    def _keep(self, offset: int, length: int) -> None:
-        """Take the message out of the content; the length's top bit says "compressed"."""
-        if not length & abi.COMPRESSED:
-            self._payload_coding = 0
-        length &= ~abi.COMPRESSED
-        whole = self._whole() if self._chunks else b""
-        self._payload = whole if length == len(whole) else whole[offset : offset + length]
+    def _lost(self, error: GuestError) -> None:
+        """The instance failed, and this call with it."""
+        POOL.discard(self._instance, error)
+        self._fail(abi.REJECT_LOST, "")
 
 
-_END: Final = records.end(0)
-_GOOD_END: Final = records.EndOfCall(bytes(44), 0)
+class _RejectedError(Exception):
+    """Data cannot be used, for a reason that the module knows by number."""
+
+    def __init__(self, reason: int, cause: Exception) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.cause = cause
 
 
-def _message(payload: bytes, length: int, inline: bool) -> bytes:
-    """The commands that send one message and end. `length` has the bit for "compressed" where it is."""
-    if not inline:
-        return records.send(0, 0, (length,)) + _END
-    return records.send(0, abi.SEND_INLINE, (length,), payload) + _END
+def _why(error: Exception | str) -> bytes:
+    """What the application should read of a failure."""
+    if isinstance(error, ConnectError):
+        error = error.message
+    return str(error).encode("utf-8", "replace")
 
 
-def _lay_out(body: records.HttpBody, payload: bytes) -> bytes:
-    """The content with its payload in its place (ABI.md, section 4)."""
-    if not body.count:
-        return body.data
-    return body.data[: body.prefix] + payload + body.data[body.prefix :]
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
 
 
 def _column(fields: Fields) -> bytes:
     """Fields as the module reads them."""
-    if not fields:
-        return b""
-    if isinstance(fields[0][0], str):
-        return join_fields(fields)  # type: ignore[arg-type]
-    return columns.join_fields(fields)  # type: ignore[arg-type]
+    if fields and isinstance(fields[0][0], str):
+        text: Any = fields
+        return "\0".join([part for field in text for part in field]).encode("utf-8", "surrogateescape")
+    data: Any = fields
+    return columns.join_fields(data)

@@ -1,98 +1,54 @@
-"""The sync client: I/O and deadlines around `call.py`."""
+"""The sync client."""
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from .._interceptors import check_sync, wrap_sync
-from .._transport.transport import Gone, TransportError, TransportSync, gone_of
-from ..code import Code
-from ..errors import ConnectError
 from ..method import StreamType
-from ..protocol import ProtocolType
-from .base import GET, POST, ClientBase, check_get, report, seconds_left
-from .call import ClientCall
-from .cancellation import current_cancellation
-from .config import DEFAULT_READ_MAX_BYTES
-from .response_metadata import current_response
+from .base import GET, POST, Calls, ClientBase
+from .exchange import SyncIO, complete
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     import pyqwest
 
     from .._headers import Headers
-    from .._transport.transport import Request, ResponseSync
+    from .._transport.transport import TransportSync
     from .._typing import REQ, RES
-    from ..codec import Codec
-    from ..compression import Compression
     from ..interceptor import InterceptorSync
     from ..method import MethodInfo
     from ..request import RequestContext
 
+    _Base = ClientBase[InterceptorSync, pyqwest.SyncClient | TransportSync]
+else:
+    _Base = ClientBase
+
 __all__ = ["ConnectClientSync"]
 
 
-class ConnectClientSync(ClientBase):
-    """Calls procedures from threads. Generated clients derive from it; a client may be used by any number of threads at once.
+class _SyncCalls(Calls):
+    io_of = SyncIO
+    check = staticmethod(check_sync)
+    wrap = staticmethod(wrap_sync)
 
-    Args:
-        address: where the server is: scheme, host, port if it is not the scheme's own, and a path before all procedures, if
-            any.
-        codec: how messages become bytes; None for protobuf's binary form, `proto_json_codec()` for JSON.
-        protocol: what to speak. Calls that the protocol core does not carry yet fail with `UNIMPLEMENTED`.
-        accept_compression: compressions that responses may have, most preferred first; None for gzip, empty for none.
-        send_compression: what to compress requests with; None, the default, for nothing: servers need not understand any. A
-            compression that is sent with is accepted, too.
-        timeout_ms: milliseconds that a call may take when it does not say itself.
-        timeout: the same in seconds.
-        read_max_bytes: longest message to receive, in bytes, before and after decompression; None for no limit.
-        interceptors: code around every call, the first outermost.
-        http_client: what sends requests: a `pyqwest.SyncClient`, or a transport of `connectcore.transport`. None for one that
-            all clients in the process share: HTTP/1.1 over cleartext, HTTP/2 or HTTP/1.1 over TLS with the system's certificate
-            authorities, no redirects. It is not closed with the client. A `pyqwest` client of your own should be made with
-            `follow_redirects=False` and its decompression off.
+    def respond(self, request: Any, ctx: RequestContext[Any, Any]) -> Any:
+        if ctx.method.stream_type is not StreamType.UNARY:
+            self.refuse(ctx)
+        return complete(self.unary_in(request, ctx))
 
-    Raises:
-        ValueError: an argument makes no sense.
-        TypeError: an interceptor or `http_client` is of none of these kinds.
+    def respond_many(self, _request: Any, ctx: RequestContext[Any, Any], /) -> Iterator[Any]:
+        for _ in ():
+            yield
+        self.refuse(ctx)
 
-    """
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        codec: Codec[Any, Any] | None = None,
-        protocol: ProtocolType = ProtocolType.CONNECT,
-        accept_compression: Iterable[Compression] | None = None,
-        send_compression: Compression | None = None,
-        timeout_ms: float | None = None,
-        timeout: float | None = None,
-        read_max_bytes: int | None = DEFAULT_READ_MAX_BYTES,
-        interceptors: Iterable[InterceptorSync] = (),
-        http_client: pyqwest.SyncClient | TransportSync | None = None,
-    ) -> None:
-        super().__init__(
-            address,
-            codec=codec,
-            protocol=protocol,
-            accept_compression=accept_compression,
-            send_compression=send_compression,
-            timeout_ms=timeout_ms,
-            timeout=timeout,
-            read_max_bytes=read_max_bytes,
-        )
-        self._transport = None if http_client is None else _as_transport(http_client)
-        around = check_sync(interceptors)
-        plain = self._unary
-        unary = wrap_sync(StreamType.UNARY, plain, around)
-        self._around_unary = None if unary is plain else unary
-        self._around_client_stream = wrap_sync(StreamType.CLIENT_STREAM, self._no_response, around)
-        self._around_server_stream = wrap_sync(StreamType.SERVER_STREAM, self._no_responses, around)
-        self._around_bidi_stream = wrap_sync(StreamType.BIDI_STREAM, self._no_responses, around)
+class ConnectClientSync(_Base):
+    """Calls procedures from threads. Generated clients derive from it; any number of threads may use a client at once."""
+
+    _kind = _SyncCalls
 
     def close(self) -> None:
         """Refuse further calls. Those under way go on; the HTTP client stays open, for whoever made it."""
@@ -128,17 +84,18 @@ class ConnectClientSync(ClientBase):
 
         Raises:
             ConnectError: the call failed.
-            ValueError: `use_get` for a method that may have side effects, or both timeouts.
+            ValueError: `use_get` for a method that may have side effects, or both timeouts; at the first call also a setting of
+                the client's that makes no sense.
             RuntimeError: the client is closed.
+            ModuleError: the protocol module cannot be loaded; the text says what to do.
 
         """
         limit = self._timeout_of(timeout, timeout_ms)
-        if use_get:
-            check_get(method)
-        if self._around_unary is None:
-            return self._call(request, method, headers, limit, use_get, None)  # type: ignore[no-any-return]
-        ctx = self._context(method, headers, limit, GET if use_get else POST)
-        return self._around_unary(request, ctx)  # type: ignore[no-any-return]
+        if self._plain:
+            return complete(self._calls.unary(request, method, headers, limit, use_get, None))  # type: ignore[no-any-return]
+        return self._start(  # type: ignore[no-any-return]
+            StreamType.UNARY, request, method, headers, limit, GET if use_get else POST
+        )
 
     def execute_client_stream(
         self,
@@ -150,8 +107,8 @@ class ConnectClientSync(ClientBase):
         timeout: float | None = None,
     ) -> RES:
         """Call a procedure that takes a stream and gives one message. Arguments and errors are those of `execute_unary`."""
-        ctx = self._context(method, headers, self._timeout_of(timeout, timeout_ms), POST)
-        return self._around_client_stream(request, ctx)  # type: ignore[no-any-return]
+        limit = self._timeout_of(timeout, timeout_ms)
+        return self._start(StreamType.CLIENT_STREAM, request, method, headers, limit)  # type: ignore[no-any-return]
 
     def execute_server_stream(
         self,
@@ -164,8 +121,8 @@ class ConnectClientSync(ClientBase):
     ) -> Iterator[RES]:
         """Call a procedure that takes one message and gives a stream. Arguments and errors are those of `execute_unary`; the
         call starts, and fails, when the stream is iterated."""
-        ctx = self._context(method, headers, self._timeout_of(timeout, timeout_ms), POST)
-        return self._around_server_stream(request, ctx)  # type: ignore[no-any-return]
+        limit = self._timeout_of(timeout, timeout_ms)
+        return self._start(StreamType.SERVER_STREAM, request, method, headers, limit)  # type: ignore[no-any-return]
 
     def execute_bidi_stream(
         self,
@@ -178,94 +135,5 @@ class ConnectClientSync(ClientBase):
     ) -> Iterator[RES]:
         """Call a procedure that takes a stream and gives a stream. Arguments and errors are those of `execute_unary`; the call
         starts, and fails, when the stream is iterated."""
-        ctx = self._context(method, headers, self._timeout_of(timeout, timeout_ms), POST)
-        return self._around_bidi_stream(request, ctx)  # type: ignore[no-any-return]
-
-    def _unary(self, request: Any, ctx: RequestContext[Any, Any]) -> Any:
-        """A unary call, inside of all interceptors."""
-        return self._call(request, ctx.method, ctx.request_headers, seconds_left(ctx), ctx.http_method == GET, ctx)
-
-    def _no_response(self, _request: Any, ctx: RequestContext[Any, Any]) -> Any:
-        raise ClientCall(self._config, ctx.method).begin_stream(ctx.request_headers, seconds_left(ctx))
-
-    def _no_responses(self, _request: Any, ctx: RequestContext[Any, Any]) -> Iterator[Any]:
-        for _ in ():
-            yield
-        raise ClientCall(self._config, ctx.method).begin_stream(ctx.request_headers, seconds_left(ctx))
-
-    def _call(
-        self,
-        message: Any,
-        method: MethodInfo[Any, Any],
-        headers: Headers | Mapping[str, str] | None,
-        limit: float | None,
-        get: bool,
-        ctx: RequestContext[Any, Any] | None,
-    ) -> Any:
-        call = ClientCall(self._config, method)
-        metadata = current_response()
-        try:
-            deadline = None if limit is None else monotonic() + limit
-            request = call.begin(message, headers, limit, deadline, get)
-            if request is not None:
-                request.cancellation = current_cancellation()
-                self._exchange(call, request)
-            return call.result()
-        except (KeyboardInterrupt, SystemExit):
-            call.cancel()
-            raise
-        finally:
-            call.close()
-            if ctx is not None or metadata is not None:
-                report(call, ctx, metadata)
-
-    def _exchange(self, call: ClientCall, request: Request) -> None:
-        """Send the request and bring what comes to the call, until it wants no more."""
-        response: ResponseSync | None = None
-        try:
-            if request.cancellation is not None and request.cancellation.canceled:
-                raise TransportError(Gone.CANCELED)
-            transport = self._transport or _shared()
-            response = transport.open_sync(request)
-            call.head(response.status, response.fields, response.length)
-            while not call.finished:
-                data = response.read()
-                if not data:
-                    call.ended(response.trailers)
-                    break
-                call.content(data)
-                # A transport that always has data at hand never waits, and so never times out.
-                if request.deadline is not None and monotonic() >= request.deadline:
-                    call.deadline()
-                if request.cancellation is not None and request.cancellation.canceled:
-                    call.cancel()
-        except (TransportError, OSError) as error:
-            call.gone(gone_of(error))
-        except ConnectError:
-            raise
-        except Exception as error:
-            raise ConnectError(Code.INTERNAL, f"the HTTP client failed: {error}") from error
-        finally:
-            if response is not None:
-                response.close()
-
-
-def _shared() -> TransportSync:
-    from .._transport.pyqwest import default_transport_sync
-
-    return default_transport_sync()
-
-
-def _as_transport(http_client: object) -> TransportSync:
-    if isinstance(http_client, TransportSync):
-        return http_client
-    import pyqwest
-
-    from .._transport.pyqwest import PyqwestTransportSync
-
-    if isinstance(http_client, pyqwest.SyncClient):
-        return PyqwestTransportSync(client=http_client)
-    raise TypeError(
-        "http_client must be a pyqwest.SyncClient or a sync transport of connectcore.transport, "
-        f"not {type(http_client).__name__}"
-    )
+        limit = self._timeout_of(timeout, timeout_ms)
+        return self._start(StreamType.BIDI_STREAM, request, method, headers, limit)  # type: ignore[no-any-return]

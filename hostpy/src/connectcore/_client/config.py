@@ -1,22 +1,17 @@
-"""What all calls of a client have in common: checked once, and told to each instance of the module once.
-
-An instance knows a configuration by a handle. Clients with equal settings have equal records, and so share the handle.
-"""
+"""What all calls of a client have in common, checked once."""
 
 from __future__ import annotations
 
 import math
-import threading
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from .._codec.codec import proto_binary_codec, resolve_decoder, resolve_encoder
+from .._codec.codec import proto_binary_codec
 from .._version import __version__
 from .._wasm import abi, records
 from .._wasm.columns import join_names
-from ..code import Code
+from .._wasm.configuration import Configuration
 from ..compression import GzipCompression
-from ..errors import ConnectError
 from ..protocol import ProtocolType
 
 if TYPE_CHECKING:
@@ -25,56 +20,14 @@ if TYPE_CHECKING:
     from .._codec.codec import Codec
     from .._wasm.instance import Instance
     from ..compression import Compression
-    from ..method import MethodInfo
 
 __all__ = ["DEFAULT_READ_MAX_BYTES", "ClientConfig", "timeout_seconds"]
 
-DEFAULT_READ_MAX_BYTES: Final = 4 << 20
+DEFAULT_READ_MAX_BYTES: Final = abi.DEFAULT_READ_MAX
 """Bytes in one received message, unless a client is told otherwise."""
 
-_MOST: Final = (1 << 31) - 1  # a length has 31 bits in the module's interface
-_MOST_PER_INSTANCE: Final = 512
-_MOST_REMEMBERED: Final = 32
-_MOST_PLANS: Final = 1024  # generated code has one object per method; other code may make one per call
+_MOST: Final = abi.COMPRESSED - 1  # a longer message has no length in the module's interface
 _SCHEMES: Final = ("http", "https")
-
-
-class _Key(bytes):
-    """A configuration's record, as the name of its handle among those of servers."""
-
-    __slots__ = ()
-
-
-_lock = threading.Lock()
-
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-class Plan:
-    """A method, ready to be called: its path, encoder and decoder. It keeps the method, so that its id stays its own.
-
-    `requests` holds what the module said to calls without metadata, by timeout and length of the message: method, target and
-    fields. `replies` holds what it said to responses, by status, fields and length: see `read_success`. `heads` are status and
-    fields of responses of unknown length that became good.
-    """
-
-    __slots__ = ("decode", "encode", "heads", "method", "procedure", "replies", "requests")
-
-    def __init__(self, method: MethodInfo[Any, Any], codec: Codec[Any, Any]) -> None:
-        self.method = method
-        self.procedure = f"/{method.service_name}/{method.name}".encode()
-        self.encode = resolve_encoder(codec, method.input)
-        self.decode = resolve_decoder(codec, method.output)
-        self.requests: dict[tuple[int, int], tuple[str, str, bytes]] = {}
-        self.replies: dict[tuple[int, bytes, int], tuple[bytes, int, int, int, int]] = {}
-        self.heads: dict[tuple[int, bytes], None] = {}
-
-    def remember(self, where: dict[K, V], key: K, value: V) -> None:
-        """Put something where it will be found again. There is room for a few: what repeats comes back soon."""
-        if len(where) >= _MOST_REMEMBERED:
-            where.clear()
-        where[key] = value
 
 
 class ClientConfig:
@@ -95,7 +48,7 @@ class ClientConfig:
 
     """
 
-    __slots__ = ("_plans", "codec", "codings", "origin", "read_max", "record", "send_compression", "server_address", "timeout")
+    __slots__ = ("_configuration", "codec", "codings", "origin", "read_max", "send_compression", "server_address", "timeout")
 
     def __init__(
         self,
@@ -127,11 +80,10 @@ class ClientConfig:
         if read_max_bytes is not None and not 0 < read_max_bytes <= _MOST:
             raise ValueError(f"read_max_bytes must be from 1 to {_MOST}, not {read_max_bytes}")
         self.codings = codings
-        self._plans: dict[int, Plan] = {}
         self.send_compression = send_compression
         self.timeout = timeout
         self.read_max = read_max_bytes or _MOST
-        self.record = _Key(
+        self._configuration = Configuration.of(
             records.configure_client(
                 protocol=protocol.value,
                 read_max=self.read_max,
@@ -147,48 +99,24 @@ class ClientConfig:
             )
         )
 
-    def plan(self, method: MethodInfo[Any, Any]) -> Plan:
-        """What this client's calls of a method have in common."""
-        plan = self._plans.get(id(method))
-        if plan is None:
-            if len(self._plans) >= _MOST_PLANS:
-                self._plans.clear()
-            plan = self._plans[id(method)] = Plan(method, self.codec)
-        return plan
-
     def handle_in(self, instance: Instance) -> int:
-        """This configuration's handle in an instance.
+        """What an instance calls this configuration.
 
         Raises:
-            ConnectError: `INTERNAL`, the module refuses it.
+            ValueError: the module refuses it; the text says why.
+            BusyError: the instance has no room for more.
             GuestError: the instance failed.
 
         """
-        handle = instance.handles.get(self.record)
-        return self._configure(instance) if handle is None else handle
+        try:
+            return self._configuration.handle_in(instance)
+        except ValueError as error:
+            raise ValueError(f"this client's settings: {error}") from None
 
-    def forget_in(self, instance: Instance) -> None:
-        """The instance does not know the handle any more."""
-        instance.handles.pop(self.record, None)
-
-    def _configure(self, instance: Instance) -> int:
-        key = self.record
-        with _lock:
-            handle = instance.handles.get(key)
-            if handle is not None:
-                return handle
-            ours = [other for other in instance.handles if isinstance(other, _Key)]
-            if len(ours) >= _MOST_PER_INSTANCE:
-                # Many clients with settings of their own: the oldest configuration goes. Its open calls go on, and a
-                # later one of that client configures it anew.
-                instance.step(records.close_config(instance.handles.pop(ours[0])))
-            for event in records.decode(instance.step(self.record)):
-                if isinstance(event, records.Configured):
-                    instance.handles[key] = event.handle
-                    return event.handle
-                if isinstance(event, records.Fault):
-                    raise ConnectError(Code.INTERNAL, f"this client's settings: {event.text.decode('utf-8', 'replace')}")
-        raise ConnectError(Code.INTERNAL, "the protocol module gave no answer to this client's settings")
+    def inline(self, get: int) -> bool:
+        """Whether the module must see the bytes of a payload that is sent, by GET perhaps. Known once there is a handle."""
+        flags = self._configuration.flags
+        return bool(flags & (abi.CONFIGURED_SEND_INLINE | abi.CONFIGURED_GET_INLINE if get else abi.CONFIGURED_SEND_INLINE))
 
 
 def timeout_seconds(timeout: float | None, timeout_ms: float | None) -> float | None:

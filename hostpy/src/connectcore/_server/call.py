@@ -13,7 +13,7 @@ import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from .._headers import join_fields, split_fields
+from .._headers import metadata_columns
 from .._wasm import abi, records
 from .._wasm.content import Content
 from .._wasm.instance import GuestError
@@ -408,9 +408,7 @@ class ServerCall:
         headers = response_metadata(ctx)[0]
         if not headers:
             return []
-        text, binary = split_fields(headers)
-        pairs = [(name.encode(), value) for name, value in binary]
-        return [records.headers(self.handle, 0, len(text), join_fields(text), pairs)]
+        return [records.headers(self.handle, 0, *metadata_columns(headers))]
 
     def _fault(self, event: records.Fault) -> None:
         text = event.text.decode("utf-8", "replace")
@@ -433,21 +431,12 @@ def adopted(service: Service, head: Head, opened: Opened, content: bytes) -> Ser
 
 def _ended(handle: int, error: BaseException | None, ctx: RequestContext[Any, Any] | None) -> bytes:
     """The record that ends the application's part, with trailing metadata."""
-    text: list[tuple[str, str]] = []
-    binary: list[tuple[str, bytes]] = []
     trailers = response_metadata(ctx)[1] if ctx is not None else None
-    metadata = error.metadata if isinstance(error, ConnectError) else None
-    for headers in (trailers, metadata):
-        if headers:
-            more_text, more_binary = split_fields(headers)
-            text += more_text
-            binary += more_binary
-    pairs = [(name.encode(), value) for name, value in binary]
-    fields = join_fields(text) if text else b""
+    metadata = metadata_columns(trailers, error.metadata if isinstance(error, ConnectError) else None)
     if error is None:
-        return records.end(handle, 0, 0, b"", (), len(text), fields, pairs)
+        return records.end(handle, 0, 0, b"", (), *metadata)
     if not isinstance(error, ConnectError):
-        return records.end(handle, abi.END_UNEXPECTED, 0, b"", (), len(text), fields, pairs)
+        return records.end(handle, abi.END_UNEXPECTED, 0, b"", (), *metadata)
     details = [(detail.type_name.encode(), detail.message_bytes) for detail in error.details]
     message = error.message.encode("utf-8", "surrogatepass")
-    return records.end(handle, 0, _NUMBERS[error.code], message, details, len(text), fields, pairs)
+    return records.end(handle, 0, _NUMBERS[error.code], message, details, *metadata)

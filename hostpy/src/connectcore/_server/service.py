@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from .._codec.codec import default_codecs, resolve_decoder, resolve_encoder
 from .._wasm import abi, records
 from .._wasm.columns import join_names, layout, split_fields, split_text_fields
-from .._wasm.configuration import Configuration
+from .._wasm.configuration import Configuration, attributes
 from .._wasm.instance import GuestError
 from .._wasm.pool import POOL
 from ..code import Code
 from ..compression.gzip import GzipCompression
 from ..errors import ConnectError
-from ..method import IdempotencyLevel, StreamType
+from ..method import StreamType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -61,13 +61,6 @@ _COMPRESS_MIN: Final = 1024  # smaller messages do not get smaller
 _CACHED: Final = 512  # heads whose verdict, or response fields, are kept
 _CONFIDENT: Final = 16  # after so many prepared calls in a row the content of the next is not shown with its head
 _KEPT_BYTES: Final = 4 << 10  # longest head, about, whose verdict is kept
-
-_ATTRIBUTES: Final = {
-    StreamType.UNARY: abi.UNARY,
-    StreamType.CLIENT_STREAM: abi.CLIENT_STREAM,
-    StreamType.SERVER_STREAM: abi.SERVER_STREAM,
-    StreamType.BIDI_STREAM: abi.BIDI_STREAM,
-}
 
 Head: TypeAlias = "tuple[int, bytes, bytes, bytes, int, bytes]"
 """A request's head: capability flags, HTTP method, path, query, number of fields, fields as a column."""
@@ -219,7 +212,7 @@ class Service:
             codings=join_names(coding.name() for coding in self.codings),
             native=bytes([True] * len(self.codings)),
             procedures=join_names(self.routes),
-            attributes=bytes([_attributes(procedure.method) for procedure in self.procedures]),
+            attributes=bytes([attributes(procedure.method) for procedure in self.procedures]),
         )
         self._configuration = Configuration.of(record)
         self._fields_of: Callable[[bytes], list[tuple[Any, Any]]] = split_text_fields if text else split_fields
@@ -437,8 +430,3 @@ def _when_used(
         return function(argument)
 
     return call
-
-
-def _attributes(method: Any) -> int:
-    safe = method.idempotency_level is IdempotencyLevel.NO_SIDE_EFFECTS
-    return _ATTRIBUTES[method.stream_type] | (abi.NO_SIDE_EFFECTS if safe else 0)

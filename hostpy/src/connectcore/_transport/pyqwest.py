@@ -1,9 +1,9 @@
-"""The HTTP side by `pyqwest`: HTTP/1.1, HTTP/2 and HTTP/3, TLS, proxies.
+"""The transports by `pyqwest`: HTTP/1.1, HTTP/2 and HTTP/3, TLS, proxies.
 
-Its default is to inflate responses and to follow redirects. Both are off in what is made here: content must reach the core as
+By default `pyqwest` inflates responses and follows redirects. Both are off in what is made here: content must reach the core as
 it came, so that limits hold while it is decompressed, and an RPC is not to be sent to another place (rule 10 of the core).
-A `pyqwest` client that a user brings keeps its own settings; its content is read in pieces all the same, so a limit stops an
-inflated response early.
+A `pyqwest` client that a user brings keeps its own settings. Its content is read in pieces all the same, so a limit stops a
+response early that `pyqwest` inflates.
 
 `pyqwest` runs on threads of its own, which do not survive a fork: in a child, nothing that was made before the fork answers
 any more. So the shared transports are made on first use, and a child that inherits a started `pyqwest` gets an error instead
@@ -16,18 +16,18 @@ import atexit
 import os
 import threading
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from .transport import Gone, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
     import pyqwest
 
     from .transport import Fields, Request, ResponseSync
 
 __all__ = ["PyqwestTransport", "PyqwestTransportSync", "default_transport", "default_transport_sync"]
+
+C = TypeVar("C")
 
 _IDLE_PER_HOST: Final = 64
 """Connections kept for reuse. The library's own default of 2 makes most of 16 calls in flight connect anew."""
@@ -60,52 +60,8 @@ _started = False
 _unusable = False
 
 
-class _Base:
-    """What both forms share: the options of a transport of our own."""
-
-    def __init__(self) -> None:
-        global _started
-        _started = True
-
-
-def _options(
-    http_version: pyqwest.HTTPVersion | None,
-    tls_ca_cert: bytes | None,
-    tls_cert: bytes | None,
-    tls_key: bytes | None,
-) -> dict[str, Any]:
-    if (tls_cert is None) != (tls_key is None):
-        raise ValueError("tls_cert and tls_key go together: a client certificate is of no use without its key")
-    return {
-        "http_version": http_version,
-        "tls_ca_cert": tls_ca_cert,
-        "tls_include_system_certs": tls_ca_cert is None,
-        "tls_cert": tls_cert,
-        "tls_key": tls_key,
-        "pool_max_idle_per_host": _IDLE_PER_HOST,
-        "enable_gzip": False,
-        "enable_brotli": False,
-        "enable_zstd": False,
-        "follow_redirects": False,
-        # Tracing belongs above, where procedures have names; at this height it costs each call a tenth of its time.
-        "enable_otel": False,
-    }
-
-
-class PyqwestTransport(_Base):
-    """The async transport. Usable from any number of event loops.
-
-    Args:
-        http_version: the only HTTP version to speak. None: HTTP/1.1 over cleartext, what ALPN finds over TLS.
-        tls_ca_cert: certificate authorities to trust, PEM, instead of the system's.
-        tls_cert: a certificate to show to servers that ask for one, PEM.
-        tls_key: its private key, PEM.
-        client: a `pyqwest.Client` to send by; its own settings hold, and the arguments above are not to be given.
-
-    Raises:
-        ValueError: `tls_cert` without `tls_key` or the other way round, or options together with `client`.
-
-    """
+class _Pyqwest(Generic[C]):
+    """What both forms share."""
 
     def __init__(
         self,
@@ -114,65 +70,109 @@ class PyqwestTransport(_Base):
         tls_ca_cert: bytes | None = None,
         tls_cert: bytes | None = None,
         tls_key: bytes | None = None,
-        client: pyqwest.Client | None = None,
+        client: C | None = None,
     ) -> None:
-        super().__init__()
+        """Make a transport.
+
+        Args:
+            http_version: the only HTTP version to speak. None: HTTP/1.1 over cleartext, what ALPN finds over TLS.
+            tls_ca_cert: certificate authorities to trust, PEM, instead of the system's.
+            tls_cert: a certificate to show to servers that ask for one, PEM.
+            tls_key: its private key, PEM.
+            client: a client of `pyqwest` to send by; its own settings hold, and the arguments above are not to be given.
+
+        Raises:
+            ValueError: `tls_cert` without `tls_key` or the other way round, or options together with `client`.
+
+        """
+        global _started
         import pyqwest
 
-        self._make: Any = pyqwest.Request
-        self._headers = pyqwest.Headers
-        self._client = client
-        self._http1 = pyqwest.HTTPVersion.HTTP1
-        self._execute: Any = None
-        if client is None:
-            options = _options(http_version, tls_ca_cert, tls_cert, tls_key)
-            self._execute = pyqwest.HTTPTransport(**options).execute
-        elif any(option is not None for option in (http_version, tls_ca_cert, tls_cert, tls_key)):
+        _started = True
+        options: dict[str, Any] = {
+            "http_version": http_version,
+            "tls_ca_cert": tls_ca_cert,
+            "tls_cert": tls_cert,
+            "tls_key": tls_key,
+        }
+        if client is not None and any(option is not None for option in options.values()):
             raise ValueError("a pyqwest client brings its own options: give them to it")
+        if (tls_cert is None) != (tls_key is None):
+            raise ValueError("tls_cert and tls_key go together: a client certificate is of no use without its key")
+        self._options = options
+        self._client = client
+        self._pyqwest = pyqwest
+        ours = {
+            "tls_include_system_certs": tls_ca_cert is None,
+            "pool_max_idle_per_host": _IDLE_PER_HOST,
+            "enable_gzip": False,
+            "enable_brotli": False,
+            "enable_zstd": False,
+            "follow_redirects": False,
+            # Tracing belongs above, where procedures have names; at this height it costs each call a tenth of its time.
+            "enable_otel": False,
+        }
+        self._prepare({**options, **ours})
+
+    def _prepare(self, options: dict[str, Any]) -> None:
+        """Make what sends, with these options if there is no client."""
+        raise NotImplementedError
+
+
+class _AnyResponse:
+    """A response whose head has come, and what closes it."""
+
+    __slots__ = ("_manager", "_pieces", "_response", "fields", "length", "status")
+
+    fields: Fields
+
+    def __init__(self, pyqwest: Any, response: Any, manager: Any) -> None:
+        self._response = response
+        self._manager = manager
+        self._pieces: Any = None  # the iterator of the content
+        self.status: int = response.status
+        fields = list(response.headers.items())
+        self.fields = fields
+        self.length = _length(fields) if response.http_version == pyqwest.HTTPVersion.HTTP1 else None
+
+    @property
+    def trailers(self) -> Fields:
+        return list(self._response.trailers.items())
+
+
+class PyqwestTransport(_Pyqwest["pyqwest.Client"]):
+    """The async transport. Usable from any number of event loops."""
+
+    def _prepare(self, options: dict[str, Any]) -> None:
+        self._execute: Any = None if self._client is not None else self._pyqwest.HTTPTransport(**options).execute
 
     async def open(self, request: Request) -> _Response:
         """Send a request and wait for the head of its response. Raises TransportError."""
         _check_process()
+        pyqwest = self._pyqwest
+        content: Any = request.content or None
         try:
-            headers = self._headers(request.text_fields)
+            headers = pyqwest.Headers(request.text_fields)
             url = request.origin + request.target
-            if self._execute is not None:
-                response = await self._execute(self._make(request.method, url, headers, request.content or None))
-                return _Response(response, response, self._http1)
-            assert self._client is not None
-            content: Any = request.content or None
-            manager = self._client.stream(request.method, url, headers=headers, content=content)
-            return _Response(await manager.__aenter__(), manager, self._http1)
+            if self._client is not None:
+                manager = self._client.stream(request.method, url, headers=headers, content=content)
+                return _Response(pyqwest, await manager.__aenter__(), manager)
+            response = await self._execute(pyqwest.Request(request.method, url, headers, content))
+            return _Response(pyqwest, response, response)
         except Exception as error:
             raise _failure(error) from error
         finally:
             _used()
 
 
-class _Response:
-    """A response and what closes it."""
-
-    __slots__ = ("_manager", "_pieces", "_response", "fields", "length", "status")
-
-    def __init__(self, response: pyqwest.Response, manager: Any, http1: pyqwest.HTTPVersion) -> None:
-        self._response = response
-        self._manager = manager
-        self._pieces: AsyncIterator[Any] | None = None
-        self.status = response.status
-        fields = list(response.headers.items())
-        self.fields: Fields = fields
-        self.length = _length(fields) if response.http_version == http1 else None
-
-    @property
-    def trailers(self) -> Fields:
-        return list(self._response.trailers.items())
+class _Response(_AnyResponse):
+    __slots__ = ()
 
     async def read(self) -> bytes:
-        pieces = self._pieces
-        if pieces is None:
-            pieces = self._pieces = aiter(self._response.content)
+        if self._pieces is None:
+            self._pieces = aiter(self._response.content)
         try:
-            return bytes(await anext(pieces))
+            return bytes(await anext(self._pieces))
         except StopAsyncIteration:
             return b""
         except Exception as error:
@@ -185,49 +185,20 @@ class _Response:
             _used()
 
 
-class PyqwestTransportSync(_Base):
-    """The sync transport. Usable from any number of threads.
+class PyqwestTransportSync(_Pyqwest["pyqwest.SyncClient"]):
+    """The sync transport. Usable from any number of threads."""
 
-    Args:
-        http_version: the only HTTP version to speak. None: HTTP/1.1 over cleartext, what ALPN finds over TLS.
-        tls_ca_cert: certificate authorities to trust, PEM, instead of the system's.
-        tls_cert: a certificate to show to servers that ask for one, PEM.
-        tls_key: its private key, PEM.
-        client: a `pyqwest.SyncClient` to send by; its own settings hold, and the arguments above are not to be given.
+    _cancelable: PyqwestTransport | None = None
 
-    Raises:
-        ValueError: `tls_cert` without `tls_key` or the other way round, or options together with `client`.
-
-    """
-
-    def __init__(
-        self,
-        *,
-        http_version: pyqwest.HTTPVersion | None = None,
-        tls_ca_cert: bytes | None = None,
-        tls_cert: bytes | None = None,
-        tls_key: bytes | None = None,
-        client: pyqwest.SyncClient | None = None,
-    ) -> None:
-        super().__init__()
-        import pyqwest
-
-        self._headers = pyqwest.Headers
-        self._http1 = pyqwest.HTTPVersion.HTTP1
-        self._options: dict[str, Any] | None = None
-        self._cancelable: PyqwestTransport | None = None
-        if client is None:
-            options = _options(http_version, tls_ca_cert, tls_cert, tls_key)
-            self._options = {"http_version": http_version, "tls_ca_cert": tls_ca_cert, "tls_cert": tls_cert, "tls_key": tls_key}
-            client = pyqwest.SyncClient(pyqwest.SyncHTTPTransport(**options))
-        elif any(option is not None for option in (http_version, tls_ca_cert, tls_cert, tls_key)):
-            raise ValueError("a pyqwest client brings its own options: give them to it")
+    def _prepare(self, options: dict[str, Any]) -> None:
+        pyqwest = self._pyqwest
+        client = self._client or pyqwest.SyncClient(pyqwest.SyncHTTPTransport(**options))
         self._stream: Any = client.stream
 
     def open_sync(self, request: Request) -> ResponseSync:
         """Send a request and wait for the head of its response. Raises TransportError."""
         _check_process()
-        if request.cancellation is not None and self._options is not None:
+        if request.cancellation is not None and self._client is None:
             from .pyqwest_cancel import open_cancelable
 
             if self._cancelable is None:
@@ -239,39 +210,23 @@ class PyqwestTransportSync(_Base):
             if timeout <= 0:
                 raise TransportError(Gone.TIMEOUT)
         try:
-            headers = self._headers(request.text_fields)
+            headers = self._pyqwest.Headers(request.text_fields)
             url = request.origin + request.target
             # The timeout covers the response's content, too.
             manager = self._stream(request.method, url, headers=headers, content=request.content or None, timeout=timeout)
-            return _ResponseSync(manager.__enter__(), manager, self._http1)
+            return _ResponseSync(self._pyqwest, manager.__enter__(), manager)
         except Exception as error:
             raise _failure(error) from error
 
 
-class _ResponseSync:
-    """A response and what closes it."""
-
-    __slots__ = ("_manager", "_pieces", "_response", "fields", "length", "status")
-
-    def __init__(self, response: pyqwest.SyncResponse, manager: Any, http1: pyqwest.HTTPVersion) -> None:
-        self._response = response
-        self._manager = manager
-        self._pieces: Iterator[Any] | None = None
-        self.status = response.status
-        fields = list(response.headers.items())
-        self.fields: Fields = fields
-        self.length = _length(fields) if response.http_version == http1 else None
-
-    @property
-    def trailers(self) -> Fields:
-        return list(self._response.trailers.items())
+class _ResponseSync(_AnyResponse):
+    __slots__ = ()
 
     def read(self) -> bytes:
-        pieces = self._pieces
-        if pieces is None:
-            pieces = self._pieces = iter(self._response.content)
+        if self._pieces is None:
+            self._pieces = iter(self._response.content)
         try:
-            return bytes(next(pieces, b""))
+            return bytes(next(self._pieces, b""))
         except Exception as error:
             raise _failure(error) from error
 

@@ -1,22 +1,25 @@
-"""What a client asks of the HTTP side: one small protocol, in an async and a sync form.
+"""The protocol between a client and what sends its HTTP requests, in an async and a sync form.
 
 A transport sends a request and hands the response over piece by piece:
 
-    response = await transport.open(request)      status, fields; the response's head has come
+    response = await transport.open(request)      sends it, and waits for the response's head: status and fields
     chunk = await response.read()                 the next bytes of content, b"" after the last
-    response.trailers                             the trailer section, once read() gave b""
-    await response.close()                        at any time: what is still under way is aborted
+    response.trailers                             the trailer section, once read() has given b""
+    await response.close()                        at any time; what is still under way is aborted
 
-It decides nothing about RPC. It follows no redirects, decompresses nothing, repeats no request, and adds no field that says
-otherwise. What goes wrong is an exception: `TransportError`, or an `OSError` as the standard library raises it (a
-`TimeoutError` for a time limit of the transport's own). The client turns it into an RPC error.
+A transport knows nothing of RPC. It sends the fields that it is given, and adds only what HTTP's framing needs. It follows no
+redirect, decompresses no content and sends no request twice.
 
-Deadlines and cancellation: an async `open` or `read` is canceled by its task; it then aborts the exchange. Nothing cancels a
-thread, so the sync form has `Request.deadline`, and `open_sync` and `read` raise `TimeoutError` once it has passed. Those that
-can be interrupted also look at `Request.cancellation`; for the others, the client looks between their pieces.
+What goes wrong is an exception: a `TransportError`, or an `OSError` as the standard library raises it, where a `TimeoutError`
+means that a time limit of the transport's own has passed. The client makes an RPC error of it.
 
-A transport serves any number of calls at the same time, on any event loop or thread that its own documentation allows. It
-belongs to whoever made it; a client never closes one.
+An async `open` or `read` is canceled as any coroutine is, and then aborts the exchange. Nothing can cancel a thread, so the
+sync form gets a deadline and a `Cancellation` with the request: once the deadline has passed, `open_sync` and `read` raise
+`TimeoutError`; once the cancellation is canceled, they raise a `TransportError` with `CANCELED`. A transport that cannot be
+interrupted while it waits may leave the second to the client, which looks at both between two pieces.
+
+A transport serves any number of calls at a time, on the event loops or threads that its own documentation allows. It belongs to
+whoever made it: a client never closes one.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ __all__ = [
 ]
 
 Fields: TypeAlias = "Sequence[tuple[str, str]] | Sequence[tuple[bytes, bytes]]"
-"""Names in lower case and values, in order. Text stands for its UTF-8 bytes."""
+"""HTTP fields: names in lower case and values, in order; all text, which stands for its UTF-8 bytes, or all bytes."""
 
 
 class Gone(enum.Enum):
@@ -55,10 +58,10 @@ class Gone(enum.Enum):
     """The connection broke, or ended before the response did."""
 
     RESET = 3
-    """The peer or this side ended the stream with an HTTP/2 error code."""
+    """An HTTP/2 or HTTP/3 stream was reset, with a code."""
 
     MALFORMED = 4
-    """What came is not HTTP."""
+    """What came is not HTTP. No stream was reset for it, and nothing is said about whether the server did any work."""
 
     TIMEOUT = 5
     """A time limit of the transport passed, or `Request.deadline`."""
@@ -72,8 +75,8 @@ class TransportError(Exception):
 
     Args:
         reason: why.
-        text: for the caller of the RPC to read. It must not hold what the caller sent.
-        reset_code: the HTTP/2 error code (RFC 9113, 7) that came with `RESET`.
+        text: more about it, for the RPC error's message. It must not repeat what the caller sent.
+        reset_code: with `RESET`, the HTTP/2 error code (RFC 9113, 7).
 
     """
 
@@ -100,10 +103,10 @@ class Request:
     Attributes:
         method: the HTTP method.
         origin: scheme and authority, such as `https://example.com:8443`.
-        target: path and query, ready for the wire; it starts with a slash.
+        target: path and query, escaped as they go over the wire; it begins with a slash.
         content: the whole content, or an iterator of its chunks (an async one for an async transport); empty for none.
-        deadline: when to give up, on the clock of `time.monotonic`; None for never. Async transports need not look at it.
-        cancellation: what may cancel a sync call; None for nothing.
+        deadline: when to give up, on the clock of `time.monotonic`; None for never. An async transport need not look at it.
+        cancellation: what may cancel a sync call from another thread; None for nothing.
 
     """
 
@@ -131,14 +134,14 @@ class Request:
 
     @property
     def fields(self) -> list[tuple[bytes, bytes]]:
-        """The header section: names in lower case, values as they go over the wire. Authority and framing are not in it,
-        except for a content length where it is known."""
+        """The header section, names in lower case. The authority is not in it, nor framing, except for the length of content
+        that is known."""
         parts = self._fields.split(b"\0")
         return list(zip(parts[0::2], parts[1::2], strict=True)) if self._fields else []
 
     @property
     def text_fields(self) -> list[tuple[str, str]]:
-        """The same as text, for HTTP libraries that send text as UTF-8.
+        """The same as text, for an HTTP library that takes text and sends it as UTF-8.
 
         Raises:
             UnicodeDecodeError: a value is not UTF-8.
@@ -165,7 +168,7 @@ class Response(Protocol):
 
     @property
     def length(self) -> int | None:
-        """How many bytes of content come, where the response is over with the last of them; otherwise None."""
+        """How many bytes of content come, if nothing comes after them: no trailer section, and no error. Otherwise None."""
         ...
 
     @property
@@ -174,11 +177,11 @@ class Response(Protocol):
         ...
 
     async def read(self) -> bytes:
-        """The next bytes of content, in pieces of any size; empty after the last. Raises TransportError or OSError."""
+        """The next bytes of content, as many as there are; empty after the last. Raises TransportError or OSError."""
         ...
 
     async def close(self) -> None:
-        """Let go of the response. If it has not been read to its end, the exchange is aborted. Raises nothing."""
+        """Let go of the response. If it has not been read to its end, the exchange is aborted. Never raises."""
         ...
 
 
@@ -197,7 +200,7 @@ class ResponseSync(Protocol):
 
     @property
     def length(self) -> int | None:
-        """How many bytes of content come, where the response is over with the last of them; otherwise None."""
+        """How many bytes of content come, if nothing comes after them: no trailer section, and no error. Otherwise None."""
         ...
 
     @property
@@ -206,16 +209,11 @@ class ResponseSync(Protocol):
         ...
 
     def read(self) -> bytes:
-        """The next bytes of content, in pieces of any size; empty after the last.
-
-        Raises:
-            TransportError: there is no more, although the response is not over. An OSError may say so, too.
-
-        """
+        """The next bytes of content, as many as there are; empty after the last. Raises TransportError or OSError."""
         ...
 
     def close(self) -> None:
-        """Let go of the response. If it has not been read to its end, the exchange is aborted. Raises nothing."""
+        """Let go of the response. If it has not been read to its end, the exchange is aborted. Never raises."""
         ...
 
 

@@ -11,14 +11,23 @@ import itertools
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from ..method import IdempotencyLevel, StreamType
 from . import abi, records
 
 if TYPE_CHECKING:
+    from ..method import MethodInfo
     from .instance import Instance
 
-__all__ = ["BusyError", "Configuration"]
+__all__ = ["BusyError", "Configuration", "attributes"]
+
+_STREAM_TYPES: Final = {
+    StreamType.UNARY: abi.UNARY,
+    StreamType.CLIENT_STREAM: abi.CLIENT_STREAM,
+    StreamType.SERVER_STREAM: abi.SERVER_STREAM,
+    StreamType.BIDI_STREAM: abi.BIDI_STREAM,
+}
 
 _keys: Final = itertools.count(1)
 _known: Final[weakref.WeakValueDictionary[bytes, Configuration]] = weakref.WeakValueDictionary()
@@ -84,6 +93,12 @@ class Configuration:
             if event.fault == abi.FAULT_BUSY:
                 raise BusyError
             raise ValueError(event.text.decode("utf-8", "replace"))
+
+
+def attributes(method: MethodInfo[Any, Any]) -> int:
+    """A procedure's attributes, as the guest wants them."""
+    safe = method.idempotency_level is IdempotencyLevel.NO_SIDE_EFFECTS
+    return _STREAM_TYPES[method.stream_type] | (abi.NO_SIDE_EFFECTS if safe else 0)
 
 
 def _close(key: int, places: list[tuple[weakref.ref[Instance], int]]) -> None:

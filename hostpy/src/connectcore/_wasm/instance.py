@@ -136,7 +136,8 @@ class Instance:
         with self.lock:
             if self.failed:
                 raise GuestError("the instance failed in an earlier step")
-            batch = self._waiting(batch)
+            if self._later:
+                batch = self._waiting(batch)
             size = len(batch)
             if size > self._room:
                 self._reserve(size)
@@ -197,7 +198,10 @@ class Instance:
     def _waiting(self, batch: bytes) -> bytes:
         """A batch with what waited in front of it."""
         waits = self._later
-        return b"".join((*(waits.popleft() for _ in range(len(waits))), batch))
+        first = waits.popleft()
+        if not waits:  # the close of the call before
+            return first + batch
+        return b"".join((first, *[waits.popleft() for _ in range(len(waits))], batch))
 
     def _reserve(self, size: int) -> None:
         """Make room for a batch; some more than asked, so that growing batches do not ask each time."""
