@@ -1,5 +1,7 @@
 package core
 
+import "strconv"
+
 // Code is the outcome of an RPC. The numbers are gRPC's (statuscodes.md), the
 // names Connect's (protocol.md, "Error Codes"); both lists have the same members
 // and there are no others.
@@ -51,25 +53,32 @@ var codes = [17]struct {
 	Unauthenticated:    {"unauthenticated", 401, "the caller is not authenticated"},
 }
 
-// meaning is what the code says in a few words.
-func (c Code) meaning() string {
-	if !c.Valid() {
-		c = Unknown
+// Valid says whether c is one of the codes, OK included.
+func (c Code) Valid() bool { return c < Code(len(codes)) }
+
+// known is c, or Unknown for a number that is no code.
+func (c Code) known() Code {
+	if c.Valid() {
+		return c
 	}
-	return codes[c].meaning
+	return Unknown
 }
 
 // String returns the code's Connect name; "ok" for OK, and "code_17" and the
 // like for a number that is no code.
 func (c Code) String() string {
-	if int64(c) < int64(len(codes)) {
+	if c.Valid() {
 		return codes[c].name
 	}
 	return "code_" + string(appendDecimal(nil, uint64(c)))
 }
 
-// Valid says whether c is one of the codes, OK included.
-func (c Code) Valid() bool { return int64(c) < int64(len(codes)) }
+// meaning is what the code says in a few words.
+func (c Code) meaning() string { return codes[c.known()].meaning }
+
+// HTTPStatus returns the status of a Connect unary response that failed with c
+// (protocol.md, "Error Codes"): 200 for OK, 500 for a number that is no code.
+func (c Code) HTTPStatus() int { return codes[c.known()].status }
 
 // CodeByName returns the code of an error. Names are exact (protocol.md, "Error
 // Codes": only these are valid); "ok" is not the name of an error.
@@ -80,15 +89,6 @@ func CodeByName(name []byte) (Code, bool) {
 		}
 	}
 	return Unknown, false
-}
-
-// HTTPStatus returns the status of a Connect unary response that failed with c
-// (protocol.md, "Error Codes"): 200 for OK, 500 for a number that is no code.
-func (c Code) HTTPStatus() int {
-	if int64(c) < int64(len(codes)) {
-		return codes[c].status
-	}
-	return codes[Unknown].status
 }
 
 // CodeOfHTTPStatus infers a code for a response without a valid error (protocol.md,
@@ -113,15 +113,4 @@ func CodeOfHTTPStatus(status int) Code {
 	return Unknown
 }
 
-// appendDecimal appends n in decimal.
-func appendDecimal(dst []byte, n uint64) []byte {
-	var b [20]byte
-	i := len(b)
-	for {
-		i--
-		b[i] = byte('0' + n%10)
-		if n /= 10; n == 0 {
-			return append(dst, b[i:]...)
-		}
-	}
-}
+func appendDecimal(dst []byte, n uint64) []byte { return strconv.AppendUint(dst, n, 10) }

@@ -1,7 +1,5 @@
 package core
 
-import "bytes"
-
 // CodingIndex returns which of codings name is: its 1-based index, 0 for identity
 // or nothing, -1 for one that is not there. Names have no letter case, and
 // "x-gzip" is gzip (RFC 9110, sections 8.4.1 and 8.4.1.3).
@@ -70,41 +68,33 @@ func names(accept []byte, coding string) bool {
 // nextMember takes the first member off an accept-encoding list: its name, and
 // its weight in thousandths, -1 where that is malformed.
 func nextMember(list []byte) (name []byte, q int, rest []byte) {
-	name = list
-	if i := bytes.IndexByte(list, ','); i >= 0 {
-		name, rest = list[:i], list[i+1:]
-	}
-	q = 1000
-	if i := bytes.IndexByte(name, ';'); i >= 0 {
-		var ok bool
-		if q, ok = parseWeight(trimSpace(name[i+1:])); !ok {
-			q = -1
-		}
-		name = name[:i]
-	}
-	return trimSpace(name), q, rest
+	name, rest = cutAt(list, ',')
+	name, weight := cutAt(name, ';')
+	return trimSpace(name), parseWeight(trimSpace(weight)), rest
 }
 
-// parseWeight reads "q=" and a qvalue (RFC 9110, section 12.4.2); nothing is 1.
-func parseWeight(b []byte) (thousandths int, ok bool) {
+// parseWeight reads "q=" and a qvalue (RFC 9110, section 12.4.2) in thousandths;
+// nothing is 1, what is malformed -1.
+func parseWeight(b []byte) (q int) {
 	if len(b) == 0 {
-		return 1000, true
+		return 1000
 	}
-	if len(b) < 3 || lower(b[0]) != 'q' || b[1] != '=' {
-		return 0, false
+	if len(b) < 3 || len(b) > 7 || lower(b[0]) != 'q' || b[1] != '=' || len(b) > 3 && b[3] != '.' {
+		return -1
 	}
-	b = b[2:]
-	whole := b[0]
-	if len(b) > 5 || whole != '0' && whole != '1' || len(b) > 1 && b[1] != '.' {
-		return 0, false
-	}
-	q, unit := int(whole-'0')*1000, 100
-	for i := 2; i < len(b); i++ {
-		if b[i] < '0' || b[i] > '9' {
-			return 0, false
+	unit := 1000
+	for i, c := range b[2:] {
+		switch {
+		case i == 1: // the point
+		case c < '0' || c > '9':
+			return -1
+		default:
+			q += int(c-'0') * unit
+			unit /= 10
 		}
-		q += int(b[i]-'0') * unit
-		unit /= 10
 	}
-	return q, q <= 1000
+	if q > 1000 {
+		return -1
+	}
+	return q
 }

@@ -23,65 +23,48 @@ const (
 	fieldCount
 )
 
-// The names of these fields, and of others that are written, each in one place.
+// Names that are written, too.
 const (
 	nameContentType     = "content-type"
 	nameContentLength   = "content-length"
 	nameContentEncoding = "content-encoding"
 	nameAcceptEncoding  = "accept-encoding"
-	nameStreamEncoding  = "connect-content-encoding"
-	nameStreamAccept    = "connect-accept-encoding"
-	nameGRPCEncoding    = "grpc-encoding"
-	nameGRPCAccept      = "grpc-accept-encoding"
-	nameConnectTimeout  = "connect-timeout-ms"
-	nameGRPCTimeout     = "grpc-timeout"
-	nameVersion         = "connect-protocol-version"
-	nameTransferCoding  = "transfer-encoding"
 )
 
 var fieldNames = [fieldCount]string{
-	fieldContentType:     nameContentType,
-	fieldContentLength:   nameContentLength,
-	fieldContentEncoding: nameContentEncoding,
-	fieldAcceptEncoding:  nameAcceptEncoding,
-	fieldStreamEncoding:  nameStreamEncoding,
-	fieldStreamAccept:    nameStreamAccept,
-	fieldGRPCEncoding:    nameGRPCEncoding,
-	fieldGRPCAccept:      nameGRPCAccept,
-	fieldConnectTimeout:  nameConnectTimeout,
-	fieldGRPCTimeout:     nameGRPCTimeout,
-	fieldVersion:         nameVersion,
+	fieldContentType:      nameContentType,
+	fieldContentLength:    nameContentLength,
+	fieldContentEncoding:  nameContentEncoding,
+	fieldAcceptEncoding:   nameAcceptEncoding,
+	fieldStreamEncoding:   "connect-content-encoding",
+	fieldStreamAccept:     "connect-accept-encoding",
+	fieldGRPCEncoding:     "grpc-encoding",
+	fieldGRPCAccept:       "grpc-accept-encoding",
+	fieldConnectTimeout:   "connect-timeout-ms",
+	fieldGRPCTimeout:      "grpc-timeout",
+	fieldVersion:          "connect-protocol-version",
+	fieldTransferEncoding: "transfer-encoding",
+}
 
-	fieldTransferEncoding: nameTransferCoding,
+// fieldSlots finds a field by its name's slot. A test checks that no two share one.
+var fieldSlots = func() (slots [64]field) {
+	for f := fieldNone + 1; f < fieldCount; f++ {
+		slots[fieldSlot([]byte(fieldNames[f]))] = f
+	}
+	return slots
+}()
+
+func fieldSlot(name []byte) int {
+	n := len(name)
+	return (n + 2*int(name[0]) + 3*int(name[n-1])) & 63
 }
 
 // knownField finds the fields that a head is read for.
 func knownField(name []byte) field {
-	switch string(name) {
-	case nameContentType:
-		return fieldContentType
-	case nameContentLength:
-		return fieldContentLength
-	case nameContentEncoding:
-		return fieldContentEncoding
-	case nameAcceptEncoding:
-		return fieldAcceptEncoding
-	case nameStreamEncoding:
-		return fieldStreamEncoding
-	case nameStreamAccept:
-		return fieldStreamAccept
-	case nameGRPCEncoding:
-		return fieldGRPCEncoding
-	case nameGRPCAccept:
-		return fieldGRPCAccept
-	case nameConnectTimeout:
-		return fieldConnectTimeout
-	case nameGRPCTimeout:
-		return fieldGRPCTimeout
-	case nameVersion:
-		return fieldVersion
-	case nameTransferCoding:
-		return fieldTransferEncoding
+	if len(name) > 0 {
+		if f := fieldSlots[fieldSlot(name)]; string(name) == fieldNames[f] {
+			return f
+		}
 	}
 	return fieldNone
 }
@@ -116,9 +99,7 @@ func (h *head) read(fields Fields, reserved section, trailer func(name, value []
 	if n <= 0 || n > len(b)/2+1 {
 		return n == 0 && len(b) == 0
 	}
-	for range (n + 7) / 8 {
-		h.hidden = append(h.hidden, 0)
-	}
+	h.hidden = append(h.hidden, make([]byte, (n+7)/8)...)
 	pos, count, size := 0, 0, 0
 	for i := range n {
 		start := pos
@@ -150,11 +131,9 @@ func (h *head) read(fields Fields, reserved section, trailer func(name, value []
 		default:
 			count++
 			size += len(name) + len(value)
-			if !IsBinaryName(name) {
-				continue
-			}
 			// What is not base64 stays text (ours, rule 5).
-			if count > MaxMetadataFields || size > MaxMetadata || !AppendBinaryValues(&h.binary, name, value) {
+			if !IsBinaryName(name) || count > MaxMetadataFields || size > MaxMetadata ||
+				!AppendBinaryValues(&h.binary, name, value) {
 				continue
 			}
 		}

@@ -46,16 +46,12 @@ func ParseContentType(v []byte) (ContentType, bool) {
 	if i := bytes.IndexByte(v, ';'); i >= 0 {
 		v, params = trimSpace(v[:i]), v[i:]
 	}
-	if len(v) <= len(applicationType) || !EqualFold(v[:len(applicationType)], applicationType) {
+	if len(v) < len(applicationType) || !EqualFold(v[:len(applicationType)], applicationType) {
 		return ContentType{}, false
 	}
 	name := v[len(applicationType):]
-	for _, c := range name {
-		if !tokens[lower(c)] {
-			return ContentType{}, false
-		}
-	}
-	base, codec, plus := bytes.Cut(name, []byte{'+'})
+	base, codec := cutAt(name, '+')
+	plus := codec != nil
 	if !plus {
 		codec = protoCodec
 	}
@@ -68,7 +64,7 @@ func ParseContentType(v []byte) (ContentType, bool) {
 	if d.base == "" {
 		codec = name
 	}
-	if len(codec) == 0 || !validParams(params, EqualFold(codec, "json")) {
+	if len(codec) == 0 || !isToken(name) || !validParams(params, EqualFold(codec, "json")) {
 		return ContentType{}, false
 	}
 	return ContentType{Protocol: d.protocol, Stream: d.envelopes, Text: d.text, Codec: codec, dialect: d}, true
@@ -84,40 +80,32 @@ func validParams(b []byte, json bool) bool {
 		if b = trimSpace(b[1:]); len(b) == 0 || b[0] == ';' {
 			continue
 		}
-		i := 0
-		for i < len(b) && tokens[lower(b[i])] {
-			i++
-		}
-		if i == 0 || i == len(b) || b[i] != '=' {
+		name, rest := cutAt(b, '=')
+		value, rest, ok := cutValue(rest)
+		if !ok || !isToken(name) {
 			return false
 		}
-		name, rest := b[:i], b[i+1:]
-		var value []byte
-		if len(rest) > 0 && rest[0] == '"' {
-			j := 1
-			for j < len(rest) && rest[j] != '"' {
-				if rest[j] == '\\' {
-					j++
-				}
-				j++
-			}
-			if j >= len(rest) || !ValidFieldValue(rest[:j]) {
-				return false
-			}
-			value, b = rest[1:j], rest[j+1:]
-		} else {
-			j := 0
-			for j < len(rest) && tokens[lower(rest[j])] {
-				j++
-			}
-			if j == 0 {
-				return false
-			}
-			value, b = rest[:j], rest[j:]
-		}
+		b = rest
 		if json && EqualFold(name, "charset") && !EqualFold(value, "utf-8") && !EqualFold(value, "utf8") {
 			return false
 		}
 	}
 	return true
+}
+
+// cutValue takes a token or a quoted-string off b. Escapes stay as they are.
+func cutValue(b []byte) (value, rest []byte, ok bool) {
+	if len(b) == 0 || b[0] != '"' {
+		n := tokenSize(b)
+		return b[:n], b[n:], n > 0
+	}
+	for i := 1; i < len(b); i++ {
+		switch b[i] {
+		case '\\':
+			i++
+		case '"':
+			return b[1:i], b[i+1:], ValidFieldValue(b[:i])
+		}
+	}
+	return nil, nil, false
 }

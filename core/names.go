@@ -1,5 +1,7 @@
 package core
 
+import "bytes"
+
 // tokens marks the characters of a field name in lower case: RFC 9110, section
 // 5.1 (token), without upper case as RFC 9113, section 8.2 demands. It is wider
 // than the Header-Name of the RPC protocols, which name what to send.
@@ -20,6 +22,17 @@ func ValidFieldName(b []byte) bool {
 	return len(b) > 0
 }
 
+// tokenSize returns how many of the first bytes of b make a token, in any letter case.
+func tokenSize(b []byte) (n int) {
+	for n < len(b) && tokens[lower(b[n])] {
+		n++
+	}
+	return n
+}
+
+// isToken says whether b is a token, in any letter case.
+func isToken(b []byte) bool { return len(b) > 0 && tokenSize(b) == len(b) }
+
 // ValidFieldValue says whether b can be a field value: no CR, LF, NUL (RFC 9110,
 // section 5.5), and no other control character but HTAB. Bytes from 0x80 are
 // legal (obs-text); an empty value is, too.
@@ -38,69 +51,61 @@ func IsBinaryName(name []byte) bool {
 	return len(name) >= 4 && string(name[len(name)-4:]) == "-bin"
 }
 
-// reservedPrefix says whether the protocols keep the name for themselves:
-// pseudo-fields, "connect-" (protocol.md, "Unary-Request": keys beginning with
-// it are reserved) and "grpc-" (PROTOCOL-HTTP2.md, "Custom-Metadata": those not
-// in use are reserved for the future). An empty name is no one's.
-func reservedPrefix(name []byte) bool {
-	if len(name) == 0 {
-		return true
-	}
-	switch name[0] {
-	case ':':
-		return true
-	case 'c':
-		return len(name) >= 8 && string(name[:8]) == "connect-"
-	case 'g':
-		return len(name) >= 5 && string(name[:5]) == "grpc-"
-	}
-	return false
-}
-
-// reservedBoth says whether the name is about one message's content or one
-// connection: RFC 9110, sections 6.6.2, 7.6.1, 7.8, 8.3, 8.4, 8.6, 10.1.4, 12.5.3;
-// RFC 9113, section 8.2.2.
-func reservedBoth(name []byte) bool {
-	switch string(name) {
-	case "te",
-		"trailer", "upgrade",
-		"connection", "keep-alive",
-		"content-type",
-		"content-length",
-		"accept-encoding",
-		"content-encoding", "proxy-connection",
-		"transfer-encoding":
-		return true
-	}
-	return false
-}
-
 // ReservedRequest says whether a request's field is the protocol's or HTTP's own
 // business: not shown to the user as metadata, nor to be set by the user. What a
 // proxy, a browser or a program adds (user-agent, authorization, cookie, accept,
 // origin, forwarded) is metadata. The choice within HTTP's fields is ours, rule 5.
-func ReservedRequest(name []byte) bool {
-	if reservedPrefix(name) {
-		return true
-	}
-	switch string(name) {
-	case "host", "expect", "http2-settings":
-		return true
-	}
-	return reservedBoth(name)
-}
+func ReservedRequest(name []byte) bool { return reservedIn(name)&inRequest != 0 }
 
 // ReservedResponse is ReservedRequest for the leading metadata of a response.
 // date, server, vary and the like are metadata. The "trailer-" names of a Connect
 // unary response are the business of that protocol alone, not of this list.
-func ReservedResponse(name []byte) bool {
-	return reservedPrefix(name) || reservedBoth(name)
-}
+func ReservedResponse(name []byte) bool { return reservedIn(name)&inResponse != 0 }
 
 // ReservedTrailer is ReservedRequest for trailing metadata, wherever it travels.
 // RFC 9110, section 6.5.1 forbids framing and routing in trailers.
-func ReservedTrailer(name []byte) bool {
-	return reservedPrefix(name) || reservedBoth(name) || string(name) == "host"
+func ReservedTrailer(name []byte) bool { return reservedIn(name)&inTrailer != 0 }
+
+const (
+	inRequest = 1 << iota
+	inResponse
+	inTrailer
+	everywhere = inRequest | inResponse | inTrailer
+)
+
+// reservedIn says in which sections a name is not the user's. The protocols keep
+// "connect-" (protocol.md, "Unary-Request": keys that begin with it are reserved)
+// and "grpc-" (PROTOCOL-HTTP2.md, "Custom-Metadata": those not in use are reserved
+// for the future). HTTP has pseudo-fields, and fields about one message's content
+// or one connection: RFC 9110, sections 6.6.2, 7.6.1, 7.8, 8.3, 8.4, 8.6, 10.1.4,
+// 12.5.3; RFC 9113, section 8.2.2.
+func reservedIn(name []byte) int {
+	if len(name) == 0 || name[0] == ':' ||
+		name[0] == 'c' && hasPrefix(name, "connect-") || name[0] == 'g' && hasPrefix(name, "grpc-") {
+		return everywhere
+	}
+	switch string(name) {
+	case "te", "trailer", "upgrade", "connection", "keep-alive", "proxy-connection", "transfer-encoding",
+		"content-type", "content-length", "content-encoding", "accept-encoding":
+		return everywhere
+	case "host":
+		return inRequest | inTrailer
+	case "expect", "http2-settings":
+		return inRequest
+	}
+	return 0
+}
+
+// cutAt cuts b at its first c; after is nil if there is none.
+func cutAt(b []byte, c byte) (before, after []byte) {
+	if i := bytes.IndexByte(b, c); i >= 0 {
+		return b[:i], b[i+1:]
+	}
+	return b, nil
+}
+
+func hasPrefix(b []byte, prefix string) bool {
+	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
 }
 
 // trimSpace takes optional whitespace (RFC 9110, section 5.6.3) off both ends.

@@ -14,37 +14,34 @@ const (
 
 // ParseConnectTimeout reads a Connect timeout: 1 to 10 digits, milliseconds
 // (protocol.md, "Timeout-Milliseconds"). It returns microseconds. Zero is a
-// deadline that has passed; a sign, a space or an eleventh digit is false
-// (ours, rule 3).
+// deadline that has passed; anything but digits is false (ours, rule 3).
 func ParseConnectTimeout(v []byte) (us uint64, ok bool) {
 	n, ok := parseDigits(v, connectTimeoutDigits)
 	return n * 1000, ok
 }
 
+// grpcUnits are the units of a gRPC timeout but nanoseconds, the finest first.
+var grpcUnits = [...]struct {
+	name byte
+	us   uint64
+}{{'u', 1}, {'m', 1000}, {'S', 1_000_000}, {'M', 60_000_000}, {'H', 3_600_000_000}}
+
 // ParseGRPCTimeout reads a gRPC timeout: 1 to 8 digits and a unit
 // (PROTOCOL-HTTP2.md, "Timeout"). It returns microseconds; nanoseconds are
 // rounded up, so that only a zero is zero.
 func ParseGRPCTimeout(v []byte) (us uint64, ok bool) {
-	if len(v) == 0 {
-		return 0, false
-	}
-	n, ok := parseDigits(v[:len(v)-1], grpcTimeoutDigits)
+	last := max(len(v), 1) - 1
+	n, ok := parseDigits(v[:last], grpcTimeoutDigits)
 	if !ok {
 		return 0, false
 	}
-	switch v[len(v)-1] {
-	case 'n':
-		return (n + 999) / 1000, true
-	case 'u':
-		return n, true
-	case 'm':
-		return n * 1000, true
-	case 'S':
-		return n * 1_000_000, true
-	case 'M':
-		return n * 60_000_000, true
-	case 'H':
-		return n * 3_600_000_000, true
+	if v[last] == 'n' {
+		return divUp(n, 1000), true
+	}
+	for _, u := range grpcUnits {
+		if v[last] == u.name {
+			return n * u.us, true
+		}
 	}
 	return 0, false
 }
@@ -59,24 +56,17 @@ func AppendConnectTimeout(dst []byte, us uint64) []byte {
 // AppendGRPCTimeout appends a timeout in microseconds in the finest unit that
 // takes 8 digits, rounded up. What does not fit is sent as the longest that does.
 func AppendGRPCTimeout(dst []byte, us uint64) []byte {
-	for _, u := range [...]struct {
-		us   uint64
-		name byte
-	}{{1, 'u'}, {1000, 'm'}, {1_000_000, 'S'}, {60_000_000, 'M'}} {
-		if n := divUp(us, u.us); n <= grpcTimeoutMax {
-			return append(appendDecimal(dst, n), u.name)
+	u, n := grpcUnits[0], us
+	for _, u = range grpcUnits {
+		if n = divUp(us, u.us); n <= grpcTimeoutMax {
+			break
 		}
 	}
-	return append(appendDecimal(dst, min(divUp(us, 3_600_000_000), grpcTimeoutMax)), 'H')
+	return append(appendDecimal(dst, min(n, grpcTimeoutMax)), u.name)
 }
 
-func divUp(n, by uint64) uint64 {
-	q := n / by
-	if n%by != 0 {
-		q++
-	}
-	return q
-}
+// divUp divides and rounds up.
+func divUp(n, by uint64) uint64 { return n/by + min(n%by, 1) }
 
 // parseDigits reads 1 to most decimal digits and nothing else.
 func parseDigits(v []byte, most int) (n uint64, ok bool) {
