@@ -1,7 +1,5 @@
 package core
 
-import "bytes"
-
 // Base64 is RFC 4648, strictly: no line breaks, no characters from outside the
 // alphabet, no bits set that stand for no byte (section 3.5), padding either
 // whole or absent. The standard library skips line breaks, so it is not used.
@@ -102,29 +100,18 @@ func appendDecodeBase64(dst, src []byte, table *[256]byte) ([]byte, bool) {
 // is no value; a field that is empty altogether is one empty value (ours, rule 5).
 // If an element is not base64, p is as it was and the result false.
 func AppendBinaryValues(p *Pairs, name, value []byte) bool {
-	count, size := p.Len(), len(p.b)
+	count, size := p.n, len(p.b)
 	if len(trimSpace(value)) == 0 {
 		p.Add(name, nil)
 		return true
 	}
-	for more := true; more; {
+	for len(value) > 0 {
 		var v []byte
-		if i := bytes.IndexByte(value, ','); i >= 0 {
-			v, value = value[:i], value[i+1:]
-		} else {
-			v, more = value, false
-		}
-		if v = trimSpace(v); len(v) == 0 {
-			continue
-		}
-		at := p.begin()
-		p.b = append(p.b, name...)
-		var ok bool
-		if p.b, ok = AppendDecodeBase64(p.b, v); !ok {
+		v, value = cutAt(value, ',')
+		if v = trimSpace(v); len(v) > 0 && !p.addBase64(name, v) {
 			p.Truncate(count, size)
 			return false
 		}
-		p.end(at, len(name))
 	}
 	return true
 }

@@ -1,6 +1,9 @@
 package core
 
-import "math/bits"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // Compression to DEFLATE (RFC 1951), with the effort of the usual level 6. The
 // whole message is at hand, so matches are found in it directly.
@@ -104,7 +107,7 @@ func (z *deflater) match(length, back int) {
 // same hash.
 func (z *deflater) insert(src []byte, i int) uint32 {
 	at := z.base + uint32(i)
-	h := le32(src[i:]) * 0x9e3779b1 >> (32 - hashBits)
+	h := binary.LittleEndian.Uint32(src[i:]) * 0x9e3779b1 >> (32 - hashBits)
 	candidate := z.head[h]
 	z.head[h] = at
 	link := at - candidate
@@ -134,7 +137,7 @@ func (z *deflater) search(src []byte, i int, candidate uint32, was int) (length,
 			break
 		}
 		there := src[i-int(d):]
-		if there[length] == here[length] && le32(there) == le32(here) {
+		if there[length] == here[length] && binary.LittleEndian.Uint32(there) == binary.LittleEndian.Uint32(here) {
 			if n := common(there, here); n > length {
 				length, back = n, int(d)
 				if n >= niceMatch || n == most {

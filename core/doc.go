@@ -22,8 +22,8 @@
 //	mediatype.go    content types
 //	json.go         a strict reader without trees
 //	error.go        the Connect error               endstream.go  its end marker
-//	status.go       google.rpc.Status, grpc-message
-//	get.go          the query of a Connect GET
+//	status.go       google.rpc.Status
+//	percent.go      grpc-message, queries           get.go        the query of a GET
 //	compression.go  choosing a coding               codings.go    those that are done here
 //	gzip.go         its members     inflate*.go, deflate*.go  what is in them
 //

@@ -6,105 +6,87 @@ type EndStream struct {
 	Failed   bool
 	Error    Error
 	Trailers Fields // names in lower case, in order, without the protocol's own
-	Binary   Pairs  // trailers whose names end in "-bin", decoded
+	Binary   Pairs  // trailers whose names end in "-bin" and whose values are base64
 }
 
 // AppendEndStream appends an end marker. With e nil or of code OK the RPC
-// succeeded. trailers are text, binary are "-bin" names with bytes; the values of
-// a name that comes more than once stand in one array, in the order of the first.
-func AppendEndStream(dst []byte, e *Error, trailers Fields, binary Pairs) []byte {
+// succeeded. text are text trailers, binary are "-bin" names with bytes; the values
+// of a name that comes more than once stand in one array, in the order of the first.
+func AppendEndStream(dst []byte, e *Error, text Fields, binary Pairs) []byte {
+	all := trailers{text, binary}
 	dst = append(dst, '{')
 	failed := e != nil && e.Code != OK
 	if failed {
-		dst = append(dst, `"error":`...)
-		dst = AppendError(dst, e)
+		dst = AppendError(append(dst, `"error":`...), e)
 	}
-	if trailers.Len()+binary.Len() > 0 {
-		if failed {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, `"metadata":{`...)
-		dst = appendGroups(dst, trailers, binary)
-		dst = append(dst, '}')
+	if failed && all.len() > 0 {
+		dst = append(dst, ',')
+	}
+	if all.len() > 0 {
+		dst = appendTrailers(append(dst, `"metadata":`...), all)
 	}
 	return append(dst, '}')
 }
 
-// appendGroups appends the members of "metadata". It looks for each name's
-// earlier and later fields by walking the lists: there are few.
-func appendGroups(dst []byte, trailers Fields, binary Pairs) []byte {
-	first := true
-	for i, pos := 0, 0; i < trailers.Len(); i++ {
-		name, _, next := trailers.Next(pos)
-		if !fieldBefore(trailers, pos, name) {
-			dst = appendGroup(dst, first, name, trailers, i, pos, binary, 0, 0)
-			first = false
-		}
-		pos = next
-	}
-	for i, pos := 0, 0; i < binary.Len(); i++ {
-		name, _, next := binary.Next(pos)
-		if !fieldBefore(trailers, len(trailers.b)+1, name) && !pairBefore(binary, pos, name) {
-			dst = appendGroup(dst, first, name, trailers, trailers.Len(), 0, binary, i, pos)
-			first = false
-		}
-		pos = next
-	}
-	return dst
-}
-
-// fieldBefore says whether a field before end has the name.
-func fieldBefore(f Fields, end int, name []byte) bool {
-	for i, pos := 0, 0; i < f.Len() && pos < end; i++ {
-		var n []byte
-		if n, _, pos = f.Next(pos); string(n) == string(name) {
-			return true
-		}
-	}
-	return false
-}
-
-func pairBefore(p Pairs, end int, name []byte) bool {
-	for pos := 0; pos < end; {
-		var n []byte
-		if n, _, pos = p.Next(pos); string(n) == string(name) {
-			return true
-		}
-	}
-	return false
-}
-
-// appendGroup appends one member with all values of name from the given places
-// of both lists on.
-func appendGroup(dst []byte, first bool, name []byte, trailers Fields, i, pos int, binary Pairs, j, posB int) []byte {
-	if !first {
-		dst = append(dst, ',')
-	}
-	dst = AppendJSONString(dst, name)
-	dst = append(dst, ':')
-	open := byte('[')
-	for ; i < trailers.Len(); i++ {
-		var n, v []byte
-		if n, v, pos = trailers.Next(pos); string(n) == string(name) {
-			dst = AppendJSONString(append(dst, open), v)
+// appendTrailers appends the value of "metadata". For each name it walks the list
+// again, to find those that are equal: there are few.
+func appendTrailers(dst []byte, all trailers) []byte {
+	separator := byte('{')
+	for rest := all; rest.len() > 0; {
+		at := rest.len()
+		name, _, _ := rest.cut()
+		open := byte('[')
+		for others := all; others.len() > 0; {
+			before := others.len() > at
+			other, value, binary := others.cut()
+			if string(other) != string(name) {
+				continue
+			}
+			if before {
+				break // its array is there
+			}
+			if open == '[' {
+				dst = append(AppendJSONString(append(dst, separator), name), ':')
+				separator = ','
+			}
+			dst = append(dst, open)
 			open = ','
+			if binary {
+				dst = append(AppendBase64(append(dst, '"'), value), '"')
+			} else {
+				dst = AppendJSONString(dst, value)
+			}
+		}
+		if open == ',' {
+			dst = append(dst, ']')
 		}
 	}
-	for ; j < binary.Len(); j++ {
-		var n, v []byte
-		if n, v, posB = binary.Next(posB); string(n) == string(name) {
-			dst = append(AppendBase64(append(dst, open, '"'), v), '"')
-			open = ','
-		}
+	return append(dst, '}')
+}
+
+// trailers are text and binary trailers as one list.
+type trailers struct {
+	text   Fields
+	binary Pairs
+}
+
+func (t *trailers) len() int { return t.text.n + t.binary.n }
+
+// cut takes the first trailer off; there is one.
+func (t *trailers) cut() (name, value []byte, binary bool) {
+	if binary = t.text.n == 0; binary {
+		name, value = t.binary.cut()
+	} else {
+		name, value = t.text.cut()
 	}
-	return append(dst, ']')
+	return name, value, binary
 }
 
 // ParseEndStream reads the data of an end marker. False means that it is none,
-// which is code internal (ours, rule 7): not a JSON object; an error with neither code nor
-// message; metadata that is not an object of arrays of strings, or whose names or
-// values could not be fields, or whose "-bin" values are not base64. into is reset
-// first; its memory is used again.
+// which is code internal (ours, rule 7): not a JSON object; an error with neither
+// code nor message; metadata that is not an object of arrays of strings, or whose
+// names or values could not be fields, or whose "-bin" values are not base64. into
+// is reset first; its memory is used again.
 //
 // An error of null is taken for none: protocol.md calls it invalid, the official
 // conformance suite demands success ("end-stream/null-error"). An error whose code
@@ -113,34 +95,61 @@ func appendGroup(dst []byte, first bool, name []byte, trailers Fields, i, pos in
 func ParseEndStream(content []byte, into *EndStream) bool {
 	into.Reset()
 	r := jsonReader{b: content}
-	more, ok := r.open('{')
-	for more && ok {
-		var key []byte
-		if key, ok = r.key(); !ok {
-			break
-		}
-		switch string(key) {
+	for r.open('{'); r.more('}'); {
+		switch string(r.key()) {
 		case "error":
 			into.Error.Reset()
 			if into.Failed = !r.null(); into.Failed {
-				ok = r.error(Unknown, &into.Error)
+				r.error(Unknown, &into.Error)
 			}
 		case "metadata":
 			into.Trailers.Reset()
 			into.Binary.Reset()
-			ok = r.null() || r.metadata(into)
+			if !r.null() {
+				r.metadata(into)
+			}
 		default:
-			ok = r.skip()
-		}
-		if ok {
-			more, ok = r.next('}')
+			r.skip()
 		}
 	}
-	if ok && r.end() {
-		return true
+	if !r.end() {
+		into.Reset()
+		return false
 	}
-	into.Reset()
-	return false
+	return true
+}
+
+// metadata consumes the value of "metadata". Each value is first put where a text
+// field has it, and taken back from there if it does not belong there.
+func (r *jsonReader) metadata(into *EndStream) {
+	text := &into.Trailers
+	for r.open('{'); r.more('}'); {
+		key := r.key()
+		if !isToken(key) {
+			r.fail()
+		}
+		for r.open('['); r.more(']'); {
+			count, size := text.n, len(text.b)
+			text.Add(key, nil)
+			at := len(text.b)
+			name := text.b[at-1-len(key) : at-1]
+			for i, c := range name {
+				name[i] = lower(c)
+			}
+			text.b = r.text(text.b)
+			value := text.b[at:]
+			if !ValidFieldValue(value) {
+				r.fail()
+			}
+			reserved, binary := ReservedTrailer(name), IsBinaryName(name)
+			if binary && !reserved && !AppendBinaryValues(&into.Binary, name, value) {
+				r.fail()
+			}
+			if reserved || binary {
+				text.Truncate(count, size)
+			}
+		}
+	}
 }
 
 // Reset empties e and keeps its memory.
@@ -149,66 +158,4 @@ func (e *EndStream) Reset() {
 	e.Error.Reset()
 	e.Trailers.Reset()
 	e.Binary.Reset()
-}
-
-// metadata consumes the value of "metadata".
-func (r *jsonReader) metadata(into *EndStream) bool {
-	more, ok := r.open('{')
-	for more && ok {
-		var key []byte
-		if key, ok = r.key(); ok {
-			ok = r.values(key, into)
-		}
-		if ok {
-			more, ok = r.next('}')
-		}
-	}
-	return ok
-}
-
-// values consumes the array of one name. Each value is put where a field of that
-// name would have it, and taken back from there if it belongs elsewhere.
-func (r *jsonReader) values(key []byte, into *EndStream) bool {
-	f := &into.Trailers
-	count, size := f.n, len(f.b)
-	name := f.beginLower(key)
-	valid, drop, binary := ValidFieldName(name), ReservedTrailer(name), IsBinaryName(name)
-	f.Truncate(count, size)
-	if !valid {
-		return false
-	}
-	more, ok := r.open('[')
-	for more && ok {
-		count, size = f.n, len(f.b)
-		name = f.beginLower(key)
-		at := len(f.b)
-		if f.b, ok = r.text(f.b); !ok {
-			return false
-		}
-		value := f.b[at:]
-		switch {
-		case !ValidFieldValue(value):
-			return false
-		case drop:
-			f.Truncate(count, size)
-		case binary:
-			if !AppendBinaryValues(&into.Binary, name, value) {
-				return false
-			}
-			f.Truncate(count, size)
-		}
-		more, ok = r.next(']')
-	}
-	return ok
-}
-
-// beginLower begins a field with the name in lower case, and returns that name.
-func (f *Fields) beginLower(name []byte) []byte {
-	f.BeginBytes(name)
-	at := len(f.b) - 1 - len(name)
-	own := f.b[at : at+len(name)]
-	for i, c := range own {
-		own[i] = lower(c)
-	}
-	return own
 }

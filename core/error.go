@@ -1,7 +1,5 @@
 package core
 
-import "bytes"
-
 // Error is how an RPC failed. Details hold the full name of a message type,
 // without the "type.googleapis.com/" that Any puts before it, and the message in
 // binary.
@@ -23,31 +21,23 @@ func (e *Error) Reset() {
 // their values in unpadded base64. OK and numbers that are no code become
 // "unknown": an error has one of the names.
 func AppendError(dst []byte, e *Error) []byte {
-	code := e.Code
-	if code == OK || !code.Valid() {
+	code := e.Code.known()
+	if code == OK {
 		code = Unknown
 	}
-	dst = append(dst, `{"code":"`...)
-	dst = append(dst, codes[code].name...)
-	dst = append(dst, '"')
+	dst = append(append(append(dst, `{"code":"`...), codes[code].name...), '"')
 	if len(e.Message) > 0 {
-		dst = append(dst, `,"message":`...)
-		dst = AppendJSONString(dst, e.Message)
+		dst = AppendJSONString(append(dst, `,"message":`...), e.Message)
 	}
-	for i, pos := 0, 0; i < e.Details.Len(); i++ {
-		var name, value []byte
-		name, value, pos = e.Details.Next(pos)
-		if i == 0 {
-			dst = append(dst, `,"details":[{"type":`...)
-		} else {
-			dst = append(dst, `,{"type":`...)
-		}
-		dst = AppendJSONString(dst, name)
-		dst = append(dst, `,"value":"`...)
-		dst = AppendBase64(dst, value)
+	before := `,"details":[{"type":`
+	for rest := e.Details; rest.n > 0; {
+		name, value := rest.cut()
+		dst = AppendJSONString(append(dst, before...), name)
+		dst = AppendBase64(append(dst, `,"value":"`...), value)
 		dst = append(dst, `"}`...)
+		before = `,{"type":`
 	}
-	if e.Details.Len() > 0 {
+	if e.Details.n > 0 {
 		dst = append(dst, ']')
 	}
 	return append(dst, '}')
@@ -65,124 +55,82 @@ func AppendError(dst []byte, e *Error) []byte {
 // "value" in base64 is left out, the others stay; so is "details" that is no array.
 func ParseError(content []byte, fallback Code, into *Error) bool {
 	r := jsonReader{b: content}
-	if r.error(fallback, into) && r.end() {
-		return true
+	r.error(fallback, into)
+	if !r.end() {
+		into.Reset()
+		return false
 	}
-	into.Reset()
-	return false
+	return true
 }
 
 // error consumes an error object.
-func (r *jsonReader) error(fallback Code, into *Error) bool {
+func (r *jsonReader) error(fallback Code, into *Error) {
 	into.Reset()
-	var hasCode bool
-	more, ok := r.open('{')
-	for more && ok {
-		var key []byte
-		if key, ok = r.key(); !ok {
-			return false
-		}
-		switch string(key) {
+	into.Code = fallback
+	hasCode := false
+	for r.open('{'); r.more('}'); {
+		switch string(r.key()) {
 		case "code":
-			into.Code, hasCode = fallback, false
-			if ok = r.null(); !ok {
-				hasCode = true
-				var name []byte
-				if name, ok = r.word(); ok {
-					if code, known := CodeByName(name); known {
-						into.Code = code
-					}
+			into.Code = fallback
+			if hasCode = !r.null(); hasCode {
+				if code, ok := CodeByName(unescaped(r.raw())); ok {
+					into.Code = code
 				}
 			}
 		case "message":
 			into.Message = into.Message[:0]
-			if ok = r.null(); !ok {
-				into.Message, ok = r.text(into.Message)
+			if !r.null() {
+				into.Message = r.text(into.Message)
 			}
 		case "details":
 			into.Details.Reset()
-			ok = r.details(&into.Details)
+			r.details(&into.Details)
 		default:
-			ok = r.skip()
-		}
-		if ok {
-			more, ok = r.next('}')
+			r.skip()
 		}
 	}
-	if into.Code == OK {
-		into.Code = fallback
+	if !hasCode && len(into.Message) == 0 {
+		r.fail()
 	}
-	return ok && (hasCode || len(into.Message) > 0)
 }
 
 // details consumes the value of "details".
-func (r *jsonReader) details(into *Pairs) bool {
+func (r *jsonReader) details(into *Pairs) {
 	if r.peek() != '[' {
-		return r.skip()
+		r.skip()
+		return
 	}
-	more, ok := r.open('[')
-	for more && ok {
-		if r.peek() != '{' {
-			ok = r.skip()
+	for r.open('['); r.more(']'); {
+		if r.peek() == '{' {
+			r.detail(into)
 		} else {
-			ok = r.detail(into)
-		}
-		if ok {
-			more, ok = r.next(']')
+			r.skip()
 		}
 	}
-	return ok
 }
 
 // detail consumes one object. The two strings may come in either order and more
 // than once, so they are only noted until the object has ended.
-func (r *jsonReader) detail(into *Pairs) bool {
-	var name, value []byte
-	var hasValue bool
-	more, ok := r.open('{')
-	for more && ok {
-		var key []byte
-		if key, ok = r.key(); !ok {
-			return false
-		}
+func (r *jsonReader) detail(into *Pairs) {
+	var name, value []byte // nil: not there, or not a string
+	for r.open('{'); r.more('}'); {
 		what := &name
-		switch string(key) {
+		switch string(r.key()) {
 		case "type":
-			name = nil
 		case "value":
-			value, hasValue = nil, false
 			what = &value
 		default:
-			what = nil
+			r.skip()
+			continue
 		}
-		if what != nil && r.peek() == '"' {
-			if *what, _, ok = r.raw(); ok && what == &value {
-				hasValue = true
-			}
+		if *what = nil; r.peek() == '"' {
+			*what = r.raw()
 		} else {
-			ok = r.skip()
-		}
-		if ok {
-			more, ok = r.next('}')
+			r.skip()
 		}
 	}
-	if !ok || len(name) == 0 || !hasValue {
-		return ok
+	// Some peers send a whole type URL.
+	if name = typeName(unescaped(name)); len(name) > 0 && value != nil {
+		into.addBase64(name, unescaped(value))
 	}
-	at := into.begin()
-	into.b = appendUnescaped(into.b, name)
-	if i := bytes.LastIndexByte(into.b[at+pairHead:], '/'); i >= 0 {
-		// Some peers send a whole type URL.
-		n := copy(into.b[at+pairHead:], into.b[at+pairHead+i+1:])
-		into.b = into.b[:at+pairHead+n]
-	}
-	mid := len(into.b)
-	into.b = appendUnescaped(into.b, value)
-	into.b, ok = AppendDecodeBase64(into.b[:mid], into.b[mid:])
-	if !ok || mid == at+pairHead {
-		into.drop(at)
-		return true
-	}
-	into.end(at, mid-at-pairHead)
-	return true
 }

@@ -58,9 +58,7 @@ func show(events []core.Event, held []byte) {
 			fmt.Println("no more messages")
 		case core.EventResponseHead:
 			fmt.Println("status", e.Status)
-			for i, pos := 0, 0; i < e.Fields.Len(); i++ {
-				var name, value []byte
-				name, value, pos = e.Fields.Next(pos)
+			for name, value := range e.Fields.All {
 				fmt.Printf("  %s: %s\n", name, value)
 			}
 		case core.EventBody:

@@ -56,7 +56,7 @@ func addStatus(dst *Fields, e *Error, scratch []byte) []byte {
 	dst.addUint(nameStatus, uint64(e.Code))
 	if len(e.Message) > 0 {
 		scratch = AppendGRPCMessage(scratch[:0], e.Message)
-		dst.addBytes(nameMessage, scratch)
+		dst.Add([]byte(nameMessage), scratch)
 	}
 	if e.Details.Len() > 0 {
 		scratch = AppendStatus(scratch[:0], e)

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"encoding/binary"
 	"errors"
 	"hash/crc32"
 )
@@ -68,8 +69,8 @@ func (z *Gzip) Decompress(dst, src []byte, limit int) ([]byte, error) {
 			return dst, err
 		}
 		if src = src[used:]; len(src) < gzipTailSize ||
-			le32(src) != crc32.ChecksumIEEE(out[start:]) ||
-			le32(src[4:]) != uint32(len(out)-start) {
+			binary.LittleEndian.Uint32(src) != crc32.ChecksumIEEE(out[start:]) ||
+			binary.LittleEndian.Uint32(src[4:]) != uint32(len(out)-start) {
 			return dst, ErrMalformed
 		}
 		src = src[gzipTailSize:]
@@ -84,7 +85,7 @@ func (z *Gzip) reserve(dst, src []byte, limit int) []byte {
 		return dst
 	}
 	const mostRatio = 1032
-	says := uint64(le32(src[len(src)-4:]))
+	says := uint64(binary.LittleEndian.Uint32(src[len(src)-4:]))
 	room := int(min(says, uint64(limit), uint64(len(src))*mostRatio)) + outSlack
 	if cap(dst)-len(dst) >= room {
 		return dst

@@ -1,18 +1,36 @@
 package core
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
-// Fields is an ordered list of HTTP fields, names in lower case, in the form in
-// which they cross the module's interface:
+// list is what Fields and Pairs have in common: n entries, one behind the other
+// in the form in which they cross the module's interface.
+type list struct {
+	b []byte
+	n int
+}
+
+// Reset empties the list and keeps its memory.
+func (l *list) Reset() { l.b, l.n = l.b[:0], 0 }
+
+// Truncate goes back to an earlier state: what Len and len(Bytes()) were then.
+func (l *list) Truncate(count, size int) { l.b, l.n = l.b[:size], count }
+
+// Len returns the number of entries.
+func (l list) Len() int { return l.n }
+
+// Bytes returns the list in the form in which it crosses the interface, a view.
+func (l list) Bytes() []byte { return l.b }
+
+// Fields is an ordered list of HTTP fields, names in lower case:
 //
 //	name NUL value NUL name NUL value
 //
 // The zero value is an empty list. Neither names nor values may hold a NUL;
 // those who add check with ValidFieldName and ValidFieldValue.
-type Fields struct {
-	b []byte
-	n int
-}
+type Fields struct{ list }
 
 // FieldsOf takes b, which it keeps a view of, as count fields. It is false if b
 // does not have exactly 2*count-1 NULs: a smuggled NUL breaks the count.
@@ -23,70 +41,26 @@ func FieldsOf(count int, b []byte) (Fields, bool) {
 	if bytes.Count(b, nul) != 2*count-1 {
 		return Fields{}, false
 	}
-	return Fields{b: b[:len(b):len(b)], n: count}, true
+	return Fields{list{b[:len(b):len(b)], count}}, true
 }
 
 var nul = []byte{0}
 
-// Begin starts a field; AppendValue and its like then add to its value.
-func (f *Fields) Begin(name string) {
-	if f.n > 0 {
-		f.b = append(f.b, 0)
-	}
-	f.b = append(append(f.b, name...), 0)
-	f.n++
-}
-
-// BeginBytes is Begin for a name in bytes.
-func (f *Fields) BeginBytes(name []byte) {
-	if f.n > 0 {
-		f.b = append(f.b, 0)
-	}
-	f.b = append(append(f.b, name...), 0)
-	f.n++
-}
-
-// AppendValue adds to the value of the field begun last.
-func (f *Fields) AppendValue(b []byte) { f.b = append(f.b, b...) }
-
-// AppendValueString adds to the value of the field begun last.
-func (f *Fields) AppendValueString(s string) { f.b = append(f.b, s...) }
-
-// AppendUint adds a decimal number to the value of the field begun last.
-func (f *Fields) AppendUint(n uint64) { f.b = appendDecimal(f.b, n) }
-
-// AppendBase64 adds b in unpadded base64 to the value of the field begun last.
-func (f *Fields) AppendBase64(b []byte) { f.b = AppendBase64(f.b, b) }
-
 // Add adds a field.
 func (f *Fields) Add(name, value []byte) {
-	f.BeginBytes(name)
-	f.b = append(f.b, value...)
+	f.separate()
+	f.b = append(append(append(f.b, name...), 0), value...)
+	f.n++
 }
 
 // AddString adds a field.
-func (f *Fields) AddString(name, value string) {
-	f.Begin(name)
-	f.b = append(f.b, value...)
-}
+func (f *Fields) AddString(name, value string) { f.Add([]byte(name), []byte(value)) }
 
-// addAll adds all fields of g.
-func (f *Fields) addAll(g Fields) {
-	if g.n == 0 {
-		return
-	}
-	if f.n > 0 {
-		f.b = append(f.b, 0)
-	}
-	f.b = append(f.b, g.b...)
-	f.n += g.n
-}
+// Begin adds a field; what is appended to the list's bytes is its value.
+func (f *Fields) Begin(name string) { f.Add([]byte(name), nil) }
 
-// addBytes adds a field.
-func (f *Fields) addBytes(name string, value []byte) {
-	f.Begin(name)
-	f.b = append(f.b, value...)
-}
+// AppendBase64 adds b in unpadded base64 to the value of the field begun last.
+func (f *Fields) AppendBase64(b []byte) { f.b = AppendBase64(f.b, b) }
 
 // addUint adds a field whose value is a decimal number.
 func (f *Fields) addUint(name string, n uint64) {
@@ -94,41 +68,40 @@ func (f *Fields) addUint(name string, n uint64) {
 	f.b = appendDecimal(f.b, n)
 }
 
-// Reset empties the list and keeps its memory.
-func (f *Fields) Reset() { f.b, f.n = f.b[:0], 0 }
-
-// Truncate goes back to an earlier state: what Len and len(Bytes()) were then.
-func (f *Fields) Truncate(count, size int) { f.b, f.n = f.b[:size], count }
-
-// Len returns the number of fields.
-func (f Fields) Len() int { return f.n }
-
-// Bytes returns the list in its wire form, a view.
-func (f Fields) Bytes() []byte { return f.b }
-
-// Next returns the field at pos, 0 for the first, as views, and the position of
-// the one after it. The caller loops Len times.
-func (f Fields) Next(pos int) (name, value []byte, next int) {
-	if pos < 0 || pos > len(f.b) {
-		return nil, nil, len(f.b)
+// addAll adds all fields of g.
+func (f *Fields) addAll(g Fields) {
+	if g.n > 0 {
+		f.separate()
+		f.b = append(f.b, g.b...)
+		f.n += g.n
 	}
-	b := f.b[pos:]
-	i := bytes.IndexByte(b, 0)
-	if i < 0 {
-		return b, nil, len(f.b)
+}
+
+// separate adds what stands between two fields.
+func (f *Fields) separate() {
+	if f.n > 0 {
+		f.b = append(f.b, 0)
 	}
-	name, b = b[:i], b[i+1:]
-	if j := bytes.IndexByte(b, 0); j >= 0 {
-		return name, b[:j], pos + i + j + 2
+}
+
+// All goes through the fields in order; names and values are views.
+func (f Fields) All(yield func(name, value []byte) bool) {
+	for f.n > 0 && yield(f.cut()) {
 	}
-	return name, b, len(f.b)
+}
+
+// cut takes the first field off; there is one.
+func (f *Fields) cut() (name, value []byte) {
+	name, f.b = cutAt(f.b, 0)
+	value, f.b = cutAt(f.b, 0)
+	f.n--
+	return name, value
 }
 
 // Get returns the value of the first field of that name, a view.
 func (f Fields) Get(name string) (value []byte, ok bool) {
-	for i, pos := 0, 0; i < f.n; i++ {
-		var n, v []byte
-		if n, v, pos = f.Next(pos); string(n) == name {
+	for f.n > 0 {
+		if n, v := f.cut(); string(n) == name {
 			return v, true
 		}
 	}
@@ -136,16 +109,12 @@ func (f Fields) Get(name string) (value []byte, ok bool) {
 }
 
 // Pairs is an ordered list of pairs of byte strings (binary metadata: name and
-// value; error details: type name and value) in the form in which they cross
-// the module's interface, for each pair
+// value; error details: type name and value), for each pair
 //
 //	u32 size of a, u32 size of b, a, b     (little-endian)
 //
 // The zero value is an empty list.
-type Pairs struct {
-	b []byte
-	n int
-}
+type Pairs struct{ list }
 
 // pairHead is the size of what stands before a pair's bytes.
 const pairHead = 8
@@ -153,92 +122,60 @@ const pairHead = 8
 // PairsOf takes b, which it keeps a view of, as count pairs. It is false if b is
 // not exactly that.
 func PairsOf(count int, b []byte) (Pairs, bool) {
-	if count < 0 || count > len(b)/pairHead {
+	rest, ok := b, count >= 0 && count <= len(b)/pairHead
+	for i := 0; ok && i < count; i++ {
+		_, _, rest, ok = cutPair(rest)
+	}
+	if !ok || len(rest) > 0 {
 		return Pairs{}, false
 	}
-	rest := b
-	for range count {
-		if len(rest) < pairHead {
-			return Pairs{}, false
-		}
-		size := uint64(le32(rest)) + uint64(le32(rest[4:]))
-		if rest = rest[pairHead:]; size > uint64(len(rest)) {
-			return Pairs{}, false
-		}
-		rest = rest[size:]
+	return Pairs{list{b[:len(b):len(b)], count}}, true
+}
+
+// All goes through the pairs in order; a and b are views.
+func (p Pairs) All(yield func(a, b []byte) bool) {
+	for p.n > 0 && yield(p.cut()) {
 	}
-	if len(rest) != 0 {
-		return Pairs{}, false
+}
+
+// cut takes the first pair off; there is one.
+func (p *Pairs) cut() (a, b []byte) {
+	a, b, p.b, _ = cutPair(p.b)
+	p.n--
+	return a, b
+}
+
+// cutPair takes the first pair off a list; ok says that there is one.
+func cutPair(list []byte) (a, b, rest []byte, ok bool) {
+	if len(list) < pairHead {
+		return nil, nil, nil, false
 	}
-	return Pairs{b: b[:len(b):len(b)], n: count}, true
+	na := uint64(binary.LittleEndian.Uint32(list))
+	end := na + uint64(binary.LittleEndian.Uint32(list[4:]))
+	if list = list[pairHead:]; end > uint64(len(list)) {
+		return nil, nil, nil, false
+	}
+	return list[:na:na], list[na:end:end], list[end:], true
 }
 
 // Add adds a pair.
 func (p *Pairs) Add(a, b []byte) {
-	at := p.begin()
+	p.b = binary.LittleEndian.AppendUint32(p.b, uint32(len(a)))
+	p.b = binary.LittleEndian.AppendUint32(p.b, uint32(len(b)))
 	p.b = append(append(p.b, a...), b...)
-	p.end(at, len(a))
-}
-
-// begin reserves a pair's head; the caller appends a and b to p.b and then calls
-// end, or drop to take it back.
-func (p *Pairs) begin() (at int) {
-	at = len(p.b)
-	p.b = append(p.b, 0, 0, 0, 0, 0, 0, 0, 0)
-	return at
-}
-
-func (p *Pairs) end(at, sizeA int) {
-	putLE32(p.b[at:], uint32(sizeA))
-	putLE32(p.b[at+4:], uint32(len(p.b)-at-pairHead-sizeA))
 	p.n++
 }
 
-func (p *Pairs) drop(at int) { p.b = p.b[:at] }
-
-// Reset empties the list and keeps its memory.
-func (p *Pairs) Reset() { p.b, p.n = p.b[:0], 0 }
-
-// Truncate goes back to an earlier state: what Len and len(Bytes()) were then.
-func (p *Pairs) Truncate(count, size int) { p.b, p.n = p.b[:size], count }
-
-// Len returns the number of pairs.
-func (p Pairs) Len() int { return p.n }
-
-// Bytes returns the list in its wire form, a view.
-func (p Pairs) Bytes() []byte { return p.b }
-
-// Next returns the pair at pos, 0 for the first, as views, and the position of
-// the one after it. The caller loops Len times.
-func (p Pairs) Next(pos int) (a, b []byte, next int) {
-	if pos < 0 || pos > len(p.b)-pairHead {
-		return nil, nil, len(p.b)
+// addBase64 adds the pair of a and of what text stands for. If that is not base64
+// nothing is added, and the result is false.
+func (p *Pairs) addBase64(a, text []byte) (ok bool) {
+	at := len(p.b)
+	p.Add(a, nil)
+	b := len(p.b)
+	if p.b, ok = AppendDecodeBase64(p.b, text); !ok {
+		p.Truncate(p.n-1, at)
+		return false
 	}
-	r := p.b[pos:]
-	na, nb := uint64(le32(r)), uint64(le32(r[4:]))
-	if r = r[pairHead:]; na+nb > uint64(len(r)) {
-		return nil, nil, len(p.b)
-	}
-	return r[:na:na], r[na : na+nb : na+nb], pos + pairHead + int(na+nb)
-}
-
-// Get returns the second half of the first pair whose first half is name.
-func (p Pairs) Get(name string) (value []byte, ok bool) {
-	for i, pos := 0, 0; i < p.n; i++ {
-		var a, b []byte
-		if a, b, pos = p.Next(pos); string(a) == name {
-			return b, true
-		}
-	}
-	return nil, false
-}
-
-func le32(b []byte) uint32 {
-	_ = b[3]
-	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
-}
-
-func putLE32(b []byte, v uint32) {
-	_ = b[3]
-	b[0], b[1], b[2], b[3] = byte(v), byte(v>>8), byte(v>>16), byte(v>>24)
+	binary.LittleEndian.PutUint32(p.b[at+4:], uint32(len(p.b)-b))
+	return true
 }

@@ -23,7 +23,7 @@ func TestFields(t *testing.T) {
 			f.Add([]byte(nv[0]), []byte(nv[1]))
 			g.AddString(nv[0], nv[1])
 			h.Begin(nv[0])
-			h.AppendValue([]byte(nv[1]))
+			h.b = append(h.b, nv[1]...)
 		}
 		for _, x := range []Fields{f, g, h} {
 			if string(x.Bytes()) != c.wire || x.Len() != len(c.fields) {
@@ -34,12 +34,15 @@ func TestFields(t *testing.T) {
 		if !ok {
 			t.Errorf("%s: FieldsOf refuses %q", c.what, c.wire)
 		}
-		pos := 0
-		for i := range back.Len() {
-			var name, value []byte
-			if name, value, pos = back.Next(pos); string(name) != c.fields[i][0] || string(value) != c.fields[i][1] {
+		i := 0
+		for name, value := range back.All {
+			if string(name) != c.fields[i][0] || string(value) != c.fields[i][1] {
 				t.Errorf("%s: field %d is %q: %q", c.what, i, name, value)
 			}
+			i++
+		}
+		if i != len(c.fields) {
+			t.Errorf("%s: %d fields", c.what, i)
 		}
 		for _, n := range []int{-1, len(c.fields) - 1, len(c.fields) + 1, 1 << 62} {
 			if _, ok := FieldsOf(n, []byte(c.wire)); ok {
@@ -68,13 +71,11 @@ func TestFieldsAppendDoesNotWriteIntoAView(t *testing.T) {
 
 func TestFieldsBuild(t *testing.T) {
 	var f Fields
-	f.Begin("n")
-	f.AppendUint(0)
-	f.AppendUint(18446744073709551615)
-	f.BeginBytes([]byte("s"))
-	f.AppendValueString("a, ")
+	f.addUint("n", 0)
+	f.addUint("m", 18446744073709551615)
+	f.AddString("s", "a, ")
 	f.AppendBase64([]byte("\xff\xfe"))
-	if got := string(f.Bytes()); got != "n\x00018446744073709551615\x00s\x00a, //4" {
+	if got := string(f.Bytes()); got != "n\x000\x00m\x0018446744073709551615\x00s\x00a, //4" {
 		t.Errorf("%q", got)
 	}
 	count, size := f.Len(), len(f.Bytes())
@@ -120,15 +121,15 @@ func TestPairs(t *testing.T) {
 		if !ok {
 			t.Errorf("%s: PairsOf refuses it", c.what)
 		}
-		pos := 0
-		for i := range back.Len() {
-			var a, b []byte
-			if a, b, pos = back.Next(pos); string(a) != c.pairs[i][0] || string(b) != c.pairs[i][1] {
+		i := 0
+		for a, b := range back.All {
+			if string(a) != c.pairs[i][0] || string(b) != c.pairs[i][1] {
 				t.Errorf("%s: pair %d is %q, %q", c.what, i, a, b)
 			}
-			if v, ok := back.Get(c.pairs[i][0]); !ok || string(v) != c.pairs[i][1] {
-				t.Errorf("%s: Get(%q) is %q", c.what, c.pairs[i][0], v)
-			}
+			i++
+		}
+		if i != len(c.pairs) {
+			t.Errorf("%s: %d pairs", c.what, i)
 		}
 		for _, n := range []int{-1, len(c.pairs) + 1, len(c.pairs) - 1, 1 << 62} {
 			if _, ok := PairsOf(n, []byte(c.wire)); ok {
@@ -150,20 +151,25 @@ func TestPairs(t *testing.T) {
 		if _, ok := PairsOf(1, []byte(huge)); ok {
 			t.Errorf("%q is taken", huge)
 		}
-		if a, b, next := (Pairs{b: []byte(huge), n: 1}).Next(0); a != nil || b != nil || next != 8 {
-			t.Errorf("Next of %q: %q, %q, %d", huge, a, b, next)
+		for a, b := range (Pairs{list{[]byte(huge), 1}}).All {
+			if a != nil || b != nil {
+				t.Errorf("All of %q: %q, %q", huge, a, b)
+			}
 		}
 	}
 }
 
-func TestCursorsOutOfRange(t *testing.T) {
-	f, p := Fields{b: []byte("a\x001"), n: 1}, Pairs{b: make([]byte, 8), n: 1}
-	for _, pos := range []int{-1, 4, 9, 1 << 62} {
-		if name, value, next := f.Next(pos); name != nil || value != nil || next != 3 {
-			t.Errorf("fields, %d: %q, %q, %d", pos, name, value, next)
-		}
-		if a, b, next := p.Next(pos); a != nil || b != nil || next != 8 {
-			t.Errorf("pairs, %d: %q, %q, %d", pos, a, b, next)
-		}
+// A count that is wrong, as in RawFields, gives fields that are empty.
+func TestTooLargeCounts(t *testing.T) {
+	f, p := RawFields(3, []byte("a\x001")), Pairs{list{make([]byte, 8), 3}}
+	n := 0
+	for range f.All {
+		n++
+	}
+	for range p.All {
+		n++
+	}
+	if n != 6 {
+		t.Error(n)
 	}
 }

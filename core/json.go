@@ -1,29 +1,40 @@
 package core
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // jsonDepth is how deep arrays and objects may nest; deeper is malformed (ours,
 // rule 7).
 const jsonDepth = 100
 
 // jsonReader reads one JSON text (RFC 8259) from front to back without building
-// anything. Each method consumes one thing and says whether it was there and well
-// formed; after a false the reader is of no more use. Text is checked to be
-// UTF-8; an escaped surrogate without its partner becomes U+FFFD (section 8.2
-// leaves it open). Of equal keys the caller lets the last one win.
+// anything. Each method consumes one thing. Where something else stands there, or
+// it is malformed, the reader fails: there is nothing more to read, so that all
+// loops end, and end is false. Text is checked to be UTF-8; an escaped surrogate
+// without its partner becomes U+FFFD (section 8.2 leaves it open). Of equal keys
+// the caller lets the last one win.
 //
 //	r := jsonReader{b: content}
-//	for more, ok := r.open('{'); more; more, ok = r.next('}') {
-//		key, ok := r.key()
+//	for r.open('{'); r.more('}'); {
+//		switch string(r.key()) {
 //		... r.text(), r.skip() or an inner loop
+//		}
 //	}
-//	r.end()
+//	return r.end()
 type jsonReader struct {
-	b     []byte
-	i     int
-	depth int
-	buf   []byte // a word that had escapes
+	b      []byte
+	i      int
+	depth  int
+	opened bool // nothing was read yet of what was opened last
+	failed bool
 }
+
+func (r *jsonReader) fail() { r.i, r.failed = len(r.b), true }
+
+// end says whether all was well formed and only white space is left.
+func (r *jsonReader) end() bool { return r.peek() == 0 && r.i == len(r.b) && !r.failed }
 
 // peek skips white space and returns the next byte, 0 at the end.
 func (r *jsonReader) peek() byte {
@@ -38,276 +49,213 @@ func (r *jsonReader) peek() byte {
 	return 0
 }
 
-// end says whether only white space is left.
-func (r *jsonReader) end() bool { return r.peek() == 0 && r.i == len(r.b) }
-
-// open consumes '{' or '['. more says that a member or an element follows; an
-// empty one is consumed whole.
-func (r *jsonReader) open(c byte) (more, ok bool) {
-	if r.peek() != c || r.depth == jsonDepth {
-		return false, false
+// take consumes c if that comes next.
+func (r *jsonReader) take(c byte) bool {
+	is := r.peek() == c
+	if is {
+		r.i++
 	}
-	r.i++
+	return is
+}
+
+// open consumes '{' or '['.
+func (r *jsonReader) open(c byte) {
+	if r.depth == jsonDepth || !r.take(c) {
+		r.fail()
+	}
 	r.depth++
-	if r.peek() == c+2 { // '{' + 2 is '}', '[' + 2 is ']'
-		r.i++
-		r.depth--
-		return false, true
-	}
-	return true, true
+	r.opened = true
 }
 
-// next consumes what stands after a member or an element: ',' (more follows) or
-// the closing character.
-func (r *jsonReader) next(closing byte) (more, ok bool) {
-	switch r.peek() {
-	case ',':
-		r.i++
-		return true, true
-	case closing:
-		r.i++
-		r.depth--
-		return false, true
-	}
-	return false, false
-}
-
-// key consumes a member's key and the colon. What word says of its result holds.
-func (r *jsonReader) key() (key []byte, ok bool) {
-	if key, ok = r.word(); !ok || r.peek() != ':' {
-		return nil, false
-	}
-	r.i++
-	return key, true
-}
-
-// word consumes a string that is looked at once: a view of the input or, if it
-// had escapes, of a buffer that the next word or key overwrites.
-func (r *jsonReader) word() (word []byte, ok bool) {
-	raw, plain, ok := r.raw()
-	if ok && !plain {
-		r.buf = appendUnescaped(r.buf[:0], raw)
-		return r.buf, true
-	}
-	return raw, ok
-}
-
-// text consumes a string and appends it to dst. If what stands there is no
-// string, nothing is consumed.
-func (r *jsonReader) text(dst []byte) ([]byte, bool) {
-	raw, plain, ok := r.raw()
+// more goes on to the next member or element. At the end it consumes the closing
+// character and is false.
+func (r *jsonReader) more(closing byte) bool {
+	c, first := r.peek(), r.opened
+	r.opened = false
 	switch {
-	case !ok:
-		return dst, false
-	case plain:
-		return append(dst, raw...), true
+	case c == closing:
+		r.i++
+		r.depth--
+		return false
+	case c == ',' && !first:
+		r.i++
+	case !first:
+		r.fail()
 	}
-	return appendUnescaped(dst, raw), true
+	return !r.failed
 }
+
+// key consumes a member's key and the colon.
+func (r *jsonReader) key() []byte {
+	key := r.raw()
+	if !r.take(':') {
+		r.fail()
+	}
+	return unescaped(key)
+}
+
+// text consumes a string and appends it to dst.
+func (r *jsonReader) text(dst []byte) []byte { return appendUnescaped(dst, r.raw()) }
 
 // null consumes a null if one stands there.
-func (r *jsonReader) null() bool { return r.peek() == 'n' && r.literal("null") }
+func (r *jsonReader) null() bool {
+	is := r.peek() == 'n'
+	if is {
+		r.literal("null")
+	}
+	return is
+}
 
-func (r *jsonReader) literal(s string) bool {
-	if len(r.b)-r.i < len(s) || string(r.b[r.i:r.i+len(s)]) != s {
-		return false
+func (r *jsonReader) literal(s string) {
+	if !hasPrefix(r.b[r.i:], s) {
+		r.fail()
+		return
 	}
 	r.i += len(s)
-	return true
 }
 
-// raw consumes a string and returns what is between the quotes; plain says that
-// it holds no escapes. All escapes in it are well formed.
-func (r *jsonReader) raw() (raw []byte, plain, ok bool) {
-	if r.peek() != '"' {
-		return nil, false, false
+// raw consumes a string and returns what is between the quotes, a view.
+func (r *jsonReader) raw() (raw []byte) {
+	if r.take('"') {
+		if size := stringSize(r.b[r.i:]); size >= 0 {
+			raw = r.b[r.i : r.i+size]
+			r.i += size + 1
+			return raw
+		}
 	}
-	plain = true
+	r.fail()
+	return nil
+}
+
+// stringSize finds the closing quote of the string that b begins in; it is -1
+// where the string is malformed.
+func stringSize(b []byte) int {
 	ascii := true
-	start := r.i + 1
-	for i := start; i < len(r.b); {
-		switch c := r.b[i]; {
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
 		case c == '"':
-			raw = r.b[start:i]
-			if !ascii && !utf8.Valid(raw) {
-				return nil, false, false
+			if !ascii && !utf8.Valid(b[:i]) {
+				return -1
 			}
-			r.i = i + 1
-			return raw, plain, true
+			return i
 		case c == '\\':
-			n := escapeSize(r.b[i:])
-			if n == 0 {
-				return nil, false, false
+			_, size := unescape(b[i:])
+			if size == 0 {
+				return -1
 			}
-			plain = false
-			i += n
+			i += size - 1
 		case c < ' ':
-			return nil, false, false
-		default:
-			if c >= utf8.RuneSelf {
-				ascii = false
-			}
-			i++
+			return -1
+		case c >= utf8.RuneSelf:
+			ascii = false
 		}
 	}
-	return nil, false, false
+	return -1
 }
 
-// escapeSize returns how long the escape at the start of b is, 0 if it is none.
-func escapeSize(b []byte) int {
-	if len(b) < 2 {
-		return 0
+// escapes has what stands behind a backslash, and what that means.
+var escapes = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+
+// unescape reads the escape at the start of b; its size is 0 if there is none.
+func unescape(b []byte) (v rune, size int) {
+	if len(b) < 2 || b[0] != '\\' {
+		return 0, 0
 	}
-	switch b[1] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		return 2
-	case 'u':
-		if _, ok := hex4(b[2:]); ok {
-			return 6
-		}
+	if c := escapes[b[1]]; c != 0 {
+		return rune(c), 2
 	}
-	return 0
+	if v, ok := unHex(b[2:], 4); ok && b[1] == 'u' {
+		return v, 6
+	}
+	return 0, 0
 }
 
-func hex4(b []byte) (rune, bool) {
-	if len(b) < 4 {
-		return 0, false
-	}
-	var v rune
-	for _, c := range b[:4] {
-		h := unHex(c)
-		if h > 15 {
-			return 0, false
-		}
-		v = v<<4 | rune(h)
-	}
-	return v, true
-}
-
-// unHex returns the value of a hexadecimal digit, 0xff for anything else.
-func unHex(c byte) byte {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0'
-	case c >= 'a' && c <= 'f':
-		return c - 'a' + 10
-	case c >= 'A' && c <= 'F':
-		return c - 'A' + 10
-	}
-	return 0xff
-}
-
-// appendUnescaped appends what a string that raw accepted stands for.
+// appendUnescaped appends what a string that raw returned stands for.
 func appendUnescaped(dst, raw []byte) []byte {
-	for i := 0; i < len(raw); {
-		c := raw[i]
-		if c != '\\' {
-			dst = append(dst, c)
-			i++
-			continue
+	for {
+		i := bytes.IndexByte(raw, '\\')
+		if i < 0 {
+			return append(dst, raw...)
 		}
-		switch c = raw[i+1]; c {
-		case 'b':
-			c = '\b'
-		case 'f':
-			c = '\f'
-		case 'n':
-			c = '\n'
-		case 'r':
-			c = '\r'
-		case 't':
-			c = '\t'
-		case 'u':
-			v, _ := hex4(raw[i+2:])
-			i += 6
-			if v >= 0xd800 && v < 0xdc00 && len(raw)-i >= 6 && raw[i] == '\\' && raw[i+1] == 'u' {
-				if low, _ := hex4(raw[i+2:]); low >= 0xdc00 && low < 0xe000 {
-					v = (v-0xd800)<<10 + (low - 0xdc00) + 0x10000
-					i += 6
-				}
+		dst = append(dst, raw[:i]...)
+		v, size := unescape(raw[i:])
+		raw = raw[i+size:]
+		if v >= 0xd800 && v < 0xdc00 {
+			if low, size := unescape(raw); low >= 0xdc00 && low < 0xe000 {
+				v = (v-0xd800)<<10 + (low - 0xdc00) + 0x10000
+				raw = raw[size:]
 			}
-			dst = utf8.AppendRune(dst, v) // a lone surrogate becomes U+FFFD
-			continue
 		}
-		dst = append(dst, c)
-		i += 2
+		dst = utf8.AppendRune(dst, v) // a lone surrogate becomes U+FFFD
 	}
-	return dst
+}
+
+// unescaped is appendUnescaped for strings that rarely have escapes: raw itself
+// if it has none.
+func unescaped(raw []byte) []byte {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return raw
+	}
+	return appendUnescaped(nil, raw)
 }
 
 // skip consumes one value of any kind.
-func (r *jsonReader) skip() bool {
-	var objects [jsonDepth + 1]bool // which of the open ones are objects
-	floor := r.depth
-	for {
-		more, ok := false, true
-		switch c := r.peek(); c {
-		case '{', '[':
-			if more, ok = r.open(c); more {
-				objects[r.depth] = c == '{'
-			}
-		case '"':
-			_, _, ok = r.raw()
-		case 't':
-			ok = r.literal("true")
-		case 'f':
-			ok = r.literal("false")
-		case 'n':
-			ok = r.literal("null")
-		default:
-			ok = r.number()
+func (r *jsonReader) skip() {
+	switch r.peek() {
+	case '{':
+		for r.open('{'); r.more('}'); {
+			r.key()
+			r.skip()
 		}
-		for ok && !more {
-			if r.depth == floor {
-				return true
-			}
-			closing := byte(']')
-			if objects[r.depth] {
-				closing = '}'
-			}
-			more, ok = r.next(closing)
+	case '[':
+		for r.open('['); r.more(']'); {
+			r.skip()
 		}
-		if ok && objects[r.depth] {
-			_, ok = r.key()
-		}
-		if !ok {
-			return false
-		}
+	case '"':
+		r.raw()
+	case 't':
+		r.literal("true")
+	case 'f':
+		r.literal("false")
+	case 'n':
+		r.literal("null")
+	default:
+		r.number()
 	}
 }
 
-// number consumes a number.
-func (r *jsonReader) number() bool {
-	if r.at('-') {
-		r.i++
+func (r *jsonReader) number() {
+	r.within('-', '-')
+	if !r.within('0', '0') {
+		r.digits()
 	}
-	if r.at('0') {
-		r.i++
-	} else if !r.digits() {
+	if r.within('.', '.') {
+		r.digits()
+	}
+	if r.within('e', 'e') || r.within('E', 'E') {
+		if !r.within('+', '+') {
+			r.within('-', '-')
+		}
+		r.digits()
+	}
+}
+
+// digits consumes one digit or more.
+func (r *jsonReader) digits() {
+	if !r.within('0', '9') {
+		r.fail()
+	}
+	for r.within('0', '9') {
+	}
+}
+
+// within consumes a byte from low to high if that comes next, without white space.
+func (r *jsonReader) within(low, high byte) bool {
+	if r.i == len(r.b) || r.b[r.i] < low || r.b[r.i] > high {
 		return false
 	}
-	if r.at('.') {
-		if r.i++; !r.digits() {
-			return false
-		}
-	}
-	if r.at('e') || r.at('E') {
-		if r.i++; r.at('+') || r.at('-') {
-			r.i++
-		}
-		return r.digits()
-	}
+	r.i++
 	return true
-}
-
-func (r *jsonReader) at(c byte) bool { return r.i < len(r.b) && r.b[r.i] == c }
-
-func (r *jsonReader) digits() bool {
-	start := r.i
-	for r.i < len(r.b) && r.b[r.i]-'0' <= 9 {
-		r.i++
-	}
-	return r.i > start
 }
 
 const hexDigits = "0123456789abcdef"
@@ -316,39 +264,35 @@ const hexDigits = "0123456789abcdef"
 // U+FFFD, so that the text is always well formed (RFC 8259, section 8.1).
 func AppendJSONString(dst, s []byte) []byte {
 	dst = append(dst, '"')
-	start := 0
-	for i := 0; i < len(s); {
+	done := 0
+	for i := 0; i < len(s); i++ {
 		c := s[i]
 		if c >= utf8.RuneSelf {
-			v, n := utf8.DecodeRune(s[i:])
-			if v == utf8.RuneError && n == 1 {
-				dst = append(append(dst, s[start:i]...), "\uFFFD"...)
-				start = i + 1
+			if _, n := utf8.DecodeRune(s[i:]); n > 1 {
+				i += n - 1
+				continue
 			}
-			i += n
+		} else if c >= ' ' && c != '"' && c != '\\' {
 			continue
 		}
-		if c >= ' ' && c != '"' && c != '\\' {
-			i++
-			continue
-		}
-		dst = append(dst, s[start:i]...)
-		switch c {
-		case '"', '\\':
+		dst = append(dst, s[done:i]...)
+		done = i + 1
+		switch {
+		case c >= utf8.RuneSelf:
+			dst = append(dst, "\uFFFD"...)
+		case c == '"' || c == '\\':
 			dst = append(dst, '\\', c)
-		case '\n':
+		case c == '\n':
 			dst = append(dst, '\\', 'n')
-		case '\r':
+		case c == '\r':
 			dst = append(dst, '\\', 'r')
-		case '\t':
+		case c == '\t':
 			dst = append(dst, '\\', 't')
 		default:
 			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 		}
-		i++
-		start = i
 	}
-	return append(append(dst, s[start:]...), '"')
+	return append(append(dst, s[done:]...), '"')
 }
 
 // appendText appends s with what is not UTF-8 in it replaced by U+FFFD.
@@ -356,10 +300,8 @@ func appendText(dst, s []byte) []byte {
 	if utf8.Valid(s) {
 		return append(dst, s...)
 	}
-	for len(s) > 0 {
-		v, n := utf8.DecodeRune(s)
+	for _, v := range string(s) {
 		dst = utf8.AppendRune(dst, v)
-		s = s[n:]
 	}
 	return dst
 }

@@ -4,11 +4,11 @@ package core
 
 // BrokenFields stands for fields whose count does not fit their bytes: one of
 // them holds a NUL. What is done about it depends on where they stand.
-var BrokenFields = Fields{n: -1}
+var BrokenFields = Fields{list{n: -1}}
 
 // RawFields takes fields without checking their count. It is for heads, whose
 // readers check it on the way.
-func RawFields(count int, b []byte) Fields { return Fields{b: b, n: count} }
+func RawFields(count int, b []byte) Fields { return Fields{list{b, count}} }
 
 // section says which fields a section's metadata may not be.
 type section func(name []byte) bool
@@ -20,10 +20,8 @@ func checkMetadata(fields Fields, binary Pairs, reserved section) string {
 	if fields.n < 0 {
 		return "a metadata name or value has a NUL"
 	}
-	pos := 0
-	for range fields.Len() {
-		var name, value []byte
-		name, value, pos = fields.Next(pos)
+	for fields.n > 0 {
+		name, value := fields.cut()
 		if !ValidFieldName(name) {
 			return "a metadata name is not a lower-case HTTP token"
 		}
@@ -37,10 +35,8 @@ func checkMetadata(fields Fields, binary Pairs, reserved section) string {
 			return "a metadata name ends in -bin, and its text value is not base64"
 		}
 	}
-	pos = 0
-	for range binary.Len() {
-		var name []byte
-		name, _, pos = binary.Next(pos)
+	for binary.n > 0 {
+		name, _ := binary.cut()
 		if !ValidFieldName(name) || !IsBinaryName(name) {
 			return "a binary metadata name is not a lower-case HTTP token that ends in -bin"
 		}
@@ -59,21 +55,13 @@ func validBase64(value []byte) bool {
 
 // addMetadata adds metadata as HTTP fields, each name after a prefix.
 func addMetadata(dst *Fields, prefix string, fields Fields, binary Pairs, scratch []byte) []byte {
-	pos := 0
-	for range fields.Len() {
-		var name, value []byte
-		name, value, pos = fields.Next(pos)
-		if prefix == "" {
-			dst.Add(name, value)
-			continue
-		}
+	for fields.n > 0 {
+		name, value := fields.cut()
 		scratch = append(append(scratch[:0], prefix...), name...)
 		dst.Add(scratch, value)
 	}
-	pos = 0
-	for range binary.Len() {
-		var name, value []byte
-		name, value, pos = binary.Next(pos)
+	for binary.n > 0 {
+		name, value := binary.cut()
 		scratch = append(append(scratch[:0], prefix...), name...)
 		n := len(scratch)
 		scratch = AppendBase64(scratch, value)

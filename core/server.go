@@ -77,7 +77,7 @@ func (s *Server) Open(c *ServerCall, h *RequestHead, can Capabilities, end bool)
 		return c.refuse(411, "", "") // ours, rule 12
 	}
 	if fault != GetOK {
-		return c.answer(InvalidArgument, fault.String())
+		return c.answer(InvalidArgument, string(fault))
 	}
 	if !c.agree(f, can) {
 		return c.events

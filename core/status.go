@@ -1,6 +1,11 @@
 package core
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"unicode/utf8"
+)
 
 // The binary form of google.rpc.Status (google/rpc/status.proto), which gRPC
 // carries in base64 in a trailer, written by hand:
@@ -10,256 +15,160 @@ import "unicode/utf8"
 
 const typeURLPrefix = "type.googleapis.com/"
 
+// typeName is what follows the last slash of a type URL (any.proto).
+func typeName(url []byte) []byte { return url[bytes.LastIndexByte(url, '/')+1:] }
+
+// Wire types that these messages have.
+const (
+	wireVarint = 0
+	wireBytes  = 2
+)
+
 // AppendStatus appends e as a google.rpc.Status. What is not UTF-8 in its text
 // becomes U+FFFD.
 func AppendStatus(dst []byte, e *Error) []byte {
 	if e.Code != OK {
-		dst = append(dst, 1<<3|0)
-		dst = appendVarint(dst, uint64(e.Code))
+		dst = append(dst, 1<<3|wireVarint)
+		dst = binary.AppendUvarint(dst, uint64(e.Code))
 	}
 	if len(e.Message) > 0 {
-		dst = append(dst, 2<<3|2)
-		if utf8.Valid(e.Message) {
-			dst = appendVarint(dst, uint64(len(e.Message)))
-			dst = append(dst, e.Message...)
-		} else {
-			size := 0
-			for m := e.Message; len(m) > 0; {
-				v, n := utf8.DecodeRune(m)
-				size += utf8.RuneLen(v)
-				m = m[n:]
-			}
-			dst = appendText(appendVarint(dst, uint64(size)), e.Message)
-		}
+		at := len(dst)
+		dst = appendText(dst, e.Message)
+		dst = delimit(dst, at, 2)
 	}
-	for i, pos := 0, 0; i < e.Details.Len(); i++ {
-		var name, value []byte
-		name, value, pos = e.Details.Next(pos)
-		url := len(typeURLPrefix) + len(name)
-		size := 1 + varintSize(uint64(url)) + url
-		if len(value) > 0 {
-			size += 1 + varintSize(uint64(len(value))) + len(value)
-		}
-		dst = append(dst, 3<<3|2)
-		dst = appendVarint(dst, uint64(size))
-		dst = append(dst, 1<<3|2)
-		dst = appendVarint(dst, uint64(url))
+	for rest := e.Details; rest.n > 0; {
+		name, value := rest.cut()
+		detail := len(dst)
 		dst = append(append(dst, typeURLPrefix...), name...)
+		dst = delimit(dst, detail, 1)
 		if len(value) > 0 {
-			dst = append(dst, 2<<3|2)
-			dst = appendVarint(dst, uint64(len(value)))
+			at := len(dst)
 			dst = append(dst, value...)
+			dst = delimit(dst, at, 2)
 		}
+		dst = delimit(dst, detail, 3)
 	}
 	return dst
 }
 
+// delimit makes a field of what stands in dst from at on.
+func delimit(dst []byte, at int, number byte) []byte {
+	var room [1 + binary.MaxVarintLen64]byte
+	head := binary.AppendUvarint(append(room[:0], number<<3|wireBytes), uint64(len(dst)-at))
+	return slices.Insert(dst, at, head...)
+}
+
 // ParseStatus reads a google.rpc.Status. False means that b is none; into is then
 // empty. A code that is not in the list becomes unknown (ours, rule 6: never OK,
-// never a made-up one). A detail's type is what follows the last slash of its type URL
-// (any.proto); a detail without a type is left out. into is reset first; its
-// memory is used again.
+// never a made-up one). A detail without a type is left out. into is reset first;
+// its memory is used again.
 func ParseStatus(b []byte, into *Error) bool {
 	into.Reset()
 	r := protoReader{b: b}
-	for len(r.b) > 0 {
-		field, wire, ok := r.tag()
-		switch {
-		case !ok:
-		case field == 1 && wire == 0:
-			var v uint64
-			if v, ok = r.varint(); ok {
-				into.Code = Unknown
-				if v <= uint64(Unauthenticated) {
-					into.Code = Code(v)
-				}
+	for r.next() {
+		switch r.tag {
+		case 1<<3 | wireVarint:
+			into.Code = Unknown
+			if r.number <= uint64(Unauthenticated) {
+				into.Code = Code(r.number)
 			}
-		case field == 2 && wire == 2:
-			var v []byte
-			if v, ok = r.bytes(); ok {
-				into.Message = appendText(into.Message[:0], v)
+		case 2<<3 | wireBytes:
+			into.Message = appendText(into.Message[:0], r.bytes)
+		case 3<<3 | wireBytes:
+			if !parseAny(r.bytes, &into.Details) {
+				r.fail()
 			}
-		case field == 3 && wire == 2:
-			var v []byte
-			if v, ok = r.bytes(); ok {
-				ok = parseAny(v, &into.Details)
-			}
-		default:
-			ok = r.skip(field, wire)
-		}
-		if !ok {
-			into.Reset()
-			return false
 		}
 	}
-	return true
+	if r.failed {
+		into.Reset()
+	}
+	return !r.failed
 }
 
 func parseAny(b []byte, into *Pairs) bool {
 	var url, value []byte
 	r := protoReader{b: b}
-	for len(r.b) > 0 {
-		field, wire, ok := r.tag()
-		switch {
-		case !ok:
-		case field == 1 && wire == 2:
-			url, ok = r.bytes()
-		case field == 2 && wire == 2:
-			value, ok = r.bytes()
-		default:
-			ok = r.skip(field, wire)
-		}
-		if !ok {
-			return false
+	for r.next() {
+		switch r.tag {
+		case 1<<3 | wireBytes:
+			url = r.bytes
+		case 2<<3 | wireBytes:
+			value = r.bytes
 		}
 	}
-	for i := len(url) - 1; i >= 0; i-- {
-		if url[i] == '/' {
-			url = url[i+1:]
-			break
-		}
+	if name := typeName(url); len(name) > 0 && utf8.Valid(name) && !r.failed {
+		into.Add(name, value)
 	}
-	if len(url) > 0 && utf8.Valid(url) {
-		into.Add(url, value)
-	}
-	return true
+	return !r.failed
 }
 
-// protoReader reads the fields of a message in protobuf's binary form; b is what
-// is left.
-type protoReader struct{ b []byte }
+// protoReader reads the fields of a message in protobuf's binary form.
+type protoReader struct {
+	b      []byte // what is left
+	failed bool   // b was malformed
 
-func (r *protoReader) varint() (v uint64, ok bool) {
-	for i := 0; i < len(r.b) && i < 10; i++ {
-		c := r.b[i]
-		if i == 9 && c > 1 {
-			return 0, false
-		}
-		v |= uint64(c&0x7f) << (7 * i)
-		if c < 0x80 {
-			r.b = r.b[i+1:]
-			return v, true
-		}
+	// The field read last: its number and wire type, and its value.
+	tag    uint64
+	number uint64
+	bytes  []byte
+}
+
+func (r *protoReader) fail() { r.b, r.failed = nil, true }
+
+// next reads a field, a group as a whole. It is false at the end, and where the
+// message is malformed.
+func (r *protoReader) next() bool { return len(r.b) > 0 && r.field(jsonDepth, 0) }
+
+// field reads a field. Groups may nest depth deep, as deep as JSON may, and are
+// closed by their own number: end is the tag that closes the one we are in.
+func (r *protoReader) field(depth int, end uint64) bool {
+	tag := r.varint()
+	if number := tag >> 3; number == 0 || number >= 1<<29 {
+		r.fail()
 	}
-	return 0, false
+	switch tag & 7 {
+	case wireVarint:
+		r.number = r.varint()
+	case 1:
+		r.take(8)
+	case wireBytes:
+		r.bytes = r.take(r.varint())
+	case 3:
+		if depth == 0 {
+			r.fail()
+		}
+		for r.field(depth-1, tag+1) && r.tag != tag+1 {
+		}
+	case 4:
+		if tag != end {
+			r.fail()
+		}
+	case 5:
+		r.take(4)
+	default:
+		r.fail()
+	}
+	r.tag = tag
+	return !r.failed
 }
 
-func (r *protoReader) tag() (field uint64, wire byte, ok bool) {
-	v, ok := r.varint()
-	field, wire = v>>3, byte(v&7)
-	return field, wire, ok && field > 0 && field < 1<<29
+func (r *protoReader) varint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
 }
 
-func (r *protoReader) bytes() ([]byte, bool) {
-	n, ok := r.varint()
-	if !ok || n > uint64(len(r.b)) {
-		return nil, false
+func (r *protoReader) take(n uint64) []byte {
+	if n > uint64(len(r.b)) {
+		r.fail()
+		return nil
 	}
 	v := r.b[:n]
 	r.b = r.b[n:]
-	return v, true
-}
-
-// skip passes over a field that is not known; a group only where it is closed
-// by its own number and nests no deeper than JSON may.
-func (r *protoReader) skip(field uint64, wire byte) bool {
-	var open [jsonDepth]uint64
-	depth := 0
-	for {
-		ok := true
-		switch wire {
-		case 0:
-			_, ok = r.varint()
-		case 1:
-			ok = r.drop(8)
-		case 2:
-			_, ok = r.bytes()
-		case 3:
-			if ok = depth < len(open); ok {
-				open[depth] = field
-				depth++
-			}
-		case 4:
-			if ok = depth > 0 && open[depth-1] == field; ok {
-				depth--
-			}
-		case 5:
-			ok = r.drop(4)
-		default:
-			ok = false
-		}
-		if !ok || depth == 0 {
-			return ok
-		}
-		if field, wire, ok = r.tag(); !ok {
-			return false
-		}
-	}
-}
-
-func (r *protoReader) drop(n int) bool {
-	if len(r.b) < n {
-		return false
-	}
-	r.b = r.b[n:]
-	return true
-}
-
-func appendVarint(dst []byte, v uint64) []byte {
-	for v >= 0x80 {
-		dst = append(dst, byte(v)|0x80)
-		v >>= 7
-	}
-	return append(dst, byte(v))
-}
-
-func varintSize(v uint64) (n int) {
-	for n = 1; v >= 0x80; n++ {
-		v >>= 7
-	}
-	return n
-}
-
-const upperHex = "0123456789ABCDEF"
-
-// AppendGRPCMessage appends an error's message percent-encoded
-// (PROTOCOL-HTTP2.md, "Status-Message"). A space at either end is encoded, too:
-// HTTP would strip it.
-func AppendGRPCMessage(dst, message []byte) []byte {
-	last := len(message) - 1
-	for i, c := range message {
-		if c < ' ' || c > '~' || c == '%' || c == ' ' && (i == 0 || i == last) {
-			dst = append(dst, '%', upperHex[c>>4], upperHex[c&15])
-		} else {
-			dst = append(dst, c)
-		}
-	}
-	return dst
-}
-
-// AppendDecodeGRPCMessage appends the text of a percent-encoded message. One with
-// a broken escape, or that is not UTF-8 when decoded, is kept as it came
-// (PROTOCOL-HTTP2.md, "Status-Message": never an error, never thrown away), and
-// what is not UTF-8 even then becomes U+FFFD.
-func AppendDecodeGRPCMessage(dst, v []byte) []byte {
-	start := len(dst)
-	for i := 0; i < len(v); i++ {
-		c := v[i]
-		if c == '%' {
-			if i+2 >= len(v) {
-				return appendText(dst[:start], v)
-			}
-			high, low := unHex(v[i+1]), unHex(v[i+2])
-			if high|low > 15 {
-				return appendText(dst[:start], v)
-			}
-			c = high<<4 | low
-			i += 2
-		}
-		dst = append(dst, c)
-	}
-	if !utf8.Valid(dst[start:]) {
-		return appendText(dst[:start], v)
-	}
-	return dst
+	return v
 }
