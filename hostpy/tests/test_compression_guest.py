@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from connectcore._wasm import abi, events, pool, records
+from connectcore._wasm import abi, pool, records
+from connectcore._wasm.columns import join_fields
 from connectcore.compression.gzip import GzipCompression
 from connectcore.errors import ConnectError
 
@@ -32,31 +33,26 @@ def here(data: bytes, limit: int | None = LIMIT) -> Verdict:
 def guest() -> Callable[[bytes], Verdict]:
     """What the module makes of compressed content where the host leaves it to it."""
     instance = pool.POOL.pick()
-    (configured,) = events.decode(
-        instance.step(
-            records.configure_server(
-                read_max=LIMIT,
-                send_max=0,
-                compress_min=0,
-                codecs=["proto"],
-                codings=["gzip"],
-                native=[False],
-                procedures=["/s/Unary"],
-                attributes=[abi.UNARY],
-            )
+    (configured,) = instance.tell(
+        records.configure_server(
+            read_max=LIMIT,
+            codecs=b"proto",
+            codings=b"gzip",
+            native=bytes([False]),
+            procedures=b"/s/Unary",
+            attributes=bytes([abi.UNARY]),
         )
     )
-    head = records.fields_column([(b"content-type", b"application/proto"), (b"content-encoding", b"gzip")])
+    head = join_fields([(b"content-type", b"application/proto"), (b"content-encoding", b"gzip")])
 
     def verdict(data: bytes) -> Verdict:
         opening = records.open_server(configured.handle, 0, b"POST", b"/s/Unary", b"", 2, head)
-        content = records.content(0, abi.CONTENT_END_FLAG, len(data), data)
-        found: list[Any] = events.decode(instance.step(opening + content))
-        instance.step(records.close(found[0].handle))
+        found = instance.tell(opening + records.content(0, abi.CONTENT_END_FLAG, len(data), data))
+        instance.later(records.close(found[0].handle))
         for event in found:
-            if isinstance(event, events.Messages):
+            if isinstance(event, records.Messages):
                 return event.data[event.spans[0] :][: event.spans[1]]
-            if isinstance(event, events.ResponseHead):
+            if isinstance(event, records.HttpResponseHead):
                 return "too large" if event.status == 429 else "bad"
         raise AssertionError(found)
 

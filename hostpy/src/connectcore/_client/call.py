@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from .._codec.codec import resolve_decoder
+from .._codec.payload import RejectedError, compressed, decoded, decompressed, encoded
 from .._headers import Headers, headers_from_fields, metadata_columns
 from .._transport.transport import Gone, Request, TransportError
 from .._wasm import abi, columns, records
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._transport.transport import Fields
-    from ..compression import Compression
     from ..method import MethodInfo
     from .config import ClientConfig
 
@@ -125,13 +126,13 @@ class ClientCall:
         """
         config = self._config
         try:
-            payload = config.codec.encode(message)
+            payload = encoded(config.codec.encode, message)
             length = len(payload)
             if config.send_compression is not None:
-                payload = config.send_compression.compress(payload)
+                payload = compressed(config.send_compression, payload)
                 length = len(payload) | abi.COMPRESSED
-        except Exception as error:  # noqa: BLE001 - whatever a codec raises
-            self._fail(abi.REJECT_ENCODE, error)
+        except RejectedError as rejected:
+            self._fail(rejected.reason, rejected.why)
             return None
 
         request: Request | None = None
@@ -213,16 +214,17 @@ class ClientCall:
         """Content came."""
         self._content.add(data)
         self._received += len(data)
-        whole = self._received == self._length
-        if whole or not self._waits:
-            self._tell(self._untold(abi.CONTENT_END_FLAG if whole else 0))
+        length = self._length
+        if not self._waits or length is None or self._received >= length:
+            self._tell(self._untold(abi.CONTENT_END_FLAG if self._received == length else 0))
 
     def ended(self, trailers: Fields) -> None:
         """The content ended, with this trailer section."""
         if self._length is not None and self._received < self._length:
             self.gone(TransportError(Gone.CLOSED, "the content is shorter than its declared length"))
         else:
-            self._tell(records.content_end(self._handle, len(trailers), _column(trailers)))
+            rest = self._untold() if self._received > self._announced else b""
+            self._tell(rest + records.content_end(self._handle, len(trailers), _column(trailers)))
 
     def gone(self, error: TransportError) -> None:
         """The transport failed."""
@@ -258,11 +260,10 @@ class ClientCall:
             try:
                 if self._packed is not None:
                     payload = self._decompressed(payload, *self._packed)
-                return self._config.codec.decode(payload, self._method.output)
-            except _RejectedError as rejected:
-                self._reject(rejected.reason, rejected.cause)
-            except Exception as error:  # noqa: BLE001 - whatever a codec raises
-                self._reject(abi.REJECT_DECODE, error)
+                return decoded(resolve_decoder(self._config.codec, self._method.output), payload)
+            except RejectedError as rejected:
+                self.cause = rejected.why
+                self._tell(records.reject(self._handle, rejected.reason, _why(rejected.why)))
             end = self._end
         if end is None or not end.code:
             raise RuntimeError("the protocol module gave this call no outcome")
@@ -306,18 +307,7 @@ class ClientCall:
         )
 
     def _decompressed(self, data: bytes, coding: int, limit: int) -> bytes:
-        """Data decompressed by one of the configuration's codings. Raises _RejectedError."""
-        compression: Compression = self._config.codings[coding - 1]
-        try:
-            result = compression.decompress(data, limit)
-        except ConnectError as error:
-            too_large = error.code is Code.RESOURCE_EXHAUSTED
-            raise _RejectedError(abi.REJECT_TOO_LARGE if too_large else abi.REJECT_DECOMPRESS, error) from None
-        except Exception as error:  # noqa: BLE001 - whatever a compression raises
-            raise _RejectedError(abi.REJECT_DECOMPRESS, error) from None
-        if len(result) > limit:
-            raise _RejectedError(abi.REJECT_TOO_LARGE, ValueError(f"{len(result)} bytes, and the limit is {limit}"))
-        return result
+        return decompressed(self._config.codings[coding - 1], data, limit)
 
     # The module
 
@@ -364,7 +354,7 @@ class ClientCall:
                 case records.Decompress():
                     try:
                         answer = records.decompressed(self._handle, self._decompressed(event.data, event.coding, event.limit))
-                    except _RejectedError as rejected:
+                    except RejectedError as rejected:
                         answer = records.reject(self._handle, rejected.reason)
                 case records.Fault():
                     raise RuntimeError(f"the protocol module refuses what this client does: {_text(event.text)}")
@@ -372,14 +362,9 @@ class ClientCall:
                     pass  # the request
         return b"" if self.finished else answer
 
-    def _reject(self, reason: int, error: Exception) -> None:
-        """The message that came cannot be used: another outcome takes the place of the one that is there."""
-        self.cause = error
-        self._tell(records.reject(self._handle, reason, _why(error)))
-
-    def _fail(self, reason: int, why: Exception | str) -> None:
+    def _fail(self, reason: int, why: BaseException | str) -> None:
         """End the call with what the module says to `reason`, in place of what it is or would become."""
-        if isinstance(why, Exception):
+        if isinstance(why, BaseException):
             self.cause = why
         self.close()
         rejection = records.reject(0, reason, _why(why))
@@ -406,16 +391,7 @@ class ClientCall:
         self._fail(abi.REJECT_LOST, "")
 
 
-class _RejectedError(Exception):
-    """Data cannot be used, for a reason that the module knows by number."""
-
-    def __init__(self, reason: int, cause: Exception) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.cause = cause
-
-
-def _why(error: Exception | str) -> bytes:
+def _why(error: BaseException | str) -> bytes:
     """What the application should read of a failure."""
     if isinstance(error, ConnectError):
         error = error.message

@@ -1,0 +1,70 @@
+"""Payloads made and read by code that a user may have written: codecs and compressions.
+
+Whatever such code raises says that what it was given is bad, except for what ends the process.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from .._wasm import abi
+from ..code import Code
+from ..errors import ConnectError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..compression import Compression
+
+__all__ = ["FATAL", "RejectedError", "compressed", "decoded", "decompressed", "encoded"]
+
+FATAL: Final = (KeyboardInterrupt, SystemExit)
+"""What ends the process."""
+
+
+class RejectedError(Exception):
+    """A payload is bad, or a message cannot be encoded: for a reason that the guest knows by number, and because of `why`."""
+
+    def __init__(self, reason: int, why: BaseException) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.why = why
+
+
+def encoded(encode: Callable[[Any], bytes], message: Any) -> bytes:
+    """A message as a payload. Raises RejectedError."""
+    try:
+        return b"".join((encode(message),))  # it may give other bytes, or none
+    except FATAL:
+        raise
+    except BaseException as error:
+        raise RejectedError(abi.REJECT_ENCODE, error) from error
+
+
+def decoded(decode: Callable[[bytes], Any], payload: bytes) -> Any:
+    """A payload as a message. Raises RejectedError."""
+    try:
+        return decode(payload)
+    except FATAL:
+        raise
+    except BaseException as error:
+        raise RejectedError(abi.REJECT_DECODE, error) from error
+
+
+def compressed(compression: Compression, payload: bytes) -> bytes:
+    """A payload compressed. Raises RejectedError."""
+    return encoded(compression.compress, payload)
+
+
+def decompressed(compression: Compression, data: bytes, limit: int) -> bytes:
+    """A payload decompressed to at most `limit` bytes. Raises RejectedError."""
+    try:
+        payload = compression.decompress(data, limit)
+        if len(payload) > limit:
+            raise ConnectError(Code.RESOURCE_EXHAUSTED, f"{len(payload)} bytes, and the limit is {limit}")
+    except FATAL:
+        raise
+    except BaseException as error:
+        too_large = isinstance(error, ConnectError) and error.code is Code.RESOURCE_EXHAUSTED
+        raise RejectedError(abi.REJECT_TOO_LARGE if too_large else abi.REJECT_DECOMPRESS, error) from error
+    return payload
