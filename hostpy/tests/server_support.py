@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import struct
 from dataclasses import dataclass, field
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.wrappers_pb2 import StringValue
 
+from connectcore._wasm import records
+from connectcore._wasm.pool import POOL
 from connectcore.method import IdempotencyLevel, MethodInfo, StreamType
 from connectcore.server import ConnectASGIApplication, ConnectWSGIApplication, Endpoint, EndpointSync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 INTERFACES = ("asgi", "wsgi")
 SERVICE = "acme.v1.Service"
@@ -344,6 +347,46 @@ def _awaitable(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
                 yield each
 
     return bidi_stream
+
+
+class Steps:
+    """What the process's instance is told, and which calls it has open since then."""
+
+    def __init__(self) -> None:
+        self.batches: list[bytes] = []
+        self._opened: set[int] = set()
+        self._instance = POOL.pick()
+        self._step = self._instance.step
+        self._instance.step = self._watched
+
+    @property
+    def open(self) -> set[int]:
+        """The calls that are open, without those whose close goes with the next batch."""
+        return self._opened - {int.from_bytes(record[8:12], "little") for record in self._instance._later}
+
+    def stop(self) -> None:
+        self._instance.step = self._step
+
+    def _watched(self, batch: bytes) -> bytes:
+        self.batches.append(batch)
+        self._opened = self.open
+        events = self._step(batch)
+        for event in records.decode(events):
+            if isinstance(event, records.Done):
+                self._opened.discard(event.handle)
+            elif not isinstance(event, (records.Configured, records.Fault)):
+                self._opened.add(event.handle)
+        return events
+
+
+@contextlib.contextmanager
+def watched_steps() -> Iterator[Steps]:
+    """Watch the steps of the instance that serves next."""
+    steps = Steps()
+    try:
+        yield steps
+    finally:
+        steps.stop()
 
 
 def echo(request: StringValue, ctx: Any) -> StringValue:

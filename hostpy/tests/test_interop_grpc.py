@@ -120,7 +120,7 @@ def test_error(stub: Any) -> None:
     ("request_", "options", "code", "text"),
     [
         (b"\xff\xff", {}, "INVALID_ARGUMENT", "does not decode"),
-        (said("x" * (5 << 20)), {}, "RESOURCE_EXHAUSTED", "over the limit of 4194304 bytes"),
+        (said("x" * (5 << 20)), {}, "RESOURCE_EXHAUSTED", "the limit of 4194304 bytes"),
         (said("x"), {"metadata": [(f"x-{n}", "v") for n in range(300)]}, "RESOURCE_EXHAUSTED", "more metadata"),
         (said("x" * 1000), {"compression": grpc.Compression.Deflate}, "UNIMPLEMENTED", "this server knows: gzip"),
     ],

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from connectcore._wasm import abi
 from connectcore._wasm.instance import GuestError, Instance
 from connectcore._wasm.pool import LIMIT, POOL
 from server_support import (
@@ -36,6 +35,7 @@ from server_support import (
     envelopes,
     message,
     text,
+    watched_steps,
 )
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class TestTrap:
 
     def check(self, answer: Answer, code: str) -> None:
         found = json.loads(answer.content)
-        assert (found["code"], found["message"]) == (code, "the server failed")
+        assert (found["code"], found["message"]) == (code, "the call failed inside")
         assert b"wasm" not in answer.content
 
     # Steps of a first call: 1 configures, 2 opens, 3 answers where the call is not plain.
@@ -111,7 +111,7 @@ class TestTrap:
         server = Server(interface, {UNARY: echo})
         trap_at(number)
         answer = server.call(chunks=[envelope(message("hello"))], **GRPC)
-        assert (answer.status, answer.trailers) == (200, [("grpc-status", "13"), ("grpc-message", "the server failed")])
+        assert (answer.status, answer.trailers) == (200, [("grpc-status", "13"), ("grpc-message", "the call failed inside")])
         assert server.call(chunks=[envelope(message("hello"))], **GRPC).trailers == [("grpc-status", "0")]
 
     def test_stream_that_has_said_nothing(self, interface: str, trap_at: Callable[[int], Instance]) -> None:
@@ -170,30 +170,12 @@ def test_no_call_is_left_open(interface: str) -> None:
         Request(SERVER, chunks=[b"\0\0"], **CONNECT),
         Request(path="/none"),
     ]
-    opened: set[int] = set()
-    instance = POOL.pick()
-    step = instance.step
-
-    def watched(batch: bytes) -> bytes:
-        events = step(batch)
-        at = 0
-        while at < len(events):
-            kind, size = int.from_bytes(events[at : at + 2], "little"), int.from_bytes(events[at + 4 : at + 8], "little")
-            handle = int.from_bytes(events[at + 8 : at + 12], "little")
-            (opened.discard if kind == abi.EV_DONE else opened.add)(handle)
-            at += size
-        if batch[:1] == b"\x10":
-            opened.discard(int.from_bytes(batch[8:12], "little"))
-        return events
-
-    server.call()  # the configuration's handle stays
-    instance.step = watched
-    try:
+    server.call()
+    with watched_steps() as steps:
         for request in requests:
             server.call(request)
-            assert not opened, request
-    finally:
-        instance.step = step
+            assert steps.batches
+            assert not steps.open, request
 
 
 def test_threads() -> None:

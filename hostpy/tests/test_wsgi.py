@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from connectcore._server import wsgi_request
+from connectcore._server import memory, wsgi_request
 from connectcore.code import Code
 from connectcore.errors import ConnectError
 from connectcore.server import ConnectWSGIRouter
@@ -86,22 +86,40 @@ class TestContent:
         variables["CONTENT_LENGTH"] = announced
         assert call(variables).content == message("hello")
 
-    def test_stream_that_would_wait_for_ever_is_not_read(self) -> None:
-        """Without a length or chunks, an HTTP/1.1 request has no content (RFC 9112, 6.3)."""
-
+    @pytest.mark.parametrize("variables", [{}, {"HTTP_TRANSFER_ENCODING": "chunked"}, {"CONTENT_LENGTH": ""}])
+    @pytest.mark.parametrize("procedure", [UNARY, CLIENT])
+    def test_stream_whose_end_nobody_knows_is_not_read(self, variables: dict[str, str], procedure: str) -> None:
         class Endless(io.RawIOBase):
             def read(self, size: int = -1) -> bytes:
                 raise AssertionError("read")
 
-        variables = environ(Request(length=False))
-        variables["wsgi.input"] = Endless()
-        del variables["wsgi.input_terminated"]
-        assert call(variables).content == b""
+        request = Request(procedure, **CONNECT) if procedure == CLIENT else Request(length=False)
+        found = {**environ(request), **variables, "wsgi.input": Endless()}
+        del found["wsgi.input_terminated"]
+        answer = call(found, WSGI(ALL))
+        assert (answer.status, answer.fields, answer.content) == (411, [("content-length", "0")], b"")
+        get = Request(http_method="GET", query="connect=v1&encoding=json&message=%22hello%22", content_type="", chunks=())
+        found = {**environ(get), "wsgi.input": Endless()}
+        del found["wsgi.input_terminated"]
+        assert call(found).content == b'"hello"'
 
-    @pytest.mark.parametrize("variable", [{"HTTP_TRANSFER_ENCODING": "chunked"}, {"SERVER_PROTOCOL": "HTTP/2"}])
-    def test_stream_that_ends_by_itself(self, variable: dict[str, str]) -> None:
-        variables = {**environ(Request(length=False)), **variable}
-        del variables["wsgi.input_terminated"]
+    @pytest.mark.parametrize(
+        "variables",
+        [
+            {"wsgi.input_terminated": True},
+            {"SERVER_PROTOCOL": "HTTP/2"},
+            {"wsgi.input": io.BytesIO(message("hello"))},
+            {"wsgi.ext.http.send_trailers": lambda fields: None},
+        ],
+    )
+    def test_stream_that_ends_by_itself(self, variables: dict[str, Any]) -> None:
+        found = environ(Request(length=False))
+        del found["wsgi.input_terminated"]
+        assert call({**found, **variables}).content == message("hello")
+
+    def test_length_with_thousands_of_digits(self) -> None:
+        variables = environ(Request())
+        variables["CONTENT_LENGTH"] = "1" * 5000
         assert call(variables).content == message("hello")
 
     def test_connection_that_breaks(self) -> None:
@@ -151,10 +169,11 @@ class TestEnvironment:
         count, column, _ = wsgi_request.fields_of(variables)
         assert (count, column) == (len(variables), b"a\x001" if variables else b"")
 
-    def test_layouts_are_not_kept_without_bound(self) -> None:
-        for number in range(2 * wsgi_request._CACHED + 1):
-            wsgi_request.fields_of({f"HTTP_X_{number}": "1"})
-        assert len(wsgi_request._layouts) <= wsgi_request._CACHED
+    def test_layouts_are_remembered_within_bounds(self) -> None:
+        for number in range(2 * memory.MOST):
+            for _ in range(2):
+                wsgi_request.fields_of({f"HTTP_X_{number}": "1"})
+        assert 0 < len(wsgi_request._layouts) <= memory.MOST
 
     def test_addresses(self) -> None:
         assert wsgi_request.addresses({"HTTP_HOST": "h", "wsgi.url_scheme": "https"}) == ("h:443", None)

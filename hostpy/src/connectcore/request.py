@@ -177,6 +177,11 @@ class ServerContext(RequestContext[REQ, RES]):
         return self._addresses(self._source)[1]
 
 
+def expired(ctx: RequestContext[Any, Any]) -> bool:
+    """Whether the deadline has passed."""
+    return ctx._end_time is not None and monotonic() >= ctx._end_time
+
+
 def response_metadata(ctx: RequestContext[Any, Any]) -> tuple[Headers | None, Headers | None]:
     """Leading and trailing metadata that a handler set, None where it touched none."""
     return ctx._response_headers, ctx._response_trailers

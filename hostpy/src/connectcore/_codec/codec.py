@@ -158,7 +158,8 @@ def resolve_encoder(codec: Codec, message_class: type[Any]) -> Encoder:
     """The quickest function that serializes messages of this class by this codec."""
     if isinstance(codec, _ProtoCodec):
         return codec.encoder_for(message_class)
-    return codec.encode
+    encode = codec.encode
+    return lambda message: b"".join((encode(message),))  # a user's codec: it may give other bytes, or none
 
 
 def resolve_decoder(codec: Codec, message_class: type[Any]) -> Decoder:

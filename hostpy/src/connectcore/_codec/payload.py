@@ -34,7 +34,7 @@ class RejectedError(Exception):
 def encoded(encode: Callable[[Any], bytes], message: Any) -> bytes:
     """A message as a payload. Raises RejectedError."""
     try:
-        return b"".join((encode(message),))  # it may give other bytes, or none
+        return encode(message)
     except FATAL:
         raise
     except BaseException as error:
@@ -53,7 +53,7 @@ def decoded(decode: Callable[[bytes], Any], payload: bytes) -> Any:
 
 def compressed(compression: Compression, payload: bytes) -> bytes:
     """A payload compressed. Raises RejectedError."""
-    return encoded(compression.compress, payload)
+    return encoded(lambda data: b"".join((compression.compress(data),)), payload)  # it may give other bytes, or none
 
 
 def decompressed(compression: Compression, data: bytes, limit: int) -> bytes:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import types
 from time import monotonic
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
+from .._codec.payload import FATAL, RejectedError
 from .._interceptors import MetadataRun
 from .._lazy import asyncio
-from .._wasm.columns import split_fields
-from .actions import AbortAction, BodyAction, HeadAction, PlainAction, TrailersAction
-from .service import DEADLINE_GRACE
+from .._wasm import abi
+from .asgi_request import addresses
+from .call import AbortedError, context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
@@ -24,12 +26,12 @@ if TYPE_CHECKING:
     from ..interceptor import MetadataInterceptor
     from ..request import ServerContext
     from .call import ServerCall
-    from .service import Service
+    from .procedure import Procedure
 
     Context = ServerContext[Any, Any]
-    Messages = dict[str, Any]
+    Message = dict[str, Any]
 
-__all__ = ["AbortedError", "Exchange"]
+__all__ = ["Exchange", "awaitable"]
 
 _BATCH_MESSAGES: Final = 512
 _BATCH_SECONDS: Final = 0.002
@@ -44,194 +46,127 @@ _LONGEST: Final = 365 * 86400.0  # seconds that a timer is set to at most
 _PAUSE: Final = object()
 
 
-class AbortedError(RuntimeError):
-    """The response was broken off: the server is to close the connection, so that the peer does not take it for whole."""
+def awaitable(work: Any) -> Any:
+    """What a handler returned, to be awaited. Raises TypeError."""
+    if work.__class__ is not CoroutineType and not hasattr(work, "__await__"):
+        raise TypeError(f"under ASGI a handler is a coroutine function, 'async def'; this one returned {type(work).__name__}")
+    return work
 
 
 class Exchange:
-    """One HTTP request and its response."""
+    """One HTTP request and its response: the owner of a call, which closes it whatever happens."""
 
     __slots__ = (
         "_batch",
         "_broken",
         "_buffered",
+        "_closed",
         "_fired",
-        "_grace",
-        "_leading",
         "_loop",
         "_reading",
         "_receive",
-        "_rejected",
         "_send",
-        "_service",
         "_task",
         "_timer",
         "_watch",
         "_writing",
         "call",
-        "ctx",
     )
 
     def __init__(
-        self,
-        service: Service,
-        call: ServerCall,
-        receive: Callable[[], Awaitable[Messages]],
-        send: Callable[[Messages], Awaitable[None]],
-        ctx: Context | None = None,
-        leading: Sequence[MetadataInterceptor[Any]] = (),
+        self, call: ServerCall, receive: Callable[[], Awaitable[Message]], send: Callable[[Message | None], Awaitable[None]]
     ) -> None:
-        self._service = service
         self.call = call
-        self.ctx = ctx
         self._receive = receive
         self._send = send
-        self._leading = leading
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._watch: asyncio.Task[Messages] | asyncio.Handle | None = None
-        self._buffered: Messages | None = None
+        self._watch: asyncio.Task[Message] | asyncio.Handle | None = None
+        self._buffered: Message | None = None
         self._batch: list[bytes] = []  # replies not yet sent
         self._broken: Exception | None = None  # why nothing more can be written
-        self._rejected: Exception | None = None  # why one cannot be encoded
-        self._reading = self._writing = self._fired = False
-        self._grace = 0.0  # seconds to wait before the next write
+        self._reading = self._writing = self._fired = self._closed = False
 
-    async def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do the work, a coroutine of this object's; then write what is left."""
+    async def run(self, work: Coroutine[Any, Any, bytes | None], *pending: Any) -> None:
+        """Do the work, which may have been started and wait for `pending`; then end the call with the reply that it gives."""
+        reply: bytes | None = None
+        error: BaseException | None = None
         try:
-            try:
-                pending = work.send(None)
-            except StopIteration:
-                pass
-            else:
-                await self._supervise(work, pending)
-        except asyncio.CancelledError:
-            if not self._canceled_by_us():
-                self.call.abandon()
-                raise
-        except BaseException:
-            self.call.abandon()
-            raise
-        else:
-            self._canceled_by_us()
-        await self.flush()
+            reply = await self._supervise(work, pending[0] if pending else work.send(None))
+        except StopIteration as stop:
+            reply = stop.value
+        except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
+            error = raised
+        await self.end(reply, error)
 
-    async def handle(self) -> None:
-        """The work of a call that was opened: read its message, run its handler, end it."""
+    async def end(self, reply: bytes | None, error: BaseException | None) -> None:
+        """The work was done, or failed: write what is left. Raises what ends more than the handler."""
+        try:
+            if self._ends_more(error) and error is not None:
+                raise error
+            if self._broken is not None:
+                raise self._broken
+            if reply is not None:
+                self._batch.append(reply)
+            self.call.finish(self._batch, error)
+            await self._flush()
+        finally:
+            self.call.close()
+
+    async def handle(self, leading: Sequence[MetadataInterceptor[Any]], scope: Any, fields: list[Any]) -> bytes | None:
+        """The work of a call that was opened: read its message, run its handler. Gives the reply, if it is one."""
         call = self.call
-        ctx, procedure = self.ctx, call.procedure
-        assert ctx is not None
-        assert procedure is not None
-        run = MetadataRun(self._leading, ctx) if self._leading else None
-        error: BaseException | None = None
-        response: Any = None
-        try:
-            if run is not None:
-                await run.start()
-            if procedure.many_requests:
-                request: Any = self._requests()
-            else:
-                while not call.received and not call.done:
-                    await self._read()
-                request = None if call.done else call.next_message()
-            if not call.done:
-                if procedure.many_responses:
-                    await self._respond(procedure.function(request, ctx), ctx)
-                else:
-                    response = await procedure.function(request, ctx)
-        except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again in finish
-            error = raised
-        if run is not None:
-            error = await run.end(call.failure if call.stopped else error)
-        self.finish(error, response)
-
-    async def handle_stream(self, request: Any) -> None:
-        """The work of a server stream whose message was taken."""
-        call = self.call
-        assert self.ctx is not None
-        assert call.procedure is not None
+        if call.request is None or call.procedure is None:
+            return None  # it was refused
+        ctx = call.ctx = context(call.procedure, call.request, scope["method"], fields, addresses, scope)
+        if not leading:
+            return await self._handled(call.procedure, ctx)
+        run = MetadataRun(leading, ctx)
+        reply: bytes | None = None
         error: BaseException | None = None
         try:
-            await self._respond(call.procedure.function(request, self.ctx), self.ctx)
-        except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again in finish
+            await run.start()
+            reply = await self._handled(call.procedure, ctx)
+        except BaseException as raised:  # noqa: BLE001 - it is raised again
             error = raised
-        self.finish(error, None)
-
-    async def handle_started(self, started: Coroutine[Any, Any, Any], pending: Any) -> None:
-        """The work of a unary call whose handler was started and waits for `pending`."""
-        error: BaseException | None = None
-        response: Any = None
-        try:
-            response = await _resumed(started, pending)
-        except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again in finish
-            error = raised
-        self.finish(error, response)
-
-    def finish(self, error: BaseException | None, response: Any) -> None:
-        """The handler has returned, or raised."""
-        call, ctx = self.call, self.ctx
-        if self._broken is not None:
-            call.peer_gone()
-            raise self._broken
-        if call.done:
-            return
-        if error is not None and not isinstance(error, Exception):
+        error = await run.end(call.failure if call.stopped else error)
+        if error is not None:
             raise error
-        assert ctx is not None
-        assert call.procedure is not None
-        remaining = ctx.timeout_ms
-        if remaining is not None and remaining <= 0:
-            self._grace = DEADLINE_GRACE + remaining / 1000
-            call.deadline()
-        elif self._rejected is not None:
-            call.reject_reply(self._rejected)
-        elif error is not None or call.procedure.many_responses:
-            call.end(error, ctx, self._batch)
-        else:
-            call.finish(response, ctx)
+        return reply
 
-    async def flush(self) -> None:
+    async def _handled(self, procedure: Procedure, ctx: Context) -> bytes | None:
+        call = self.call
+        if procedure.many_requests:
+            request: Any = self._requests()
+        else:
+            while not call.received and not call.done:
+                if not call.resume():
+                    await self._read()
+            if call.done:
+                return None
+            request = call.next_message()
+        work = procedure.function(request, ctx)
+        if procedure.many_responses:
+            await self._respond(work)
+            return None
+        response = await awaitable(work)
+        assert call.request is not None
+        return procedure.encode(call.request.codec, response)
+
+    async def _flush(self) -> None:
         """Write what the call has to write."""
-        output = self.call.output
-        send = self._send
-        ended = False
-        if self._grace > 0:
-            grace, self._grace = self._grace, 0.0
-            await asyncio.sleep(grace)
+        call, output = self.call, self.call.output
+        if call.hold > 0:
+            hold, call.hold = call.hold, 0.0
+            await asyncio.sleep(hold)
         self._writing = True
         try:
             while output:
-                action = output.pop(0)
-                if isinstance(action, BodyAction):
-                    more = not action.end
-                    if output and isinstance(output[0], TrailersAction):
-                        ended = True
-                        more = False
-                    await send({"type": "http.response.body", "body": action.data, "more_body": more})
-                elif isinstance(action, HeadAction):
-                    message: Messages = {
-                        "type": "http.response.start",
-                        "status": action.status,
-                        "headers": self._service.response_fields(action.fields),
-                    }
-                    if action.trailers:
-                        message["trailers"] = True
-                    await send(message)
-                    if action.end:
-                        await send({"type": "http.response.body", "body": b"", "more_body": False})
-                elif isinstance(action, PlainAction):
-                    await send({"type": "http.response.start", "status": action.status, "headers": action.fields})
-                    await send({"type": "http.response.body", "body": action.data})
-                elif isinstance(action, TrailersAction):
-                    if not ended:
-                        await send({"type": "http.response.body", "body": b"", "more_body": False})
-                    fields = split_fields(action.fields)
-                    await send({"type": "http.response.trailers", "headers": fields, "more_trailers": False})
-                else:
-                    assert isinstance(action, AbortAction)
-                    raise AbortedError("the response was broken off")
+                message = output.popleft()
+                if message is None:
+                    raise AbortedError
+                await self._send(message)
         except Exception as error:
             self._broken = error
             raise
@@ -270,31 +205,29 @@ class Exchange:
         while True:
             while messages:
                 yield take()
-            if call.failure is not None:
-                raise call.failure
-            if call.received or call.done:
+            if call.ended():
                 return
-            await self._read()
+            if not call.resume():
+                await self._read()
 
     # Responses
 
-    async def _respond(self, replies: AsyncIterator[Any], ctx: Context) -> None:
+    async def _respond(self, replies: AsyncIterator[Any]) -> None:
         """Send what the handler yields. What it yields without waiting is sent together, and before it waits; what is left
         at its end goes with the end."""
         try:
-            await self._pump(self._produce(replies), ctx)
-            if self._rejected is not None and self._batch:
-                self.call.reply(self._batch, ctx)  # what came before is good
+            await self._pump(self._produce(replies))
         finally:
             close = getattr(replies, "aclose", None)
-            if close is not None:
+            if close is not None and not self._closed:  # nothing can be waited for where the server closes its work
                 await close()
 
     async def _produce(self, replies: AsyncIterator[Any]) -> None:
         """Encode replies into the batch, pausing when it is full."""
         call, batch = self.call, self._batch
         assert call.procedure is not None
-        encode = call.procedure.encoders[call.codec]
+        assert call.request is not None
+        encode = call.procedure.encoders[call.request.codec]
         add = batch.append
         # Time and size are looked at every `limit` replies: each time at first, more rarely for a handler that turns out to
         # make small ones quickly.
@@ -303,9 +236,10 @@ class Exchange:
         async for reply in replies:
             try:
                 payload = encode(reply)
-            except Exception as error:  # noqa: BLE001 - whatever a codec raises
-                self._rejected = error
-                return
+            except FATAL:
+                raise
+            except BaseException as error:
+                raise RejectedError(abi.REJECT_ENCODE, error) from error
             add(payload)
             left -= 1
             if not left:
@@ -316,7 +250,7 @@ class Exchange:
                     last = monotonic()
 
     @types.coroutine
-    def _pump(self, producer: Coroutine[Any, Any, None], ctx: Context) -> Generator[Any, Any, None]:
+    def _pump(self, producer: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
         """Drive the producer. Whenever it pauses or waits, what it has made is written first."""
         call, batch = self.call, self._batch
         resume: Callable[[Any], Any] = producer.send
@@ -329,10 +263,10 @@ class Exchange:
                 return
             resume, value = producer.send, None
             if batch:
-                call.reply(batch[:], ctx)
+                call.reply(batch[:])
                 batch.clear()
                 try:
-                    yield from self.flush().__await__()
+                    yield from self._flush().__await__()
                 except BaseException as error:  # noqa: BLE001 - the handler hears of it first
                     told = told or call.done
                     resume, value = producer.throw, error
@@ -349,16 +283,16 @@ class Exchange:
 
     # Deadline and disconnection
 
-    async def _supervise(self, work: Coroutine[Any, Any, None], pending: Any) -> None:
+    async def _supervise(self, work: Coroutine[Any, Any, Any], pending: Any) -> Any:
         """Go on with work that waits, under its deadline and with an ear for the peer."""
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
-        ctx = self.ctx
+        ctx = self.call.ctx
         remaining = None if ctx is None else ctx.timeout_ms
         if remaining is not None:
             self._timer = self._loop.call_later(min(max(remaining / 1000, 0), _LONGEST), self._expired)
         try:
-            await _resumed(work, pending, self._listen)
+            return await self._resumed(work, pending)
         finally:
             if self._timer is not None:
                 self._timer.cancel()
@@ -380,10 +314,10 @@ class Exchange:
         self._watch = self._loop.create_task(self._next())
         self._watch.add_done_callback(self._watched)
 
-    async def _next(self) -> Messages:
+    async def _next(self) -> Message:
         return await self._receive()
 
-    def _watched(self, task: asyncio.Task[Messages]) -> None:
+    def _watched(self, task: asyncio.Task[Message]) -> None:
         """Something came: content for later, or the news that the peer is gone."""
         self._watch = None
         if task.cancelled():
@@ -404,7 +338,6 @@ class Exchange:
 
     def _expired(self) -> None:
         if not self.call.done:
-            self._grace = DEADLINE_GRACE
             self.call.deadline()
             if not self._writing:  # a write is never cut short by the clock; the answer follows it
                 self._cancel()
@@ -416,37 +349,37 @@ class Exchange:
         self._fired = True
         self._task.cancel()
 
-    def _canceled_by_us(self) -> bool:
-        """Whether the work was canceled here and by nobody else; takes that cancellation back."""
-        if not self._fired:
-            return False
-        self._fired = False
-        assert self._task is not None
-        return self._task.uncancel() == 0
+    def _ends_more(self, error: BaseException | None) -> bool:
+        """Whether what was raised ends more than the handler: the task, because somebody else canceled it, or the process."""
+        if self._fired:
+            assert self._task is not None
+            self._fired = False
+            self._task.uncancel()
+        if not isinstance(error, asyncio.CancelledError):
+            return self._closed or isinstance(error, FATAL)
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+
+    @types.coroutine
+    def _resumed(self, work: Coroutine[Any, Any, Any], pending: Any) -> Generator[Any, Any, Any]:
+        """The rest of a coroutine that was started by hand."""
+        try:
+            while True:
+                self._listen()
+                try:
+                    value = yield pending
+                except GeneratorExit:
+                    self._closed = True
+                    work.close()
+                    raise
+                except BaseException as error:  # noqa: BLE001 - it belongs to the work
+                    pending = work.throw(error)
+                else:
+                    pending = work.send(value)
+        except StopIteration as stop:
+            return stop.value
 
 
 @types.coroutine
 def _pause() -> Generator[Any, None, None]:
     yield _PAUSE
-
-
-@types.coroutine
-def _resumed(
-    work: Coroutine[Any, Any, Any], pending: Any, waiting: Callable[[], None] | None = None
-) -> Generator[Any, Any, Any]:
-    """Await the rest of a coroutine that was started by hand; `waiting` is called whenever it waits."""
-    try:
-        while True:
-            if waiting is not None:
-                waiting()
-            try:
-                value = yield pending
-            except GeneratorExit:
-                work.close()
-                raise
-            except BaseException as error:  # noqa: BLE001 - it belongs to the work
-                pending = work.throw(error)
-            else:
-                pending = work.send(value)
-    except StopIteration as stop:
-        return stop.value

@@ -9,434 +9,489 @@ longer than a step.
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections import deque
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from .._codec.payload import RejectedError, compressed, decompressed
 from .._headers import metadata_columns
-from .._wasm import abi, records
+from .._wasm import abi, module, records
+from .._wasm.configuration import BusyError
 from .._wasm.content import Content
 from .._wasm.instance import GuestError
 from .._wasm.pool import POOL
 from ..code import Code
 from ..errors import ConnectError
-from ..request import response_metadata
-from .actions import AbortAction, BodyAction, HeadAction, PlainAction, TrailersAction
-from .service import CARRY_FIRST, CARRY_WHOLE, Compressed, RejectedError, log
+from ..request import ServerContext, expired, response_metadata
+from . import usual
 
 if TYPE_CHECKING:
-    from ..request import RequestContext
-    from .actions import Action
-    from .service import Head, Opened, Procedure, Service
+    from collections.abc import Callable, Iterable
 
-__all__ = ["ServerCall", "adopted"]
+    from .._wasm.instance import Instance
+    from .procedure import Procedure
+    from .service import Head, Service, Verdict
+
+__all__ = ["AbortedError", "ServerCall", "announced", "context", "log"]
+
+log: Final = logging.getLogger("connectcore.server")
 
 _CARRY_STREAM: Final = 64 << 10
 """Of a stream, in which a message begins every few bytes, content up to this size is given to the guest whole."""
 
-_CODES: Final = (None, *Code)
-_NUMBERS: Final = {code: number for number, code in enumerate(Code, 1)}
+_CODES: Final = {number: Code(name) for number, name in enumerate(abi.CODES) if number}
+_NUMBERS: Final = {code: number for number, code in _CODES.items()}
+
+
+class AbortedError(RuntimeError):
+    """The response was broken off: the server is to close the connection, so that the peer does not take it for whole."""
+
+    def __init__(self) -> None:
+        super().__init__("the response was broken off")
+
+
+def announced(handle: int, data: bytes, *, end: bool, whole: int = abi.CARRY_WHOLE) -> bytes:
+    """The record for content that came: all of its bytes up to `whole`, of longer content the first."""
+    carried = data if len(data) <= whole else data[: abi.CARRY_FIRST]
+    return records.content(handle, abi.CONTENT_END_FLAG if end else 0, len(data), carried)
+
+
+def context(
+    procedure: Procedure,
+    request: records.Request,
+    http_method: str,
+    fields: Iterable[tuple[Any, Any]],
+    addresses: Callable[[Any], tuple[str | None, str | None]],
+    source: Any,
+) -> ServerContext[Any, Any]:
+    """What the handler of a call that comes now is told beside its messages."""
+    timeout = request.timeout_us
+    ends = None if timeout == abi.NO_TIMEOUT else monotonic() + timeout / 1e6
+    return ServerContext(procedure.method, http_method, fields, request.hidden, request.binary, ends, addresses, source)
 
 
 class ServerCall:
     """One call. Tell it what happened; then write what `output` holds, in order, and empty it.
 
+    `output` has ASGI's messages for a response, whose fields are as the service wants them; None breaks the response off.
+
     `messages` holds payloads for the handler, `received` says that no more come, `failure` what receiving ended with.
-    `stopped` is set when the answer was decided without the handler, `done` when nothing more is to be told. None of the
-    methods waits or raises for what a peer does.
+    `stopped` is set when the answer was decided without the handler, `done` when nothing more is to be told; `hold` is how many
+    seconds to wait before the next write. `procedure` is None where the request was refused. None of the methods waits, or
+    raises for what a peer does.
+
+    A call is open in the guest until it is `done`: who made it says `close` in the end, whatever happens.
     """
 
     __slots__ = (
-        "_config",
+        "_again",
         "_content",
+        "_full",
         "_head",
         "_head_written",
         "_instance",
-        "_prepared",
+        "_refused",
         "_sending",
         "_service",
         "_unopened",
-        "binary",
-        "codec",
-        "coding",
-        "compress_min",
+        "_verdict",
+        "_wanted",
+        "ctx",
         "done",
         "failure",
-        "flags",
         "handle",
-        "hidden",
+        "hold",
         "messages",
-        "opened",
         "output",
         "procedure",
         "received",
+        "request",
         "stopped",
-        "timeout_us",
     )
 
-    def __init__(self, service: Service, head: Head) -> None:
+    def __init__(self, service: Service, head: Head, instance: Instance | None) -> None:
         self._service = service
         self._head = head
+        self._instance = instance
+        self._full: Instance | None = None  # an instance that has no room for this call
+        self._verdict: Verdict | None = None
+        self._unopened: bytes | None = None  # the content, where the call is to be opened in the next step
+        self._again = self._refused = self._head_written = False
         self._content = Content()
+        self._wanted: records.More | None = None
         self._sending: list[bytes] = []
-        self._head_written = False
-        self._prepared: Opened | None = None
-        self._unopened: bytes | None = None  # the content of a prepared call that no instance knows of
-        self.output: list[Action] = []
-        self.messages: deque[bytes | Compressed] = deque()
-        self.received = False
-        self.failure: ConnectError | None = None
-        self.stopped = 0
-        self.done = False
-        self.opened = False
         self.handle = 0
-        self.timeout_us = abi.NO_TIMEOUT
-        self.binary: list[tuple[bytes, bytes]] = []
-        self.hidden = b""
-        self.codec = self.coding = self.compress_min = self.flags = 0
+        self.request: records.Request | None = None
         self.procedure: Procedure | None = None
+        self.ctx: ServerContext[Any, Any] | None = None
+        self.output: deque[Any] = deque()
+        self.messages: deque[bytes | tuple[bytes, int, int]] = deque()
+        self.received = self.stopped = self.done = False
+        self.failure: ConnectError | None = None
+        self.hold = 0.0
+
+    @classmethod
+    def settled(
+        cls, service: Service, head: Head, verdict: Verdict, content: bytes, ctx: ServerContext[Any, Any]
+    ) -> ServerCall:
+        """The call of a verdict, whose content is all there and was taken.
+
+        It is not open in any instance. It is opened when there is more to tell than a plain success, and all is told at once.
+        """
+        call = cls(service, head, None)
+        call._verdict, call._unopened = verdict, content
+        call.request, call.procedure, call.ctx = verdict.request, verdict.procedure, ctx
+        call.received = True
+        return call
 
     # What happened
 
-    def open(self, data: bytes | None = None, *, end: bool = False) -> None:
-        """The request's head came, and perhaps content with it; `end` says that this is all of it."""
-        self._instance = POOL.pick()
-        batch = [self._opening(abi.OPEN_END if end and not data else 0)]
-        if data:
-            batch.append(self._announce(0, data, end))
-        self._step(b"".join(batch))
-
-    def resume(self, opened: Opened, content: bytes, *, end: bool) -> None:
-        """Go on from the unusual events of a call that was opened by the short way; `end` says that its content is all
-        there."""
-        self._instance = opened.instance
-        if opened.told:
-            self._content.add(content)
-        assert isinstance(opened.payload, bytes)
-        self._begin(opened.payload)
-        if not opened.told:
-            self.feed(content, end=end)
-
-    def adopt(self, opened: Opened, content: bytes) -> None:
-        """Take over a call that was opened by the short way with all of its content, and whose message was taken.
-
-        A call that is prepared is not open in any instance. It is opened, again, when there is more to tell than a plain
-        success, and all is told at once.
-        """
-        if opened.status:
-            self._prepared, self._unopened = opened, content
+    def begin(self, events: bytes, second: int, content: bytes | None) -> None:
+        """The call was opened, and perhaps was shown content, with these events, of which another begins at `second`."""
+        found = usual.message(events, second) if content else None
+        if not content or found is None:
+            self._content.add(content or b"")
+            self._take(events)
+            return
+        self._on_request(records.Request(events, 0))
+        self.received = True
+        start, length, coding, limit = found
+        if length < abi.COMPRESSED:
+            self.messages.append(content[start : start + length])
         else:
-            self._instance, self.handle = opened.instance, opened.handle
-        self.procedure, self.codec = opened.procedure, opened.codec
-        self.coding, self.compress_min, self.timeout_us = opened.coding, opened.minimum, opened.timeout
-        self.hidden = opened.hidden
-        self.opened = self.received = True
+            self.messages.append((content[start : start + length - abi.COMPRESSED], coding, limit))
 
     def feed(self, data: bytes, *, end: bool) -> None:
         """Content came. After `done` it is ignored."""
         if not self.done:
-            self._step(self._announce(self.handle, data, end))
+            self._content.add(data)
+            assert self.request is not None
+            assert self.procedure is not None
+            whole = _CARRY_STREAM if self.procedure.many_requests else abi.CARRY_WHOLE
+            if self.request.flags & abi.CONTENT_INLINE:
+                whole = len(data)
+            self._step(announced(self.handle, data, end=end, whole=whole))
+
+    def resume(self) -> bool:
+        """Let the guest see content that it asked for. False where it did not: then it wants what the peer sends next."""
+        wanted, self._wanted = self._wanted, None
+        if wanted is None or self.done:
+            return False
+        data = self._content.peek(wanted.offset, max(wanted.want, _CARRY_STREAM))
+        self._step(records.content(self.handle, abi.CONTENT_RESUME, len(data), data))
+        return True
 
     def peer_gone(self) -> None:
         """The peer went away before its content ended, or before it had all of the answer."""
-        if self.done:
-            return
-        if self._unopened is None:
+        if self._instance is None:
+            self.done = True  # and nobody has to be told
+        elif not self.done:
             self._step(records.peer_gone(self.handle, abi.GONE_CLOSED))
-            return
-        self.done = True
-        self.stopped = _NUMBERS[Code.CANCELED]
-        self.failure = ConnectError(Code.CANCELED, "the peer is gone")
 
     def deadline(self) -> None:
         """The call's deadline passed."""
         if not self.done:
             self._step(records.deadline(self.handle))
 
-    def abandon(self) -> None:
+    def close(self) -> None:
         """Nobody waits for the call any more; nothing is written."""
         if not self.done:
             self.done = True
-            if self._unopened is not None:
-                return
-            try:
-                self._instance.step(records.close(self.handle))
-            except GuestError as error:
-                POOL.discard(self._instance, error)
+            self._forget()
 
     # What the application does
+
+    def ended(self) -> bool:
+        """Whether no more messages come. Raises what receiving ended with, if it was not their end."""
+        if self.failure is not None:
+            raise self.failure
+        if self.done and not self.received:
+            raise AbortedError
+        return self.received
 
     def next_message(self) -> Any:
         """The next message, decoded. Call it only while there are `messages`.
 
-        Raises the ConnectError that receiving ended with where the payload is bad.
+        Raises what receiving ended with where the payload is bad.
         """
+        assert self.request is not None
         assert self.procedure is not None
         payload = self.messages.popleft()
         try:
-            if isinstance(payload, Compressed):
-                payload = self._service.unpacked(payload)
-            return self.procedure.decoders[self.codec](payload)
-        except RejectedError as rejected:
-            reason = rejected.reason
-        except Exception:  # noqa: BLE001 - whatever a codec raises: the peer's data is bad
-            reason = abi.REJECT_DECODE
-        self.messages.clear()
-        self._step(records.reject(self.handle, reason))
-        raise self.failure or ConnectError(Code.INVALID_ARGUMENT, "the request is malformed")
+            if isinstance(payload, tuple):
+                data, coding, limit = payload
+                payload = decompressed(self._service.codings[coding - 1], data, limit)
+            return self.procedure.decode(self.request.codec, payload)
+        except RejectedError as bad:
+            self.messages.clear()
+            self._step(records.reject(self.handle, bad.reason))
+            raise self.failure or bad from None
 
-    def reject_request(self, reason: int) -> None:
-        """A message that was taken is bad."""
-        if not self.done:
-            self._step(records.reject(self.handle, reason))
-
-    def reply(self, payloads: list[bytes], ctx: RequestContext[Any, Any]) -> None:
+    def reply(self, payloads: list[bytes]) -> None:
         """The application sends messages, which are encoded."""
         if not self.done:
-            batch = self._leading(ctx)
-            self._add_payloads(batch, payloads)
-            self._step(b"".join(batch))
+            try:
+                batch = self._sent(payloads)
+            except RejectedError as bad:
+                batch = self._ended(bad)
+            self._step(batch)
 
-    def finish(self, message: Any, ctx: RequestContext[Any, Any]) -> None:
-        """The application is done, with its one message."""
+    def finish(self, payloads: list[bytes], error: BaseException | None) -> None:
+        """The application is done, after these last messages: well, or with what was raised."""
         if self.done:
             return
+        assert self.ctx is not None
         assert self.procedure is not None
-        try:
-            payload = self.procedure.encoders[self.codec](message)
-        except Exception as error:  # noqa: BLE001 - whatever a codec raises
-            self.reject_reply(error)
+        assert self.request is not None
+        if expired(self.ctx):
+            self.deadline()
             return
-        if self._prepared is not None and response_metadata(ctx) == (None, None):
-            fields = self._service.plain_fields(self._prepared, payload)
+        plainly = error is None and not self.procedure.many_responses and not any(response_metadata(self.ctx))
+        if plainly and self._verdict is not None:
+            fields = self._verdict.response_fields(payloads[0], self.ctx)
             if fields is not None:
                 self.done = True
-                self.output.append(PlainAction(self._prepared.status, fields, payload))
+                self._write("http.response.start", status=self._verdict.status, headers=fields)
+                self._write("http.response.body", body=payloads[0])
                 return
-        self.end(None, ctx, [payload])
-
-    def reject_reply(self, error: Exception) -> None:
-        """A message of the application's cannot be encoded."""
-        if not self.done:
-            assert self.procedure is not None
-            log.error("A reply of %s cannot be encoded", self.procedure.path.decode(), exc_info=error)
-            self._step(records.reject(self.handle, abi.REJECT_ENCODE))
-
-    def end(
-        self, error: BaseException | None, ctx: RequestContext[Any, Any] | None, payloads: list[bytes] | None = None
-    ) -> None:
-        """The application is done, after these last messages: well, or with what its handler raised."""
-        if self.done:
-            return
-        if error is not None and not isinstance(error, ConnectError):
-            path = self.procedure.path.decode() if self.procedure is not None else "a procedure"
-            log.error("The handler of %s failed", path, exc_info=error)
-        batch = self._leading(ctx)
-        if payloads:
-            self._add_payloads(batch, payloads)
-        batch.append(_ended(self.handle, error, ctx))
-        self._step(b"".join(batch))
-
-    def answer(self, payload: bytes, events: bytes | None, ctx: RequestContext[Any, Any]) -> None:
-        """The application is done with this one message, and the short way has no answer to it, or these events."""
-        if events is None:
-            self.end(None, ctx, [payload])
-        else:
-            self._sending.append(payload)
-            self._begin(events)
-
-    # Inside
-
-    def _begin(self, events: bytes) -> None:
-        """Take in the events of a step that was made elsewhere; there are none if the instance failed in it."""
-        if events:
-            self._finish_step(events)
-        else:
-            self._lost()
-
-    def _add_payloads(self, batch: list[bytes], payloads: list[bytes]) -> None:
-        lengths = list(map(len, payloads))
-        if self.coding:
-            self._compress(payloads, lengths)
-        self._sending += payloads
-        batch.append(records.send(self.handle, 0, lengths))
-
-    def _fail(self, error: Exception) -> None:
-        POOL.discard(self._instance, error)
-        self._lost()
-
-    def _lost(self) -> None:
-        """The call's instance failed. The peer hears of an internal error if it has heard nothing yet."""
-        self.messages.clear()
-        self._sending.clear()
-        self.done = True
-        if self.opened:
-            self.stopped = _NUMBERS[Code.INTERNAL]
-            self.failure = ConnectError(Code.INTERNAL, "the server failed")
-        if self._head_written:
-            self.output.append(AbortAction())
-            return
         try:
-            # Another instance writes the answer: it alone knows the protocol's form of an error.
-            self._instance = POOL.pick()
-            failure = records.end(0, 0, _NUMBERS[Code.INTERNAL], b"the server failed")
-            for event in records.decode(self._instance.step(self._opening(0) + failure)):
-                self._write(event)
-        except (GuestError, ValueError):
-            self.output.append(AbortAction())
-
-    def _opening(self, flags: int) -> bytes:
-        own, method, path, query, count, fields = self._head
-        config = self._service.configured(self._instance)
-        return records.open_server(config, own | flags, method, path, query, count, fields)
-
-    def _announce(self, handle: int, data: bytes, end: bool) -> bytes:
-        """The record for content that came: all of its bytes where that is cheap, else the first of them."""
-        self._content.add(data)
-        whole = _CARRY_STREAM if self.procedure is not None and self.procedure.many_requests else CARRY_WHOLE
-        if self.flags & abi.CONTENT_INLINE or len(data) <= whole:
-            carried: bytes | memoryview = data
+            if plainly and not self.request.flags & abi.REQUEST_SEND_INLINE:
+                batch = usual.reply(self.handle, *self._lengths(payloads))
+                self._sending += payloads
+            else:
+                batch = self._sent(payloads) + self._ended(error)
+        except RejectedError as bad:
+            batch = self._ended(bad)
+        events = self._stepped(batch)
+        if events is None:
+            return
+        answer = usual.answer(events, payloads[0], self._service.fields_of) if plainly else None
+        if answer is None:
+            self._take(events)
         else:
-            carried = memoryview(data)[:CARRY_FIRST]
-        return records.content(handle, abi.CONTENT_END_FLAG if end else 0, len(data), carried)
+            self.output.extend(answer)
+            self.done = True
+
+    # Inside: what is told
+
+    def _sent(self, payloads: list[bytes]) -> bytes:
+        """The records for messages, and before the first for leading metadata. Raises RejectedError."""
+        assert self.request is not None
+        batch = b""
+        leading = None if self._head_written or self.ctx is None else response_metadata(self.ctx)[0]
+        if leading:
+            batch = records.headers(self.handle, 0, *metadata_columns(leading))
+        if payloads:
+            lengths = self._lengths(payloads)
+            if self.request.flags & abi.REQUEST_SEND_INLINE:
+                batch += records.send(self.handle, abi.SEND_INLINE, lengths, b"".join(payloads))
+            else:
+                self._sending += payloads
+                batch += records.send(self.handle, 0, lengths)
+        return batch
+
+    def _lengths(self, payloads: list[bytes]) -> list[int]:
+        """The payloads' lengths as the guest is told them. Those that are to be compressed are. Raises RejectedError."""
+        lengths = list(map(len, payloads))
+        request = self.request
+        assert request is not None
+        if request.coding:
+            for index, length in enumerate(lengths):
+                if length >= request.compress_min:
+                    payloads[index] = compressed(self._service.codings[request.coding - 1], payloads[index])
+                    lengths[index] = len(payloads[index]) | abi.COMPRESSED
+        return lengths
+
+    def _ended(self, error: BaseException | None) -> bytes:
+        """The record that ends the application's part, with trailing metadata."""
+        assert self.procedure is not None
+        name = self.procedure.name
+        if isinstance(error, RejectedError):
+            if error.reason == abi.REJECT_ENCODE:
+                log.error("A reply of %s cannot be encoded", name, exc_info=error.__cause__)
+            return records.reject(self.handle, error.reason)
+        trailers = None if self.ctx is None else response_metadata(self.ctx)[1]
+        try:
+            if error is None:
+                return records.end(self.handle, 0, 0, b"", (), *metadata_columns(trailers))
+            if isinstance(error, ConnectError):
+                details = [(detail.type_name.encode(), detail.message_bytes) for detail in error.details]
+                message = error.message.encode("utf-8", "surrogatepass")
+                columns = metadata_columns(trailers, error.metadata)
+                return records.end(self.handle, 0, _NUMBERS[error.code], message, details, *columns)
+            log.error("The handler of %s failed", name, exc_info=error)
+            return records.end(self.handle, abi.END_UNEXPECTED, 0, b"", (), *metadata_columns(trailers))
+        except Exception as bad:
+            log.error("What %s answers beside messages cannot be encoded", name, exc_info=bad)
+            return records.end(self.handle, abi.END_UNEXPECTED)
 
     def _step(self, batch: bytes) -> None:
-        if self._unopened is not None:
-            content, self._unopened = self._unopened, None
-            self._instance = POOL.pick()
-            batch = b"".join((self._opening(0), self._announce(0, content, True), batch))
+        events = self._stepped(batch)
+        if events is not None:
+            self._take(events)
+
+    def _stepped(self, batch: bytes) -> bytes | None:
+        """What the guest answers; None where the instance failed, which is then dealt with."""
         try:
-            events = self._instance.step(batch)
-        except GuestError as error:
-            self._fail(error)
+            if self._instance is None:
+                self._instance = POOL.pick() if self._full is None else POOL.other(self._full)
+                content = self._unopened
+                batch = self._service.opening(self._instance, self._head, 0, content, end=content is not None) + batch
+            return self._instance.step(batch)
+        except (GuestError, BusyError, module.ModuleError) as error:
+            self.lose(error)
+            return None
+
+    def lose(self, error: Exception) -> None:
+        """The call's instance failed, or has no room for it."""
+        if isinstance(error, BusyError):
+            log.error("An instance of the protocol module has no room for another call")
+            self._full = self._instance
+            self._refuse(abi.REJECT_BUSY)
+        else:
+            if self._instance is not None:
+                POOL.discard(self._instance, error)
+            self._refuse(abi.REJECT_LOST)
+
+    def _refuse(self, reason: int) -> None:
+        """Let another instance write the answer, if none was begun: the guest alone knows an error's form."""
+        self.messages.clear()
+        self._sending.clear()
+        self._wanted = self._instance = self._unopened = None
+        self.handle = 0
+        if self._head_written or self._refused:
+            self._abort()
             return
-        self._finish_step(events)
+        self._refused = True
+        self._step(records.reject(0, reason))
 
-    def _finish_step(self, events: bytes) -> None:
-        """Take in the events of a step, and of the steps that they ask for."""
-        while True:
-            wanted: records.More | None = None
-            for event in records.decode(events):
-                if isinstance(event, records.More):
-                    wanted = event
-                elif isinstance(event, records.Messages):
-                    if self._prepared is None:  # else the message was taken before
-                        self._receive(event)
-                elif isinstance(event, records.Fault):
-                    self._fault(event)
-                    return
-                else:
-                    self._apply(event)
-            if wanted is None or self.done:
-                return
-            data = self._content.peek(wanted.offset, max(wanted.want, _CARRY_STREAM))
-            try:
-                events = self._instance.step(records.content(self.handle, abi.CONTENT_RESUME, len(data), data))
-            except GuestError as error:
-                self._fail(error)
-                return
+    def _abort(self) -> None:
+        self.done = self.stopped = True
+        self.output.append(None)
 
-    def _apply(self, event: records.Event) -> None:
-        if isinstance(event, records.Request):
-            self.opened = True
-            self.handle, self.flags = event.handle, event.flags
+    def _forget(self) -> None:
+        if self._instance is not None:
+            self._instance.later(records.close(self.handle))
+
+    # Inside: what is answered
+
+    def _take(self, events: bytes) -> None:
+        assert self._instance is not None
+        try:
+            read = self._instance.read(events)
+        except GuestError as error:
+            self.lose(error)
+            return
+        for event in read:
+            on = _ON.get(event.__class__)
+            if on is not None:
+                on(self, event)
+
+    def _on_request(self, event: records.Request) -> None:
+        self.handle = event.handle
+        if self.request is None:
+            self.request = event
             self.procedure = self._service.procedures[event.procedure]
-            self.codec, self.coding, self.compress_min = event.codec, event.coding, event.compress_min
-            self.timeout_us, self.hidden, self.binary = event.timeout_us, event.hidden, event.binary
-        elif isinstance(event, records.Received):
+        else:
+            self._again = True
+
+    def _on_messages(self, event: records.Messages) -> None:
+        """Take the payloads that spans name, out of the event or of the content that is held."""
+        if self._again:
+            return
+        spans = event.spans
+        add = self.messages.append
+        if event.flags & abi.MESSAGES_INLINE:
+            data = event.data
+        else:
+            data = self._content.take(event.base, spans[-2] + (spans[-1] & ~abi.COMPRESSED))
+        for start, length in zip(spans[0::2], spans[1::2], strict=True):
+            if length & abi.COMPRESSED:
+                add((data[start : start + (length & ~abi.COMPRESSED)], event.coding, event.limit))
+            else:
+                add(data[start : start + length])
+
+    def _on_received(self, event: records.Received) -> None:
+        if not self._again:
             self.received = True
             if event.code:
-                self.failure = ConnectError(_CODES[event.code] or Code.UNKNOWN, event.message.decode("utf-8", "replace"))
-        elif isinstance(event, records.Stop):
-            self.stopped = event.code
-            self.failure = ConnectError(_CODES[event.code] or Code.UNKNOWN, "the call was stopped")
-        elif isinstance(event, records.Done):
-            self.done = True
+                self.failure = _error(event.code, event.message)
+
+    def _on_more(self, event: records.More) -> None:
+        if not self._again:
+            self._wanted = event
+
+    def _on_stop(self, event: records.Stop) -> None:
+        self.stopped = True
+        self.failure = _error(event.code, event.message)
+        if event.grace_us and self.ctx is not None:
+            self.hold = event.grace_us / 1e6 + (self.ctx.timeout_ms or 0) / 1000
+
+    def _on_done(self, _: records.Done) -> None:
+        self.done = True
+
+    def _on_fault(self, event: records.Fault) -> None:
+        if event.fault == abi.FAULT_BUSY:
+            self.lose(BusyError())
+        elif not self.done:
+            text = event.text.decode("utf-8", "replace")
+            log.error("The protocol module refused a command (%d): %s", event.fault, text)
+            self._forget()
+            self._abort()
+
+    def _on_head(self, event: records.HttpResponseHead) -> None:
+        self._head_written = True
+        self._write("http.response.start", status=event.status, headers=self._service.fields_of(event.fields))
+        if event.flags & abi.HTTP_TRAILERS:
+            self.output[-1]["trailers"] = True
+        elif event.flags & abi.HTTP_END:
+            self._write("http.response.body", body=b"")
+
+    def _on_body(self, event: records.HttpBody) -> None:
+        self._write("http.response.body", body=self._assembled(event), more_body=not event.flags & abi.HTTP_END)
+
+    def _on_trailers(self, event: records.HttpTrailers) -> None:
+        # The content's end stands with its last bytes, or alone if they were written already.
+        if self.output and "body" in self.output[-1]:
+            self.output[-1]["more_body"] = False
         else:
-            self._write(event)
+            self._write("http.response.body", body=b"")
+        self._write("http.response.trailers", headers=self._service.fields_of(event.fields))
 
-    def _write(self, event: records.Event) -> None:
-        if isinstance(event, records.HttpResponseHead):
-            self._head_written = True
-            end, trailers = bool(event.flags & abi.HTTP_END), bool(event.flags & abi.HTTP_TRAILERS)
-            self.output.append(HeadAction(event.status, event.fields, end, trailers))
-        elif isinstance(event, records.HttpBody):
-            self.output.append(BodyAction(self._assemble(event), bool(event.flags & abi.HTTP_END)))
-        elif isinstance(event, records.HttpTrailers):
-            self.output.append(TrailersAction(event.fields))
+    def _write(self, kind: str, **parts: Any) -> None:
+        self.output.append({"type": kind, **parts})
 
-    def _assemble(self, event: records.HttpBody) -> bytes:
-        """Lay out content as the event says: payloads with their prefixes, then the rest."""
+    def _assembled(self, event: records.HttpBody) -> bytes:
+        """Content laid out as the event says: payloads with their prefixes, then the rest."""
         count, prefix, data = event.count, event.prefix, event.data
         if not count:
             return data
         payloads = self._sending[:count]
         del self._sending[:count]
-        if not prefix:
-            return b"".join((*payloads, data)) if data or count > 1 else payloads[0]
+        if count == 1:
+            return b"".join((data[:prefix], payloads[0], data[prefix:]))
         parts: list[bytes] = [b""] * (2 * count + 1)
         parts[0:-1:2] = struct.unpack_from(f"{prefix}s" * count, data)
         parts[1::2] = payloads
         parts[-1] = data[prefix * count :]
         return b"".join(parts)
 
-    def _receive(self, event: records.Messages) -> None:
-        """Take the payloads that spans name, out of the event or of the content that is held."""
-        spans = event.spans
-        add = self.messages.append
-        inline = event.flags & abi.MESSAGES_INLINE
-        take = None if inline else self._content.take(event.base, spans[-2] + (spans[-1] & ~abi.COMPRESSED))
-        data = event.data if take is None else take
-        for start, length in zip(spans[0::2], spans[1::2], strict=True):
-            if length & abi.COMPRESSED:
-                payload = data[start : start + (length & ~abi.COMPRESSED)]
-                add(Compressed(payload, event.coding, event.limit))
-            else:
-                add(data[start : start + length])
 
-    def _compress(self, payloads: list[bytes], lengths: list[int]) -> None:
-        coding = self._service.codings[self.coding - 1]
-        for index, length in enumerate(lengths):
-            if length >= self.compress_min:
-                payloads[index] = coding.compress(payloads[index])
-                lengths[index] = len(payloads[index]) | abi.COMPRESSED
-
-    def _leading(self, ctx: RequestContext[Any, Any] | None) -> list[bytes]:
-        """The record for leading metadata, before the first message, if there is any."""
-        if ctx is None or self._head_written:
-            return []
-        headers = response_metadata(ctx)[0]
-        if not headers:
-            return []
-        return [records.headers(self.handle, 0, *metadata_columns(headers))]
-
-    def _fault(self, event: records.Fault) -> None:
-        text = event.text.decode("utf-8", "replace")
-        if event.fault == abi.FAULT_PANIC:
-            self._fail(GuestError(text))
-            return
-        log.error("The protocol module refused a command (%d): %s", event.fault, text)
-        self.done = True
-        if self.opened:
-            self.stopped = _NUMBERS[Code.INTERNAL]
-        self.output.append(AbortAction())
+_ON: Final[dict[type[Any], Callable[[ServerCall, Any], None]]] = {
+    records.Request: ServerCall._on_request,
+    records.Messages: ServerCall._on_messages,
+    records.Received: ServerCall._on_received,
+    records.HttpResponseHead: ServerCall._on_head,
+    records.HttpBody: ServerCall._on_body,
+    records.HttpTrailers: ServerCall._on_trailers,
+    records.Stop: ServerCall._on_stop,
+    records.More: ServerCall._on_more,
+    records.Done: ServerCall._on_done,
+    records.Fault: ServerCall._on_fault,
+}
 
 
-def adopted(service: Service, head: Head, opened: Opened, content: bytes) -> ServerCall:
-    """The call that was opened by the short way, to go on with in full."""
-    call = ServerCall(service, head)
-    call.adopt(opened, content)
-    return call
-
-
-def _ended(handle: int, error: BaseException | None, ctx: RequestContext[Any, Any] | None) -> bytes:
-    """The record that ends the application's part, with trailing metadata."""
-    trailers = response_metadata(ctx)[1] if ctx is not None else None
-    metadata = metadata_columns(trailers, error.metadata if isinstance(error, ConnectError) else None)
-    if error is None:
-        return records.end(handle, 0, 0, b"", (), *metadata)
-    if not isinstance(error, ConnectError):
-        return records.end(handle, abi.END_UNEXPECTED, 0, b"", (), *metadata)
-    details = [(detail.type_name.encode(), detail.message_bytes) for detail in error.details]
-    message = error.message.encode("utf-8", "surrogatepass")
-    return records.end(handle, 0, _NUMBERS[error.code], message, details, *metadata)
+def _error(code: int, message: bytes) -> ConnectError:
+    return ConnectError(_CODES.get(code, Code.UNKNOWN), message.decode("utf-8", "replace"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .service import log
+from .call import log
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -1,8 +1,36 @@
-"""Where an application is mounted, as far as its own paths are concerned."""
+"""Which procedure a path names, wherever the application is mounted."""
 
 from __future__ import annotations
 
-__all__ = ["below_mount"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .procedure import Procedure
+
+__all__ = ["below_mount", "found"]
+
+
+def found(
+    routes: Mapping[str, Procedure], candidates: Iterable[str], raw_path: bytes, path: bytes
+) -> tuple[Procedure | None, bytes]:
+    """The first procedure that one of the candidates names, and the path that the guest should see.
+
+    Args:
+        routes: the procedures by path.
+        candidates: what the path may be, seen from inside of the mounts.
+        raw_path: the path before its escapes were decoded, or nothing. One with escapes is another path, whatever it decodes
+            to.
+        path: the path that the server gives.
+
+    """
+    escaped = b"%" in raw_path
+    for candidate in candidates:
+        procedure = routes.get(candidate)
+        if procedure is not None and (not escaped or raw_path.endswith(procedure.path)):
+            return procedure, procedure.path
+    return None, raw_path or path
 
 
 def below_mount(root: str, path: str) -> str:

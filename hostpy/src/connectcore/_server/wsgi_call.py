@@ -5,12 +5,11 @@ from __future__ import annotations
 from time import sleep
 from typing import TYPE_CHECKING, Any, Final
 
+from .._codec.payload import FATAL
 from .._interceptors import MetadataRunSync
-from .._wasm.columns import split_text_fields
-from ..code import Code
-from ..errors import ConnectError
-from .actions import AbortAction, BodyAction, HeadAction, PlainAction, TrailersAction
-from .service import DEADLINE_GRACE
+from ..request import expired
+from .call import AbortedError, context
+from .wsgi_request import addresses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,23 +17,23 @@ if TYPE_CHECKING:
     from ..interceptor import MetadataInterceptorSync
     from ..request import ServerContext
     from .call import ServerCall
-    from .service import Service
+    from .procedure import Procedure
     from .wsgi_request import RequestContent
 
     Context = ServerContext[Any, Any]
     StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
-__all__ = ["AbortedError", "Exchange", "answer_nobody", "status_line"]
+__all__ = ["Exchange", "answer_nobody", "status_line"]
 
 _CHUNK: Final = 64 << 10
 _DRAIN: Final = 4 << 20
 """Bytes of content that are read and forgotten after an answer that did not want them."""
 
 
-def answer_nobody(start_response: StartResponse) -> tuple[()]:
+def answer_nobody(start_response: StartResponse) -> tuple[bytes]:
     """The answer to a peer that went away before its request had come: servers log a fault where there is none (PEP 3333)."""
     start_response(status_line(400), [("content-length", "0")])
-    return ()
+    return (b"",)
 
 
 _LINES: Final[dict[int, str]] = {200: "200 OK"}
@@ -50,129 +49,116 @@ def status_line(status: int) -> str:
     return line
 
 
-class AbortedError(RuntimeError):
-    """The response was broken off: the server is to close the connection, so that the peer does not take it for whole."""
-
-
 class Exchange:
-    """One HTTP request and its response."""
+    """One HTTP request and its response: the owner of a call, which closes it whatever happens.
 
-    __slots__ = ("_content", "_leading", "_send_trailers", "_service", "_start_response", "_started", "call", "ctx")
+    It is what the server iterates where the response is a stream. The server closes it (PEP 3333), even if it never began.
+    """
+
+    __slots__ = ("_closed", "_content", "_environ", "_parts", "_start_response", "_started", "call")
 
     def __init__(
-        self,
-        service: Service,
-        call: ServerCall,
-        content: RequestContent | None,
-        start_response: StartResponse,
-        send_trailers: Callable[[list[tuple[str, str]]], object] | None,
-        ctx: Context | None = None,
-        leading: Sequence[MetadataInterceptorSync[Any]] = (),
+        self, call: ServerCall, content: RequestContent, environ: dict[str, Any], start_response: StartResponse
     ) -> None:
-        self._service = service
         self.call = call
         self._content = content
+        self._environ = environ
         self._start_response = start_response
-        self._started = False
-        self._send_trailers = send_trailers
-        self.ctx = ctx
-        self._leading = leading
+        self._started = self._closed = False
+        self._parts: Iterator[bytes] = iter(())
 
-    def handle(self) -> Iterable[bytes]:
-        """Serve a call that was opened: read its message, run its handler, end it."""
-        call, ctx = self.call, self.ctx
-        assert ctx is not None
-        assert call.procedure is not None
-        run = MetadataRunSync(self._leading, ctx)
-        if call.procedure.many_responses:
-            return self._stream(run, ctx)
-        error: BaseException | None = None
-        response: Any = None
+    def __iter__(self) -> Iterator[bytes]:
+        return self._parts
+
+    def close(self) -> None:
+        """The server wants no more of the response."""
+        self._closed = True
         try:
-            request = self._request(run)
+            self._parts.close()  # type: ignore[attr-defined]
+        finally:
+            self.call.close()
+
+    def run(self, leading: Sequence[MetadataInterceptorSync[Any]], fields: Any) -> Iterable[bytes]:
+        """Serve a call that was opened: read its message, run its handler, end it."""
+        call = self.call
+        if call.procedure is None or call.request is None:
+            return self.end(None, None)  # it was refused
+        ctx = call.ctx = context(
+            call.procedure, call.request, self._environ["REQUEST_METHOD"], fields, addresses, self._environ
+        )
+        run = MetadataRunSync(leading, ctx)
+        if call.procedure.many_responses:
+            self._parts = self._stream(run, call.procedure, call.request.codec, ctx)
+            return self
+        reply: bytes | None = None
+        error: BaseException | None = None
+        try:
+            run.start()
+            request = self._request(call.procedure)
             if not call.done:
-                response = call.procedure.function(request, ctx)
-        except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again in finish
+                reply = call.procedure.encode(call.request.codec, call.procedure.function(request, ctx))
+        except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
             error = raised
-        error = run.end(call.failure if call.stopped else error)
-        self.finish(error, response)
-        return self.written()
+        return self.end(reply, run.end(call.failure if call.stopped else error))
 
-    def finish(self, error: BaseException | None, response: Any, *, many: bool = False) -> None:
-        """The handler has returned, or raised."""
-        call, ctx = self.call, self.ctx
-        if call.done:
-            return
-        if error is not None and not isinstance(error, Exception):
-            call.abandon()
-            raise error
-        assert ctx is not None
-        if self._late(ctx):
-            self._expire(ctx)
-        elif error is not None or many:
-            call.end(error, ctx)
-        else:
-            call.finish(response, ctx)
+    def end(self, reply: bytes | None, error: BaseException | None) -> list[bytes]:
+        """The work was done, or failed: write the response's head, and give its content."""
+        try:
+            return list(self._ended([] if reply is None else [reply], error))
+        finally:
+            self.call.close()
 
-    def written(self) -> list[bytes]:
-        """Write the response's head, and give its content."""
-        parts = list(self._write())
+    def _ended(self, replies: list[bytes], error: BaseException | None) -> Iterator[bytes]:
+        if isinstance(error, FATAL):
+            raise error  # it ends more than the handler
+        self.call.finish(replies, error)
+        yield from self._write()
         if not self._started:
-            answer_nobody(self._start_response)
-        if self._content is not None:
-            self._content.drain(_DRAIN)
-        return parts
+            yield from answer_nobody(self._start_response)
+        self._content.drain(_DRAIN)
 
-    def _stream(self, run: MetadataRunSync, ctx: Context) -> Iterator[bytes]:
+    def _stream(self, run: MetadataRunSync, procedure: Procedure, codec: int, ctx: Context) -> Iterator[bytes]:
         """Serve a call with any number of replies; each is written when the handler yields it."""
         call = self.call
-        assert call.procedure is not None
-        encode = call.procedure.encoders[call.codec]
         error: BaseException | None = None
-        replies: Any = None
         try:
-            request = self._request(run)
+            run.start()
+            request = self._request(procedure)
             if not call.done:
-                replies = call.procedure.function(request, ctx)
-                for reply in replies:
-                    if self._late(ctx):
-                        self._expire(ctx)
-                    try:
-                        payloads = [encode(reply)]
-                    except Exception as bad:  # noqa: BLE001 - whatever a codec raises
-                        call.reject_reply(bad)
-                        payloads = []
-                    if call.done:
-                        break
-                    call.reply(payloads, ctx)
-                    yield from self._write()
-        except GeneratorExit:
-            call.peer_gone()  # the server closed the response before its end
-            run.end(ConnectError(Code.CANCELED, "the peer is gone"))
-            raise
-        except AbortedError:
-            run.end(call.failure)
-            raise
-        except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again in finish
+                yield from self._each(procedure.function(request, ctx), procedure, codec, ctx)
+        except BaseException as raised:  # it is answered, or raised again
+            if self._closed:  # by the server, before the response's end
+                call.peer_gone()
+            if self._closed or isinstance(raised, AbortedError):
+                run.end(call.failure)
+                raise
             error = raised
+        error = run.end(call.failure if call.stopped else error)
+        try:
+            yield from self._ended([], error)
+        finally:
+            call.close()
+
+    def _each(self, replies: Any, procedure: Procedure, codec: int, ctx: Context) -> Iterator[bytes]:
+        call = self.call
+        try:
+            for reply in replies:
+                if expired(ctx):
+                    call.deadline()
+                else:
+                    call.reply([procedure.encode(codec, reply)])
+                if call.done:
+                    break
+                yield from self._write()
         finally:
             close = getattr(replies, "close", None)
             if close is not None:
                 close()
-        error = run.end(call.failure if call.stopped else error)
-        self.finish(error, None, many=True)
-        yield from self._write()
-        if not self._started:
-            answer_nobody(self._start_response)
-        if self._content is not None:
-            self._content.drain(_DRAIN)
 
-    def _request(self, run: MetadataRunSync) -> Any:
-        """What the handler gets: the message, or an iterator of messages."""
+    def _request(self, procedure: Procedure) -> Any:
+        """What the handler gets: the message, or an iterator of messages. None where the call is done."""
         call = self.call
-        assert call.procedure is not None
-        run.start()
-        if call.procedure.many_requests:
+        if procedure.many_requests:
             return self._requests()
         while not call.received and not call.done:
             self._read(whole=True)
@@ -184,51 +170,35 @@ class Exchange:
         while True:
             while messages:
                 yield call.next_message()
-            if call.failure is not None:
-                raise call.failure
-            if call.received or call.done:
+            if call.ended():
                 return
             self._read(whole=False)
 
     def _read(self, *, whole: bool) -> None:
-        """Read content, as much as comes at once or as much as there is, and tell the call."""
-        content = self._content
-        assert content is not None
-        try:
-            data = content.read(_CHUNK) if whole else content.read_some(_CHUNK)
-        except OSError:
-            self.call.peer_gone()
+        """Let the call have content: what the guest asked for, or what can be read, as much as comes at once or as there is."""
+        call, content = self.call, self._content
+        if call.resume():
             return
-        if not data and content.missing:
-            self.call.peer_gone()
+        data = content.read(_CHUNK) if whole else content.read_some(_CHUNK)
+        if content.gone:
+            call.peer_gone()
         else:
-            self.call.feed(data, end=content.complete or not data)
+            call.feed(data, end=content.left == 0 or not data)
 
     def _write(self) -> Iterator[bytes]:
         """Do what the call has to write."""
-        output = self.call.output
-        while output:
-            action = output.pop(0)
-            if isinstance(action, BodyAction):
-                yield action.data
-            elif isinstance(action, HeadAction):
+        call = self.call
+        if call.hold > 0:
+            hold, call.hold = call.hold, 0.0
+            sleep(hold)
+        while call.output:
+            message = call.output.popleft()
+            if message is None:
+                raise AbortedError
+            if "status" in message:
                 self._started = True
-                self._start_response(status_line(action.status), self._service.response_fields(action.fields))
-            elif isinstance(action, PlainAction):
-                self._started = True
-                self._start_response(status_line(action.status), action.fields)
-                yield action.data
-            elif isinstance(action, TrailersAction):
-                assert self._send_trailers is not None
-                self._send_trailers(split_text_fields(action.fields))
+                self._start_response(status_line(message["status"]), message["headers"])
+            elif "body" in message:
+                yield message["body"]
             else:
-                assert isinstance(action, AbortAction)
-                raise AbortedError("the response was broken off")
-
-    def _expire(self, ctx: Context) -> None:
-        sleep(max(0.0, DEADLINE_GRACE + (ctx.timeout_ms or 0) / 1000))
-        self.call.deadline()
-
-    def _late(self, ctx: Context) -> bool:
-        remaining = ctx.timeout_ms
-        return remaining is not None and remaining <= 0
+                self._environ["wsgi.ext.http.send_trailers"](message["headers"])

@@ -1,16 +1,22 @@
-"""A WSGI environment as a request: its fields and its content."""
+"""A WSGI environment as a request: its head, addresses and content."""
 
 from __future__ import annotations
 
+from io import BytesIO
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
+
+from .._wasm import abi
+from .memory import Memory
+from .mount import below_mount, found
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Fields", "RequestContent", "addresses", "fields_of"]
+    from .procedure import Procedure
+    from .service import Head, Service
 
-_CACHED: Final = 256
+__all__ = ["Fields", "RequestContent", "addresses", "fields_of", "head_of"]
 
 
 class _Layout:
@@ -31,7 +37,9 @@ class _Layout:
             self.values = lambda environ: tuple(environ[key] for key in wanted)
 
 
-_layouts: dict[tuple[str, ...], _Layout] = {}
+_DIGITS: Final = 19  # no length has so many, and reading a number with thousands fails
+
+_layouts: Final[Memory[_Layout]] = Memory()
 
 
 class Fields:
@@ -48,14 +56,51 @@ class Fields:
             yield name, value.encode("latin-1", "replace")
 
 
+def head_of(service: Service, environ: dict[str, Any], *, unbounded: bool) -> tuple[Procedure | None, Head, Fields]:
+    """The procedure that a request names, if it does, the request's head, and its fields."""
+    procedure = service.routes.get(environ.get("PATH_INFO", ""))
+    raw_path = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
+    if procedure is None or "%" in raw_path:
+        procedure, path = _mounted(service, environ, raw_path)
+    else:
+        path = procedure.path
+    count, column, fields = fields_of(environ)
+    flags = 0 if environ.get("wsgi.ext.http.send_trailers") is None else abi.OPEN_TRAILERS
+    if unbounded:
+        flags |= abi.OPEN_UNBOUNDED
+    method = environ["REQUEST_METHOD"]
+    query = environ.get("QUERY_STRING")
+    head = (
+        flags,
+        b"POST" if method == "POST" else method.encode("latin-1"),
+        path,
+        query.encode("latin-1") if query else b"",
+        count,
+        column,
+    )
+    return procedure, head, fields
+
+
+def _mounted(service: Service, environ: dict[str, Any], raw_path: str) -> tuple[Procedure | None, bytes]:
+    """The same where the path alone names none, or has escapes, which WSGI decodes."""
+    path: str = environ.get("PATH_INFO") or "/"
+    script: str = environ.get("SCRIPT_NAME", "")
+    raw_path = raw_path.partition("?")[0] if "%" in raw_path else ""
+    return found(
+        service.routes,
+        (path, script + path, below_mount(script, script + path)),
+        raw_path.encode("latin-1", "replace"),
+        path.encode("latin-1", "replace"),
+    )
+
+
 def fields_of(environ: dict[str, Any]) -> tuple[int, bytes, Fields]:
     """The request's fields: their number, their column, and themselves."""
     keys = tuple(environ)
     layout = _layouts.get(keys)
     if layout is None:
-        if len(_layouts) >= _CACHED:  # names are the peer's to choose
-            _layouts.clear()
-        layout = _layouts[keys] = _Layout(keys)
+        layout = _Layout(keys)
+        _layouts.offer(keys, layout, len(layout.template))
     values = layout.values(environ)
     # WSGI gives text with a character per byte (PEP 3333, "Unicode Issues").
     return layout.count, (layout.template % values).encode("latin-1", "replace"), Fields(layout.names, values)
@@ -74,63 +119,63 @@ def addresses(environ: Any) -> tuple[str | None, str | None]:
 
 
 class RequestContent:
-    """The request's content, of which `taken` bytes were read elsewhere."""
+    """The request's content.
 
-    __slots__ = ("_left", "_stream")
+    `left` is how many bytes of it have not been read, None where the content ends by itself. `unbounded` is set where neither
+    is known: then nothing is read, because that could wait for ever. `gone` is set where the peer went away before the end.
+    """
 
-    def __init__(self, environ: dict[str, Any], taken: int = 0) -> None:
+    __slots__ = ("_stream", "gone", "left", "unbounded")
+
+    def __init__(self, environ: dict[str, Any]) -> None:
         self._stream = environ["wsgi.input"]
+        self.gone = self.unbounded = False
+        self.left: int | None = 0
         announced = environ.get("CONTENT_LENGTH") or ""
-        self._left: int | None = None
-        if announced.isdecimal():
-            self._left = int(announced) - taken
-        elif not _ends_by_itself(environ):
-            self._left = 0
+        if announced.isdecimal() and len(announced) < _DIGITS:
+            self.left = int(announced)
+        elif _ends_by_itself(environ):
+            self.left = None
+        else:
+            self.unbounded = True
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes, fewer only where the content ends."""
-        if self._left is None:
-            return self._stream.read(size)  # type: ignore[no-any-return]
-        size = min(size, self._left)
-        data: bytes = self._stream.read(size) if size else b""
-        if 0 < len(data) < size:
-            parts = [data]
-            got = len(data)
-            while got < size and (part := self._stream.read(size - got)):
-                parts.append(part)
-                got += len(part)
-            data = b"".join(parts)
-        self._left -= len(data)
-        return data
+        data = self._take(self._stream.read, size)
+        if not self.left or not data or len(data) == size:
+            return data
+        parts = [data]
+        size -= len(data)
+        while size and (part := self._take(self._stream.read, size)):
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
 
     def read_some(self, size: int) -> bytes:
-        """What has come, at most `size` bytes; waits only if nothing has. None only where the content ends."""
-        read1 = getattr(self._stream, "read1", None)
-        if self._left is not None:
-            size = min(size, self._left)
-            if not size:
-                return b""
-        data: bytes = read1(size) if read1 is not None else self._stream.read(size)
-        if self._left is not None:
-            self._left -= len(data)
+        """What has come, at most `size` bytes; waits only if nothing has. Nothing only where the content ends."""
+        return self._take(getattr(self._stream, "read1", self._stream.read), size)
+
+    def _take(self, read: Callable[[int], bytes], size: int) -> bytes:
+        left = self.left
+        if left is not None and left < size:
+            size = left
+        try:
+            data = read(size) if size else b""
+        except OSError:
+            self.gone = True
+            return b""
+        if left is not None:
+            self.left = left - len(data)
+            if size and not data:
+                self.gone = True
         return data
-
-    @property
-    def complete(self) -> bool:
-        """Whether all of a known length was read."""
-        return self._left == 0
-
-    @property
-    def missing(self) -> bool:
-        """Whether some of a known length has not been read."""
-        return bool(self._left)
 
     def drain(self, most: int) -> None:
         """Read and forget up to `most` bytes: a server that closes the connection over unread bytes may break it."""
         try:
             while most > 0 and (data := self.read(min(most, 64 << 10))):
                 most -= len(data)
-        except (OSError, ValueError):
+        except ValueError:  # the server has closed it
             pass
 
 
@@ -141,7 +186,16 @@ def _field_name(key: str) -> str:
 
 
 def _ends_by_itself(environ: dict[str, Any]) -> bool:
-    """Whether reading content without a length stops where it ends."""
-    if environ.get("wsgi.input_terminated") or "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
-        return True
-    return not environ.get("SERVER_PROTOCOL", "HTTP/1.1").startswith("HTTP/1")
+    """Whether reading content without a length stops where it ends.
+
+    gunicorn, granian and waitress say that it does (`wsgi.input_terminated`). It does, too, where the request came by HTTP/2;
+    under hypercorn, which reads all before it calls (an `io.BytesIO`); and under pyvoy, which is known by its trailers. Under
+    wsgiref such a read waits for ever. Under uWSGI it gives nothing, and the content would be lost. That a request is chunked
+    shows nothing: some servers leave the field in and some do not.
+    """
+    return (
+        bool(environ.get("wsgi.input_terminated"))
+        or not environ.get("SERVER_PROTOCOL", "HTTP/1.1").startswith("HTTP/1")
+        or isinstance(environ["wsgi.input"], BytesIO)
+        or "wsgi.ext.http.send_trailers" in environ
+    )

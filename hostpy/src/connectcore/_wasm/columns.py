@@ -39,16 +39,16 @@ def split_fields(column: bytes) -> list[tuple[bytes, bytes]]:
     """The fields in a column of an event."""
     if not column:
         return []
-    parts = column.split(b"\0")
-    return list(zip(parts[0::2], parts[1::2], strict=True))
+    parts = iter(column.split(b"\0"))
+    return list(zip(parts, parts, strict=True))
 
 
 def split_text_fields(column: bytes) -> list[tuple[str, str]]:
     """The same as text, a character per byte (latin-1), which is how WSGI and HTTP libraries take them."""
     if not column:
         return []
-    parts = column.decode("latin-1").split("\0")
-    return list(zip(parts[0::2], parts[1::2], strict=True))
+    parts = iter(column.decode("latin-1").split("\0"))
+    return list(zip(parts, parts, strict=True))
 
 
 def join_pairs(pairs: Pairs) -> bytes:

@@ -1,0 +1,67 @@
+"""An ASGI scope as a request: its head and addresses."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
+
+from .._wasm import abi
+from .mount import below_mount, found
+
+if TYPE_CHECKING:
+    from .procedure import Procedure
+    from .service import Head, Service
+
+__all__ = ["addresses", "content_follows", "head_of"]
+
+_TRAILERS: Final = "http.response.trailers"
+
+_EMPTY: Final = b"content-length\x000"
+_HALF_DUPLEX: Final = ("1.1", "1.0")
+
+
+def head_of(service: Service, scope: Any) -> tuple[Procedure | None, Head, list[Any]]:
+    """The procedure that a request names, if it does, the request's head, and its fields."""
+    procedure = service.routes.get(scope["path"])
+    raw_path = scope.get("raw_path")
+    if procedure is None or (raw_path is not None and b"%" in raw_path):
+        procedure, path = found(
+            service.routes, _candidates(scope), raw_path or b"", scope["path"].encode("utf-8", "surrogateescape")
+        )
+    else:
+        path = procedure.path
+    fields: list[Any] = scope["headers"]
+    if type(fields) is not list:
+        fields = list(fields)
+    extensions = scope.get("extensions")
+    flags = abi.OPEN_TRAILERS if extensions and _TRAILERS in extensions else 0
+    if scope["http_version"] not in _HALF_DUPLEX:
+        flags |= abi.OPEN_DUPLEX
+    method = scope["method"]
+    method = b"POST" if method == "POST" else method.encode("latin-1")
+    column = b"\0".join(chain.from_iterable(fields))
+    return procedure, (flags, method, path, scope.get("query_string", b""), len(fields), column), fields
+
+
+def content_follows(head: Head) -> bool:
+    """Whether to wait for content before the guest is asked: not where there may be none, and so nothing would come."""
+    return head[1] == b"POST" and _EMPTY not in head[5]
+
+
+def _candidates(scope: Any) -> tuple[str, ...]:
+    """What the path may be below a mount: servers and frameworks disagree on whether `path` includes `root_path`."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    inside = path.startswith(root + "/")
+    return path, path[len(root) :] if inside else root + path, root + path, below_mount(root, path if inside else root + path)
+
+
+def addresses(scope: Any) -> tuple[str | None, str | None]:
+    """The server's and the client's address, as far as the HTTP side tells them."""
+    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), None)
+    if host is not None and ":" not in host.rpartition("]")[2]:
+        host = f"{host}:{443 if scope.get('scheme') == 'https' else 80}"
+    if host is None and scope.get("server"):
+        host = "{}:{}".format(*scope["server"])
+    client = scope.get("client")
+    return host, f"{client[0]}:{client[1]}" if client else None
