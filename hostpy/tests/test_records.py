@@ -115,7 +115,7 @@ COMMANDS: list[tuple[int, bytes, dict[str, Any]]] = [
         abi.CMD_OPEN_CLIENT,
         records.open_client(7, 1, 2, 1 << 40, b"/a.B/C", 1, b"a\0b", PAIRS),
         {
-            "stream_type": 2,
+            "attributes": 2,
             "timeout_us": 1 << 40,
             "procedure": b"/a.B/C",
             "fields": (1, b"a\0b"),
@@ -152,6 +152,7 @@ COMMANDS: list[tuple[int, bytes, dict[str, Any]]] = [
     (abi.CMD_DEADLINE, records.deadline(7), {"handle": 7}),
     (abi.CMD_CANCEL, records.cancel(7), {"handle": 7}),
     (abi.CMD_CLOSE, records.close(7), {"handle": 7}),
+    (abi.CMD_DECOMPRESSED, records.decompressed(7, b"ab"), {"handle": 7, "data": b"ab"}),
 ]
 
 

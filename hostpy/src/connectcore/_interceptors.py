@@ -9,8 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .code import Code
-from .errors import ConnectError
+from .errors import canceled
 from .method import StreamType
 
 if TYPE_CHECKING:
@@ -133,7 +132,7 @@ def wrap_sync(
 
 def _seen(error: BaseException) -> Exception:
     # What is no Exception is a cancellation (asyncio's, trio's) or a stream that its reader closed.
-    return error if isinstance(error, Exception) else ConnectError(Code.CANCELED, "the call was canceled")
+    return error if isinstance(error, Exception) else canceled()
 
 
 async def _end(interceptor: Any, token: Any, ctx: Context, error: Exception | None) -> None:

@@ -172,5 +172,10 @@ class ConnectError(Exception):
         return _rebuild, (self._code, self._message, self._details, metadata)
 
 
+def canceled() -> ConnectError:
+    """What an interceptor sees of a call that was given up in this process, where there is no error but a cancellation."""
+    return ConnectError(Code.CANCELED, "the call was canceled")
+
+
 def _rebuild(code: Code, message: str, details: list[ErrorDetail], metadata: list[tuple[str, str]] | None) -> ConnectError:
     return ConnectError(code, message, details, metadata=metadata)

@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from .._wasm import abi
-from ..code import Code
-from ..errors import ConnectError
+from ..compression import says_too_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,11 +59,10 @@ def decompressed(compression: Compression, data: bytes, limit: int) -> bytes:
     """A payload decompressed to at most `limit` bytes. Raises RejectedError."""
     try:
         payload = compression.decompress(data, limit)
-        if len(payload) > limit:
-            raise ConnectError(Code.RESOURCE_EXHAUSTED, f"{len(payload)} bytes, and the limit is {limit}")
     except FATAL:
         raise
     except BaseException as error:
-        too_large = isinstance(error, ConnectError) and error.code is Code.RESOURCE_EXHAUSTED
-        raise RejectedError(abi.REJECT_TOO_LARGE if too_large else abi.REJECT_DECOMPRESS, error) from error
+        raise RejectedError(abi.REJECT_TOO_LARGE if says_too_large(error) else abi.REJECT_DECOMPRESS, error) from error
+    if len(payload) > limit:
+        raise RejectedError(abi.REJECT_TOO_LARGE, ValueError(f"{len(payload)} bytes came out"))
     return payload

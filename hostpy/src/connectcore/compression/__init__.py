@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ..code import Code
+from ..errors import ConnectError
 from .gzip import GzipCompression
 
 __all__ = ["Compression", "GzipCompression"]
@@ -33,3 +35,8 @@ class Compression(Protocol):
 
         """
         ...
+
+
+def says_too_large(error: BaseException) -> bool:
+    """Whether a compression raised this because more came out than may."""
+    return isinstance(error, ConnectError) and error.code is Code.RESOURCE_EXHAUSTED
