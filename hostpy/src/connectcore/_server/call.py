@@ -41,8 +41,7 @@ log: Final = logging.getLogger("connectcore.server")
 _CARRY_STREAM: Final = 64 << 10
 """Of a stream, in which a message begins every few bytes, content up to this size is given to the guest whole."""
 
-_CODES: Final = {number: Code(name) for number, name in enumerate(abi.CODES) if number}
-_NUMBERS: Final = {code: number for number, code in _CODES.items()}
+_NUMBERS: Final = {code: abi.CODES.index(code.value) for code in Code}
 
 
 class AbortedError(RuntimeError):
@@ -494,4 +493,4 @@ _ON: Final[dict[type[Any], Callable[[ServerCall, Any], None]]] = {
 
 
 def _error(code: int, message: bytes) -> ConnectError:
-    return ConnectError(_CODES.get(code, Code.UNKNOWN), message.decode("utf-8", "replace"))
+    return ConnectError(Code(abi.CODES[code]), message.decode("utf-8", "replace"))
