@@ -54,10 +54,17 @@ func (f *Fields) Add(name, value []byte) {
 }
 
 // AddString adds a field.
-func (f *Fields) AddString(name, value string) { f.Add([]byte(name), []byte(value)) }
+func (f *Fields) AddString(name, value string) {
+	f.Begin(name)
+	f.b = append(f.b, value...)
+}
 
 // Begin adds a field; what is appended to the list's bytes is its value.
-func (f *Fields) Begin(name string) { f.Add([]byte(name), nil) }
+func (f *Fields) Begin(name string) {
+	f.separate()
+	f.b = append(append(f.b, name...), 0)
+	f.n++
+}
 
 // AppendBase64 adds b in unpadded base64 to the value of the field begun last.
 func (f *Fields) AppendBase64(b []byte) { f.b = AppendBase64(f.b, b) }
@@ -92,10 +99,22 @@ func (f Fields) All(yield func(name, value []byte) bool) {
 
 // cut takes the first field off; there is one.
 func (f *Fields) cut() (name, value []byte) {
-	name, f.b = cutAt(f.b, 0)
-	value, f.b = cutAt(f.b, 0)
+	name, value, f.b = cutField(f.b)
 	f.n--
 	return name, value
+}
+
+// cutField takes the first field off a list.
+func cutField(b []byte) (name, value, rest []byte) {
+	i := bytes.IndexByte(b, 0)
+	if i < 0 {
+		return b, nil, nil
+	}
+	name, value = b[:i], b[i+1:]
+	if j := bytes.IndexByte(value, 0); j >= 0 {
+		return name, value[:j], value[j+1:]
+	}
+	return name, value, nil
 }
 
 // Get returns the value of the first field of that name, a view.

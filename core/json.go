@@ -267,13 +267,14 @@ func AppendJSONString(dst, s []byte) []byte {
 	done := 0
 	for i := 0; i < len(s); i++ {
 		c := s[i]
+		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
+			continue
+		}
 		if c >= utf8.RuneSelf {
 			if _, n := utf8.DecodeRune(s[i:]); n > 1 {
 				i += n - 1
 				continue
 			}
-		} else if c >= ' ' && c != '"' && c != '\\' {
-			continue
 		}
 		dst = append(dst, s[done:i]...)
 		done = i + 1

@@ -55,45 +55,37 @@ func IsBinaryName(name []byte) bool {
 // business: not shown to the user as metadata, nor to be set by the user. What a
 // proxy, a browser or a program adds (user-agent, authorization, cookie, accept,
 // origin, forwarded) is metadata. The choice within HTTP's fields is ours, rule 5.
-func ReservedRequest(name []byte) bool { return reservedIn(name)&inRequest != 0 }
+//
+// The protocols keep "connect-" (protocol.md, "Unary-Request": keys that begin with
+// it are reserved) and "grpc-" (PROTOCOL-HTTP2.md, "Custom-Metadata": those not in
+// use are reserved for the future). HTTP has pseudo-fields, and fields about one
+// message's content or one connection: RFC 9110, sections 6.6.2, 7.6.1, 7.8, 8.3,
+// 8.4, 8.6, 10.1.4, 12.5.3; RFC 9113, section 8.2.2.
+func ReservedRequest(name []byte) bool {
+	if len(name) == 0 || name[0] == ':' ||
+		name[0] == 'c' && hasPrefix(name, "connect-") || name[0] == 'g' && hasPrefix(name, "grpc-") {
+		return true
+	}
+	switch string(name) {
+	case "te", "trailer", "upgrade", "connection", "keep-alive", "proxy-connection", "transfer-encoding",
+		"content-type", "content-length", "content-encoding", "accept-encoding",
+		"host", "expect", "http2-settings":
+		return true
+	}
+	return false
+}
 
 // ReservedResponse is ReservedRequest for the leading metadata of a response.
 // date, server, vary and the like are metadata. The "trailer-" names of a Connect
 // unary response are the business of that protocol alone, not of this list.
-func ReservedResponse(name []byte) bool { return reservedIn(name)&inResponse != 0 }
+func ReservedResponse(name []byte) bool {
+	return ReservedTrailer(name) && string(name) != "host"
+}
 
 // ReservedTrailer is ReservedRequest for trailing metadata, wherever it travels.
 // RFC 9110, section 6.5.1 forbids framing and routing in trailers.
-func ReservedTrailer(name []byte) bool { return reservedIn(name)&inTrailer != 0 }
-
-const (
-	inRequest = 1 << iota
-	inResponse
-	inTrailer
-	everywhere = inRequest | inResponse | inTrailer
-)
-
-// reservedIn says in which sections a name is not the user's. The protocols keep
-// "connect-" (protocol.md, "Unary-Request": keys that begin with it are reserved)
-// and "grpc-" (PROTOCOL-HTTP2.md, "Custom-Metadata": those not in use are reserved
-// for the future). HTTP has pseudo-fields, and fields about one message's content
-// or one connection: RFC 9110, sections 6.6.2, 7.6.1, 7.8, 8.3, 8.4, 8.6, 10.1.4,
-// 12.5.3; RFC 9113, section 8.2.2.
-func reservedIn(name []byte) int {
-	if len(name) == 0 || name[0] == ':' ||
-		name[0] == 'c' && hasPrefix(name, "connect-") || name[0] == 'g' && hasPrefix(name, "grpc-") {
-		return everywhere
-	}
-	switch string(name) {
-	case "te", "trailer", "upgrade", "connection", "keep-alive", "proxy-connection", "transfer-encoding",
-		"content-type", "content-length", "content-encoding", "accept-encoding":
-		return everywhere
-	case "host":
-		return inRequest | inTrailer
-	case "expect", "http2-settings":
-		return inRequest
-	}
-	return 0
+func ReservedTrailer(name []byte) bool {
+	return ReservedRequest(name) && string(name) != "expect" && string(name) != "http2-settings"
 }
 
 // cutAt cuts b at its first c; after is nil if there is none.
