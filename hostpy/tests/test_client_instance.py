@@ -43,10 +43,20 @@ def instance() -> Iterator[Instance]:
         POOL.discard(spoilt, "test")
 
 
-class CountedSteps:
-    """Counts an instance's steps. Number `trap` fails as a trap does, number `panic` as a guest does that caught its own."""
+@pytest.fixture
+def known(instance: Instance) -> Configuration:
+    """The configuration of clients without settings, kept, so that the instance knows it from now on."""
+    configuration = ConnectClientSync("http://any")._config._configuration
+    configuration.handle_in(instance)
+    return configuration
 
-    def __init__(self, instance: Instance, trap: int = -1, panic: int = -1) -> None:
+
+class CountedSteps:
+    """Counts an instance's steps. Number `trap` fails as a trap does, number `panic` as a guest does that caught its own, and
+    number `misuse` as a command does that the guest refuses.
+    """
+
+    def __init__(self, instance: Instance, trap: int = -1, panic: int = -1, misuse: int = -1) -> None:
         self.number = 0
         step = instance.step
 
@@ -54,8 +64,9 @@ class CountedSteps:
             self.number += 1
             if self.number - 1 == trap:
                 raise instance._fail("trap")
-            if self.number - 1 == panic:
-                return struct.pack("<HHIIII", abi.EV_FAULT, 0, 20, 0, abi.FAULT_PANIC, 0)
+            if self.number - 1 in (panic, misuse):
+                fault = abi.FAULT_PANIC if self.number - 1 == panic else abi.FAULT_STATE
+                return struct.pack("<HHIIII", abi.EV_FAULT, 0, 20, 0, fault, 0)
             return step(batch)
 
         instance.step = counted
@@ -63,9 +74,9 @@ class CountedSteps:
 
 @pytest.mark.parametrize("how", ["trap", "panic"])
 @pytest.mark.parametrize("at", [0, 1])
+@pytest.mark.usefixtures("known")
 def test_instance_that_fails(mode: str, instance: Instance, how: str, at: int) -> None:
     with serving(GOOD) as server:
-        call(mode, server.address)  # the configuration is known from now on
         CountedSteps(instance, **{how: at})
         with pytest.raises(ConnectError) as caught:
             call(mode, server.address)
@@ -75,12 +86,30 @@ def test_instance_that_fails(mode: str, instance: Instance, how: str, at: int) -
     assert open_calls() == 0
 
 
-def test_instance_that_fails_before_the_verdict_on_a_message(mode: str, instance: Instance) -> None:
-    with serving(response(b"\xff")) as server:
-        steps = CountedSteps(instance, trap=3)  # configuration, request, response
+@pytest.mark.usefixtures("known")
+def test_command_that_the_module_refuses(mode: str, instance: Instance, caplog: pytest.LogCaptureFixture) -> None:
+    """A fault of this package's own: it fails the call, and leaves nothing behind."""
+    with serving(GOOD) as server:
+        CountedSteps(instance, misuse=1)
         with pytest.raises(ConnectError) as caught:
             call(mode, server.address)
-        assert steps.number == 4
+        assert (caught.value.code, caught.value.message) == (Code.INTERNAL, "the call failed inside")
+        assert "refused a command" in caplog.text
+        CountedSteps(instance, misuse=0)
+        with pytest.raises(RuntimeError, match="refuses a call"):
+            call(mode, server.address)
+        assert call(mode, server.address) == MESSAGE
+    assert instance in POOL.instances()
+    assert open_calls() == 0
+
+
+@pytest.mark.usefixtures("known")
+def test_instance_that_fails_before_the_verdict_on_a_message(mode: str, instance: Instance) -> None:
+    with serving(response(b"\xff")) as server:
+        steps = CountedSteps(instance, trap=2)  # behind request and response
+        with pytest.raises(ConnectError) as caught:
+            call(mode, server.address)
+        assert steps.number == 3
         assert (caught.value.code, caught.value.message) == (Code.INTERNAL, "the call failed inside")
     assert open_calls() == 0
 
@@ -92,18 +121,16 @@ def test_instances_that_all_fail(monkeypatch: pytest.MonkeyPatch, instance: Inst
         call("sync", "http://127.0.0.1:1")
 
 
+@pytest.mark.usefixtures("known")
 def test_a_call_takes_two_steps_and_closing_it_none(mode: str, instance: Instance) -> None:
     with serving(GOOD) as server:
-        call(mode, server.address)
         steps = CountedSteps(instance)
         for number in range(1, 4):
             call(mode, server.address)
             assert steps.number == 2 * number
-        if mode == "sync":
-            client = ConnectClientSync(server.address)
-            with pytest.raises(ConnectError):
-                client.execute_unary(request=MESSAGE, method=METHOD, timeout=0)
-            assert steps.number == 7
+        with pytest.raises(ConnectError):
+            call(mode, server.address, timeout=0)
+        assert steps.number == 7
     assert open_calls() == 0
 
 

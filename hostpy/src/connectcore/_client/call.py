@@ -14,12 +14,13 @@ not go through the module unless it has to look into them; it names them by thei
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from .._codec.codec import resolve_decoder
 from .._codec.payload import RejectedError, compressed, decoded, decompressed, encoded
 from .._headers import Headers, headers_from_fields, metadata_columns
-from .._transport.transport import Gone, Request, TransportError
+from .._transport.transport import Gone, Request, TransportError, fields_column
 from .._wasm import abi, columns, records
 from .._wasm.configuration import BusyError, attributes
 from .._wasm.content import Content
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from .config import ClientConfig
 
 __all__ = ["ClientCall"]
+
+_log: Final = logging.getLogger("connectcore")
 
 _HELD: Final = 256 << 10
 """Longest content that is waited for before the module sees any of it."""
@@ -57,28 +60,6 @@ class ClientCall:
 
     `finished` says that the outcome is there, `http_status` is the response's status, and `cause` what to raise an error from.
     """
-
-    __slots__ = (
-        "_announced",
-        "_config",
-        "_content",
-        "_end",
-        "_fields",
-        "_handle",
-        "_head",
-        "_inline",
-        "_instance",
-        "_length",
-        "_method",
-        "_packed",
-        "_payload",
-        "_received",
-        "_response",
-        "_waits",
-        "cause",
-        "finished",
-        "http_status",
-    )
 
     def __init__(self, config: ClientConfig, method: MethodInfo[Any, Any]) -> None:
         self._config = config
@@ -191,8 +172,10 @@ class ClientCall:
         """What the instance says to a batch that opens a call. Raises GuestError and BusyError."""
         events = self._instance.tell(batch)
         first = events[0]
-        if isinstance(first, records.Fault) and first.fault == abi.FAULT_BUSY:
-            raise BusyError
+        if isinstance(first, records.Fault) and first.fault != abi.FAULT_ARGUMENT:
+            if first.fault == abi.FAULT_BUSY:
+                raise BusyError
+            raise RuntimeError(f"the protocol module refuses a call: {_text(first.text)}")
         return events
 
     @property
@@ -205,7 +188,7 @@ class ClientCall:
         """The response's head came. `length`: see `Response`."""
         self.http_status, self._fields, self._length = status, fields, length
         flags = abi.HTTP_END if length == 0 else 0
-        self._head = records.response_head(self._handle, flags, status, len(fields), _column(fields))
+        self._head = records.response_head(self._handle, flags, status, len(fields), fields_column(fields))
         self._waits = length is not None and 0 < length <= min(_HELD, self._config.read_max)
         if not self._waits:
             self._tell(b"")
@@ -224,7 +207,7 @@ class ClientCall:
             self.gone(TransportError(Gone.CLOSED, "the content is shorter than its declared length"))
         else:
             rest = self._untold() if self._received > self._announced else b""
-            self._tell(rest + records.content_end(self._handle, len(trailers), _column(trailers)))
+            self._tell(rest + records.content_end(self._handle, len(trailers), fields_column(trailers)))
 
     def gone(self, error: TransportError) -> None:
         """The transport failed."""
@@ -259,7 +242,8 @@ class ClientCall:
         if end is not None and not end.code and payload is not None:
             try:
                 if self._packed is not None:
-                    payload = self._decompressed(payload, *self._packed)
+                    coding, limit = self._packed
+                    payload = decompressed(self._config.codings[coding - 1], payload, limit)
                 return decoded(resolve_decoder(self._config.codec, self._method.output), payload)
             except RejectedError as rejected:
                 self.cause = rejected.why
@@ -306,9 +290,6 @@ class ClientCall:
             metadata=headers_from_fields(fields, hidden, binary) if fields or binary else None,
         )
 
-    def _decompressed(self, data: bytes, coding: int, limit: int) -> bytes:
-        return decompressed(self._config.codings[coding - 1], data, limit)
-
     # The module
 
     def _untold(self, flags: int = 0) -> bytes:
@@ -352,12 +333,15 @@ class ClientCall:
                     data = self._content.peek(event.offset, self._announced - event.offset)
                     answer = records.content(self._handle, abi.CONTENT_RESUME, len(data), data)
                 case records.Decompress():
+                    coding = self._config.codings[event.coding - 1]
                     try:
-                        answer = records.decompressed(self._handle, self._decompressed(event.data, event.coding, event.limit))
+                        answer = records.decompressed(self._handle, decompressed(coding, event.data, event.limit))
                     except RejectedError as rejected:
                         answer = records.reject(self._handle, rejected.reason)
                 case records.Fault():
-                    raise RuntimeError(f"the protocol module refuses what this client does: {_text(event.text)}")
+                    _log.error("The protocol module refused a command of a client: %s", _text(event.text))
+                    self._fail(abi.REJECT_LOST, "")
+                    return b""
                 case _:
                     pass  # the request
         return b"" if self.finished else answer
@@ -400,12 +384,3 @@ def _why(error: BaseException | str) -> bytes:
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
-
-
-def _column(fields: Fields) -> bytes:
-    """Fields as the module reads them."""
-    if fields and isinstance(fields[0][0], str):
-        text: Any = fields
-        return "\0".join([part for field in text for part in field]).encode("utf-8", "surrogateescape")
-    data: Any = fields
-    return columns.join_fields(data)

@@ -25,7 +25,9 @@ whoever made it: a client never closes one.
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+
+from .._wasm.columns import join_fields
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -41,11 +43,21 @@ __all__ = [
     "Transport",
     "TransportError",
     "TransportSync",
+    "fields_column",
     "gone_of",
 ]
 
 Fields: TypeAlias = "Sequence[tuple[str, str]] | Sequence[tuple[bytes, bytes]]"
 """HTTP fields: names in lower case and values, in order; all text, which stands for its UTF-8 bytes, or all bytes."""
+
+
+def fields_column(fields: Fields) -> bytes:
+    """Fields as the module reads them."""
+    if fields and isinstance(fields[0][0], str):
+        text: Any = fields
+        return "\0".join([part for field in text for part in field]).encode("utf-8", "surrogateescape")
+    data: Any = fields
+    return join_fields(data)
 
 
 class Gone(enum.Enum):
