@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from client_support import GOOD, MESSAGE, METHOD, MODES, Exchange, call, open_calls, response, serving
+from client_support import DATA, GOOD, MESSAGE, METHOD, MODES, Exchange, call, open_calls, response, serving
 from connectcore._wasm import abi, records
 from connectcore._wasm.configuration import Configuration
 from connectcore._wasm.pool import POOL, Pool
@@ -131,6 +131,18 @@ def test_a_call_takes_two_steps_and_closing_it_none(mode: str, instance: Instanc
         with pytest.raises(ConnectError):
             call(mode, server.address, timeout=0)
         assert steps.number == 7
+    assert open_calls() == 0
+
+
+@pytest.mark.usefixtures("known")
+def test_steps_of_a_response_of_unknown_length(mode: str, instance: Instance) -> None:
+    """The request, the head, each piece but the last, and that with the end."""
+    pieces = [b"HTTP/1.1 200 OK\r\ncontent-type: application/proto\r\ntransfer-encoding: chunked\r\n\r\n"]
+    pieces += [b"%x\r\n%b\r\n" % (len(DATA), DATA), b"0\r\n\r\n"]
+    with serving(b"".join(pieces)) as server:
+        steps = CountedSteps(instance)
+        assert call(mode, server.address) == MESSAGE
+        assert steps.number == 3
     assert open_calls() == 0
 
 

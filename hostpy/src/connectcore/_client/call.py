@@ -8,8 +8,9 @@
     call.close()                   at last, always
 
 A step of the module costs as much as all else here. So where a response's length is known and small, the module sees it when it
-is whole. Otherwise it sees each piece as it comes, so that a response that cannot become good is dropped at once. Payloads do
-not go through the module unless it has to look into them; it names them by their place in the content.
+is whole. Otherwise it sees the head at once and each piece of content when the next one comes, so that a response that cannot
+become good is dropped early. Payloads do not go through the module unless it has to look into them; it names them by their
+place in the content.
 """
 
 from __future__ import annotations
@@ -195,11 +196,14 @@ class ClientCall:
 
     def content(self, data: bytes) -> None:
         """Content came."""
+        if not self._waits and self._received > self._announced:
+            self._tell(self._untold())  # the piece before; the last one goes with the end
+            if self.finished:
+                return
         self._content.add(data)
         self._received += len(data)
-        length = self._length
-        if not self._waits or length is None or self._received >= length:
-            self._tell(self._untold(abi.CONTENT_END_FLAG if self._received == length else 0))
+        if self._length is not None and self._received >= self._length:
+            self._tell(self._untold(abi.CONTENT_END_FLAG))
 
     def ended(self, trailers: Fields) -> None:
         """The content ended, with this trailer section."""
