@@ -27,6 +27,7 @@ from server_support import (
     envelopes,
     message,
     text,
+    watched_steps,
 )
 
 if TYPE_CHECKING:
@@ -370,6 +371,29 @@ class TestBackpressure:
         handler_may_read.set()
         await task
         assert messages(wire) == ["50"]
+
+    async def test_messages_of_one_chunk_come_as_the_handler_asks(self) -> None:
+        """However many messages a peer puts into few bytes, a step brings a part of them, and no more is read meanwhile."""
+        many = 20_000
+        counts: list[int] = []
+        with watched_steps() as steps:
+
+            async def count(requests: AsyncIterator[StringValue], ctx: Context) -> StringValue:
+                seen = 0
+                async for _ in requests:
+                    if not seen % 1000:
+                        await settle()
+                        counts.append(wire.received)
+                    seen += 1
+                return StringValue(value=str(seen))
+
+            wire = Wire(Request(CLIENT, chunks=[envelope(b"") * many] * 3, **CONNECT))
+            await serve({CLIENT: count}, wire)
+            assert messages(wire) == [str(3 * many)]
+            assert len(steps.batches) > 3 * many // 5000
+        assert counts[0] == 2  # one is read while the handler waits, to notice that the peer goes
+        assert counts[19] == 2
+        assert counts[-1] == 3
 
     async def test_handler_waits_while_the_peer_does_not_read(self) -> None:
         made = 0

@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from .._codec.payload import decoded, encoded
 from .._interceptors import check, split_leading, wrap
 from .asgi_call import Exchange, awaitable
 from .asgi_request import addresses, content_follows, head_of
-from .call import ServerCall, context
+from .call import ServerCall
 from .lifespan import serve_other
 from .service import DEFAULT_READ_MAX_BYTES, Service, Verdict
 
@@ -113,7 +114,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             await exchange.run(exchange.handle(self._leading, scope, fields))
             return
         assert content is not None
-        ctx = context(opened.procedure, opened.request, scope["method"], fields, addresses, scope)
+        ctx = opened.procedure.context(opened.request, scope["method"], fields, addresses, scope)
         reply, error, pending, work = None, None, _NOTHING, _answered(opened, content, ctx)
         try:
             pending = work.send(None)
@@ -181,5 +182,5 @@ async def _rest(first: Any, limit: int, receive: Callable[[], Awaitable[Any]]) -
 async def _answered(verdict: Verdict, content: bytes, ctx: Any) -> bytes:
     """The work of a plain call."""
     procedure, codec = verdict.procedure, verdict.request.codec
-    response = await awaitable(procedure.function(procedure.decode(codec, content), ctx))
-    return procedure.encode(codec, response)
+    response = await awaitable(procedure.function(decoded(procedure.decoders[codec], content), ctx))
+    return encoded(procedure.encoders[codec], response)

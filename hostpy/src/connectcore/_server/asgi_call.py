@@ -13,12 +13,12 @@ from time import monotonic
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
-from .._codec.payload import FATAL, RejectedError
+from .._codec.payload import FATAL, RejectedError, encoded
 from .._interceptors import MetadataRun
 from .._lazy import asyncio
 from .._wasm import abi
 from .asgi_request import addresses
-from .call import AbortedError, context
+from .outcome import AbortedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ..interceptor import MetadataInterceptor
     from ..request import ServerContext
     from .call import ServerCall
-    from .procedure import Procedure
 
     Context = ServerContext[Any, Any]
     Message = dict[str, Any]
@@ -117,17 +116,17 @@ class Exchange:
     async def handle(self, leading: Sequence[MetadataInterceptor[Any]], scope: Any, fields: list[Any]) -> bytes | None:
         """The work of a call that was opened: read its message, run its handler. Gives the reply, if it is one."""
         call = self.call
-        if call.request is None or call.procedure is None:
-            return None  # it was refused
-        ctx = call.ctx = context(call.procedure, call.request, scope["method"], fields, addresses, scope)
+        if not call.opened:
+            return None
+        ctx = call.ctx = call.procedure.context(call.request, scope["method"], fields, addresses, scope)
         if not leading:
-            return await self._handled(call.procedure, ctx)
+            return await self._handled()
         run = MetadataRun(leading, ctx)
         reply: bytes | None = None
         error: BaseException | None = None
         try:
             await run.start()
-            reply = await self._handled(call.procedure, ctx)
+            reply = await self._handled()
         except BaseException as raised:  # noqa: BLE001 - it is raised again
             error = raised
         error = await run.end(call.failure if call.stopped else error)
@@ -135,8 +134,8 @@ class Exchange:
             raise error
         return reply
 
-    async def _handled(self, procedure: Procedure, ctx: Context) -> bytes | None:
-        call = self.call
+    async def _handled(self) -> bytes | None:
+        call, procedure = self.call, self.call.procedure
         if procedure.many_requests:
             request: Any = self._requests()
         else:
@@ -146,24 +145,22 @@ class Exchange:
             if call.done:
                 return None
             request = call.next_message()
-        work = procedure.function(request, ctx)
+        work = procedure.function(request, call.ctx)
         if procedure.many_responses:
             await self._respond(work)
             return None
-        response = await awaitable(work)
-        assert call.request is not None
-        return procedure.encode(call.request.codec, response)
+        return encoded(procedure.encoders[call.request.codec], await awaitable(work))
 
     async def _flush(self) -> None:
         """Write what the call has to write."""
-        call, output = self.call, self.call.output
-        if call.hold > 0:
-            hold, call.hold = call.hold, 0.0
+        response = self.call.response
+        if response.hold > 0:
+            hold, response.hold = response.hold, 0.0
             await asyncio.sleep(hold)
         self._writing = True
         try:
-            while output:
-                message = output.popleft()
+            while response.output:
+                message = response.output.popleft()
                 if message is None:
                     raise AbortedError
                 await self._send(message)
@@ -225,8 +222,6 @@ class Exchange:
     async def _produce(self, replies: AsyncIterator[Any]) -> None:
         """Encode replies into the batch, pausing when it is full."""
         call, batch = self.call, self._batch
-        assert call.procedure is not None
-        assert call.request is not None
         encode = call.procedure.encoders[call.request.codec]
         add = batch.append
         # Time and size are looked at every `limit` replies: each time at first, more rarely for a handler that turns out to
@@ -287,8 +282,7 @@ class Exchange:
         """Go on with work that waits, under its deadline and with an ear for the peer."""
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
-        ctx = self.call.ctx
-        remaining = None if ctx is None else ctx.timeout_ms
+        remaining = self.call.ctx.timeout_ms
         if remaining is not None:
             self._timer = self._loop.call_later(min(max(remaining / 1000, 0), _LONGEST), self._expired)
         try:

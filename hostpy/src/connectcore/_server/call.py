@@ -1,7 +1,7 @@
 """A server's call without I/O: what ASGI and WSGI share.
 
     head, content  ->  ServerCall  ->  messages for the handler
-    replies, end   ->  ServerCall  ->  `output`: what to write, in order
+    replies, end   ->  ServerCall  ->  `response`: what to write, in order
 
 A `ServerCall` tells the guest what happened and keeps what the guest answered. It never waits and never holds an instance
 longer than a step.
@@ -9,79 +9,52 @@ longer than a step.
 
 from __future__ import annotations
 
-import logging
-import struct
 from collections import deque
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from .._codec.payload import RejectedError, compressed, decompressed
+from .._codec.payload import RejectedError, compressed, decoded, decompressed
 from .._headers import metadata_columns
 from .._wasm import abi, module, records
 from .._wasm.configuration import BusyError
 from .._wasm.content import Content
 from .._wasm.instance import GuestError
 from .._wasm.pool import POOL
-from ..code import Code
-from ..errors import ConnectError
-from ..request import ServerContext, expired, response_metadata
+from ..request import expired, response_metadata
 from . import usual
+from .outcome import AbortedError, ending, error_of, log
+from .response import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from .._wasm.instance import Instance
+    from ..errors import ConnectError
+    from ..request import ServerContext
     from .procedure import Procedure
     from .service import Head, Service, Verdict
 
-__all__ = ["AbortedError", "ServerCall", "announced", "context", "log"]
-
-log: Final = logging.getLogger("connectcore.server")
+__all__ = ["ServerCall", "announced"]
 
 _CARRY_STREAM: Final = 64 << 10
 """Of a stream, in which a message begins every few bytes, content up to this size is given to the guest whole."""
 
-_NUMBERS: Final = {code: abi.CODES.index(code.value) for code in Code}
 
-
-class AbortedError(RuntimeError):
-    """The response was broken off: the server is to close the connection, so that the peer does not take it for whole."""
-
-    def __init__(self) -> None:
-        super().__init__("the response was broken off")
-
-
-def announced(handle: int, data: bytes, *, end: bool, whole: int = abi.CARRY_WHOLE) -> bytes:
+def announced(data: bytes, handle: int = 0, whole: int = abi.CARRY_WHOLE, *, end: bool) -> bytes:
     """The record for content that came: all of its bytes up to `whole`, of longer content the first."""
-    carried = data if len(data) <= whole else data[: abi.CARRY_FIRST]
-    return records.content(handle, abi.CONTENT_END_FLAG if end else 0, len(data), carried)
-
-
-def context(
-    procedure: Procedure,
-    request: records.Request,
-    http_method: str,
-    fields: Iterable[tuple[Any, Any]],
-    addresses: Callable[[Any], tuple[str | None, str | None]],
-    source: Any,
-) -> ServerContext[Any, Any]:
-    """What the handler of a call that comes now is told beside its messages."""
-    timeout = request.timeout_us
-    ends = None if timeout == abi.NO_TIMEOUT else monotonic() + timeout / 1e6
-    return ServerContext(procedure.method, http_method, fields, request.hidden, request.binary, ends, addresses, source)
+    length = len(data)
+    flags = abi.CONTENT_END_FLAG if end else 0
+    return records.content(handle, flags, length, data if length <= whole else data[: abi.CARRY_FIRST])
 
 
 class ServerCall:
-    """One call. Tell it what happened; then write what `output` holds, in order, and empty it.
-
-    `output` has ASGI's messages for a response, whose fields are as the service wants them; None breaks the response off.
+    """One call. Tell it what happened; then write what its `response` has, and empty that.
 
     `messages` holds payloads for the handler, `received` says that no more come, `failure` what receiving ended with.
-    `stopped` is set when the answer was decided without the handler, `done` when nothing more is to be told; `hold` is how many
-    seconds to wait before the next write. `procedure` is None where the request was refused. None of the methods waits, or
-    raises for what a peer does.
+    `stopped` is set when the answer was decided without the handler, `done` when nothing more is to be told. No method waits,
+    or raises for what a peer does.
 
-    A call is open in the guest until it is `done`: who made it says `close` in the end, whatever happens.
+    Where a request is refused it is not `opened`: `request` and `procedure` are not set, and all that there is is a `response`.
+    Otherwise whoever serves the call sets `ctx`, and says `close` in the end, whatever happens.
     """
 
     __slots__ = (
@@ -89,10 +62,8 @@ class ServerCall:
         "_content",
         "_full",
         "_head",
-        "_head_written",
         "_instance",
         "_refused",
-        "_sending",
         "_service",
         "_unopened",
         "_verdict",
@@ -101,14 +72,18 @@ class ServerCall:
         "done",
         "failure",
         "handle",
-        "hold",
         "messages",
-        "output",
+        "opened",
         "procedure",
         "received",
         "request",
+        "response",
         "stopped",
     )
+
+    request: records.Request
+    procedure: Procedure
+    ctx: ServerContext[Any, Any]
 
     def __init__(self, service: Service, head: Head, instance: Instance | None) -> None:
         self._service = service
@@ -117,19 +92,14 @@ class ServerCall:
         self._full: Instance | None = None  # an instance that has no room for this call
         self._verdict: Verdict | None = None
         self._unopened: bytes | None = None  # the content, where the call is to be opened in the next step
-        self._again = self._refused = self._head_written = False
+        self._again = self._refused = False
         self._content = Content()
         self._wanted: records.More | None = None
-        self._sending: list[bytes] = []
         self.handle = 0
-        self.request: records.Request | None = None
-        self.procedure: Procedure | None = None
-        self.ctx: ServerContext[Any, Any] | None = None
-        self.output: deque[Any] = deque()
+        self.response = Response(service.fields_of)
         self.messages: deque[bytes | tuple[bytes, int, int]] = deque()
-        self.received = self.stopped = self.done = False
+        self.opened = self.received = self.stopped = self.done = False
         self.failure: ConnectError | None = None
-        self.hold = 0.0
 
     @classmethod
     def settled(
@@ -142,7 +112,7 @@ class ServerCall:
         call = cls(service, head, None)
         call._verdict, call._unopened = verdict, content
         call.request, call.procedure, call.ctx = verdict.request, verdict.procedure, ctx
-        call.received = True
+        call.opened = call.received = True
         return call
 
     # What happened
@@ -166,12 +136,10 @@ class ServerCall:
         """Content came. After `done` it is ignored."""
         if not self.done:
             self._content.add(data)
-            assert self.request is not None
-            assert self.procedure is not None
             whole = _CARRY_STREAM if self.procedure.many_requests else abi.CARRY_WHOLE
             if self.request.flags & abi.CONTENT_INLINE:
                 whole = len(data)
-            self._step(announced(self.handle, data, end=end, whole=whole))
+            self._step(announced(data, self.handle, whole, end=end))
 
     def resume(self) -> bool:
         """Let the guest see content that it asked for. False where it did not: then it wants what the peer sends next."""
@@ -215,14 +183,12 @@ class ServerCall:
 
         Raises what receiving ended with where the payload is bad.
         """
-        assert self.request is not None
-        assert self.procedure is not None
         payload = self.messages.popleft()
         try:
             if isinstance(payload, tuple):
                 data, coding, limit = payload
                 payload = decompressed(self._service.codings[coding - 1], data, limit)
-            return self.procedure.decode(self.request.codec, payload)
+            return decoded(self.procedure.decoders[self.request.codec], payload)
         except RejectedError as bad:
             self.messages.clear()
             self._step(records.reject(self.handle, bad.reason))
@@ -241,9 +207,6 @@ class ServerCall:
         """The application is done, after these last messages: well, or with what was raised."""
         if self.done:
             return
-        assert self.ctx is not None
-        assert self.procedure is not None
-        assert self.request is not None
         if expired(self.ctx):
             self.deadline()
             return
@@ -252,13 +215,12 @@ class ServerCall:
             fields = self._verdict.response_fields(payloads[0], self.ctx)
             if fields is not None:
                 self.done = True
-                self._write("http.response.start", status=self._verdict.status, headers=fields)
-                self._write("http.response.body", body=payloads[0])
+                self.response.whole(self._verdict.status, fields, payloads[0])
                 return
         try:
             if plainly and not self.request.flags & abi.REQUEST_SEND_INLINE:
                 batch = usual.reply(self.handle, *self._lengths(payloads))
-                self._sending += payloads
+                self.response.payloads += payloads
             else:
                 batch = self._sent(payloads) + self._ended(error)
         except RejectedError as bad:
@@ -270,24 +232,23 @@ class ServerCall:
         if answer is None:
             self._take(events)
         else:
-            self.output.extend(answer)
+            self.response.output.extend(answer)
             self.done = True
 
     # Inside: what is told
 
     def _sent(self, payloads: list[bytes]) -> bytes:
         """The records for messages, and before the first for leading metadata. Raises RejectedError."""
-        assert self.request is not None
         batch = b""
-        leading = None if self._head_written or self.ctx is None else response_metadata(self.ctx)[0]
-        if leading:
-            batch = records.headers(self.handle, 0, *metadata_columns(leading))
+        headers = None if self.response.begun else response_metadata(self.ctx)[0]
+        if headers:
+            batch = records.headers(self.handle, 0, *metadata_columns(headers))
         if payloads:
             lengths = self._lengths(payloads)
             if self.request.flags & abi.REQUEST_SEND_INLINE:
                 batch += records.send(self.handle, abi.SEND_INLINE, lengths, b"".join(payloads))
             else:
-                self._sending += payloads
+                self.response.payloads += payloads
                 batch += records.send(self.handle, 0, lengths)
         return batch
 
@@ -295,7 +256,6 @@ class ServerCall:
         """The payloads' lengths as the guest is told them. Those that are to be compressed are. Raises RejectedError."""
         lengths = list(map(len, payloads))
         request = self.request
-        assert request is not None
         if request.coding:
             for index, length in enumerate(lengths):
                 if length >= request.compress_min:
@@ -305,26 +265,7 @@ class ServerCall:
 
     def _ended(self, error: BaseException | None) -> bytes:
         """The record that ends the application's part, with trailing metadata."""
-        assert self.procedure is not None
-        name = self.procedure.name
-        if isinstance(error, RejectedError):
-            if error.reason == abi.REJECT_ENCODE:
-                log.error("A reply of %s cannot be encoded", name, exc_info=error.__cause__)
-            return records.reject(self.handle, error.reason)
-        trailers = None if self.ctx is None else response_metadata(self.ctx)[1]
-        try:
-            if error is None:
-                return records.end(self.handle, 0, 0, b"", (), *metadata_columns(trailers))
-            if isinstance(error, ConnectError):
-                details = [(detail.type_name.encode(), detail.message_bytes) for detail in error.details]
-                message = error.message.encode("utf-8", "surrogatepass")
-                columns = metadata_columns(trailers, error.metadata)
-                return records.end(self.handle, 0, _NUMBERS[error.code], message, details, *columns)
-            log.error("The handler of %s failed", name, exc_info=error)
-            return records.end(self.handle, abi.END_UNEXPECTED, 0, b"", (), *metadata_columns(trailers))
-        except Exception as bad:
-            log.error("What %s answers beside messages cannot be encoded", name, exc_info=bad)
-            return records.end(self.handle, abi.END_UNEXPECTED)
+        return ending(self.handle, self.procedure.name, error, response_metadata(self.ctx)[1])
 
     def _step(self, batch: bytes) -> None:
         events = self._stepped(batch)
@@ -357,10 +298,10 @@ class ServerCall:
     def _refuse(self, reason: int) -> None:
         """Let another instance write the answer, if none was begun: the guest alone knows an error's form."""
         self.messages.clear()
-        self._sending.clear()
+        self.response.payloads.clear()
         self._wanted = self._instance = self._unopened = None
         self.handle = 0
-        if self._head_written or self._refused:
+        if self.response.begun or self._refused:
             self._abort()
             return
         self._refused = True
@@ -368,10 +309,10 @@ class ServerCall:
 
     def _abort(self) -> None:
         self.done = self.stopped = True
-        self.output.append(None)
+        self.response.abort()
 
     def _forget(self) -> None:
-        if self._instance is not None:
+        if self._instance is not None and self.handle:
             self._instance.later(records.close(self.handle))
 
     # Inside: what is answered
@@ -390,7 +331,8 @@ class ServerCall:
 
     def _on_request(self, event: records.Request) -> None:
         self.handle = event.handle
-        if self.request is None:
+        if not self.opened:
+            self.opened = True
             self.request = event
             self.procedure = self._service.procedures[event.procedure]
         else:
@@ -416,7 +358,7 @@ class ServerCall:
         if not self._again:
             self.received = True
             if event.code:
-                self.failure = _error(event.code, event.message)
+                self.failure = error_of(event.code, event.message)
 
     def _on_more(self, event: records.More) -> None:
         if not self._again:
@@ -424,9 +366,9 @@ class ServerCall:
 
     def _on_stop(self, event: records.Stop) -> None:
         self.stopped = True
-        self.failure = _error(event.code, event.message)
-        if event.grace_us and self.ctx is not None:
-            self.hold = event.grace_us / 1e6 + (self.ctx.timeout_ms or 0) / 1000
+        self.failure = error_of(event.code, event.message)
+        if event.grace_us:
+            self.response.hold = event.grace_us / 1e6 + (self.ctx.timeout_ms or 0) / 1000
 
     def _on_done(self, _: records.Done) -> None:
         self.done = True
@@ -440,57 +382,16 @@ class ServerCall:
             self._forget()
             self._abort()
 
-    def _on_head(self, event: records.HttpResponseHead) -> None:
-        self._head_written = True
-        self._write("http.response.start", status=event.status, headers=self._service.fields_of(event.fields))
-        if event.flags & abi.HTTP_TRAILERS:
-            self.output[-1]["trailers"] = True
-        elif event.flags & abi.HTTP_END:
-            self._write("http.response.body", body=b"")
-
-    def _on_body(self, event: records.HttpBody) -> None:
-        self._write("http.response.body", body=self._assembled(event), more_body=not event.flags & abi.HTTP_END)
-
-    def _on_trailers(self, event: records.HttpTrailers) -> None:
-        # The content's end stands with its last bytes, or alone if they were written already.
-        if self.output and "body" in self.output[-1]:
-            self.output[-1]["more_body"] = False
-        else:
-            self._write("http.response.body", body=b"")
-        self._write("http.response.trailers", headers=self._service.fields_of(event.fields))
-
-    def _write(self, kind: str, **parts: Any) -> None:
-        self.output.append({"type": kind, **parts})
-
-    def _assembled(self, event: records.HttpBody) -> bytes:
-        """Content laid out as the event says: payloads with their prefixes, then the rest."""
-        count, prefix, data = event.count, event.prefix, event.data
-        if not count:
-            return data
-        payloads = self._sending[:count]
-        del self._sending[:count]
-        if count == 1:
-            return b"".join((data[:prefix], payloads[0], data[prefix:]))
-        parts: list[bytes] = [b""] * (2 * count + 1)
-        parts[0:-1:2] = struct.unpack_from(f"{prefix}s" * count, data)
-        parts[1::2] = payloads
-        parts[-1] = data[prefix * count :]
-        return b"".join(parts)
-
 
 _ON: Final[dict[type[Any], Callable[[ServerCall, Any], None]]] = {
     records.Request: ServerCall._on_request,
     records.Messages: ServerCall._on_messages,
     records.Received: ServerCall._on_received,
-    records.HttpResponseHead: ServerCall._on_head,
-    records.HttpBody: ServerCall._on_body,
-    records.HttpTrailers: ServerCall._on_trailers,
+    records.HttpResponseHead: lambda call, event: call.response.head(event),
+    records.HttpBody: lambda call, event: call.response.body(event),
+    records.HttpTrailers: lambda call, event: call.response.trailers(event),
     records.Stop: ServerCall._on_stop,
     records.More: ServerCall._on_more,
     records.Done: ServerCall._on_done,
     records.Fault: ServerCall._on_fault,
 }
-
-
-def _error(code: int, message: bytes) -> ConnectError:
-    return ConnectError(Code(abi.CODES[code]), message.decode("utf-8", "replace"))

@@ -33,8 +33,9 @@ __all__ = [
 class _EndpointBase(Generic[REQ, RES]):
     __slots__ = ("function", "method")
 
-    method: MethodInfo[REQ, RES]
-    function: Callable[..., Any]
+    def __init__(self, *, method: MethodInfo[REQ, RES], function: Callable[..., Any]) -> None:
+        self.method = method
+        self.function = function
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(method={self.method!r}, function={self.function!r})"
@@ -81,29 +82,11 @@ class EndpointUnary(Endpoint[REQ, RES]):
 
     __slots__ = ()
 
-    def __init__(
-        self,
-        *,
-        method: MethodInfo[REQ, RES],
-        function: Callable[[REQ, RequestContext[REQ, RES]], Awaitable[RES]],
-    ) -> None:
-        self.method = method
-        self.function = function
-
 
 class EndpointClientStream(Endpoint[REQ, RES]):
     """An endpoint with many requests and one response."""
 
     __slots__ = ()
-
-    def __init__(
-        self,
-        *,
-        method: MethodInfo[REQ, RES],
-        function: Callable[[AsyncIterator[REQ], RequestContext[REQ, RES]], Awaitable[RES]],
-    ) -> None:
-        self.method = method
-        self.function = function
 
 
 class EndpointServerStream(Endpoint[REQ, RES]):
@@ -111,29 +94,11 @@ class EndpointServerStream(Endpoint[REQ, RES]):
 
     __slots__ = ()
 
-    def __init__(
-        self,
-        *,
-        method: MethodInfo[REQ, RES],
-        function: Callable[[REQ, RequestContext[REQ, RES]], AsyncIterator[RES]],
-    ) -> None:
-        self.method = method
-        self.function = function
-
 
 class EndpointBidiStream(Endpoint[REQ, RES]):
     """An endpoint with many requests and many responses."""
 
     __slots__ = ()
-
-    def __init__(
-        self,
-        *,
-        method: MethodInfo[REQ, RES],
-        function: Callable[[AsyncIterator[REQ], RequestContext[REQ, RES]], AsyncIterator[RES]],
-    ) -> None:
-        self.method = method
-        self.function = function
 
 
 class EndpointSync(_EndpointBase[REQ, RES]):
@@ -176,24 +141,11 @@ class EndpointUnarySync(EndpointSync[REQ, RES]):
 
     __slots__ = ()
 
-    def __init__(self, *, method: MethodInfo[REQ, RES], function: Callable[[REQ, RequestContext[REQ, RES]], RES]) -> None:
-        self.method = method
-        self.function = function
-
 
 class EndpointClientStreamSync(EndpointSync[REQ, RES]):
     """A synchronous endpoint with many requests and one response."""
 
     __slots__ = ()
-
-    def __init__(
-        self,
-        *,
-        method: MethodInfo[REQ, RES],
-        function: Callable[[Iterator[REQ], RequestContext[REQ, RES]], RES],
-    ) -> None:
-        self.method = method
-        self.function = function
 
 
 class EndpointServerStreamSync(EndpointSync[REQ, RES]):
@@ -201,26 +153,8 @@ class EndpointServerStreamSync(EndpointSync[REQ, RES]):
 
     __slots__ = ()
 
-    def __init__(
-        self,
-        *,
-        method: MethodInfo[REQ, RES],
-        function: Callable[[REQ, RequestContext[REQ, RES]], Iterator[RES]],
-    ) -> None:
-        self.method = method
-        self.function = function
-
 
 class EndpointBidiStreamSync(EndpointSync[REQ, RES]):
     """A synchronous endpoint with many requests and many responses."""
 
     __slots__ = ()
-
-    def __init__(
-        self,
-        *,
-        method: MethodInfo[REQ, RES],
-        function: Callable[[Iterator[REQ], RequestContext[REQ, RES]], Iterator[RES]],
-    ) -> None:
-        self.method = method
-        self.function = function

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .call import log
+from .outcome import log
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -1,18 +1,21 @@
-"""One method of a service, with what makes its messages of payloads and payloads of its messages."""
+"""One method of a service: its path and function, its codecs' functions, the context of its calls."""
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .._codec.codec import resolve_decoder, resolve_encoder
-from .._codec.payload import decoded, encoded
+from .._wasm import abi
 from .._wasm.configuration import attributes
 from ..method import StreamType
+from ..request import ServerContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from .._codec.codec import Codec
+    from .._wasm import records
 
 __all__ = ["Procedure"]
 
@@ -41,13 +44,18 @@ class Procedure:
             for index, codec in enumerate(codecs)
         ]
 
-    def decode(self, codec: int, payload: bytes) -> Any:
-        """A request of the handler's. Raises RejectedError."""
-        return decoded(self.decoders[codec], payload)
-
-    def encode(self, codec: int, message: Any) -> bytes:
-        """A payload of what the handler gave. Raises RejectedError."""
-        return encoded(self.encoders[codec], message)
+    def context(
+        self,
+        request: records.Request,
+        http_method: str,
+        fields: Iterable[tuple[Any, Any]],
+        addresses: Callable[[Any], tuple[str | None, str | None]],
+        source: Any,
+    ) -> ServerContext[Any, Any]:
+        """What the handler of a call that comes now is told beside its messages."""
+        timeout = request.timeout_us
+        ends = None if timeout == abi.NO_TIMEOUT else monotonic() + timeout / 1e6
+        return ServerContext(self.method, http_method, fields, request.hidden, request.binary, ends, addresses, source)
 
 
 def _when_used(

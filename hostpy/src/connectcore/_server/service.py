@@ -165,12 +165,12 @@ class Service:
         if end and not content:
             flags |= abi.OPEN_END
         batch = records.open_server(config, own | flags, method, path, query, count, fields)
-        return batch + announced(0, content, end=end) if content else batch
+        return batch + announced(content, end=end) if content else batch
 
     def _verdict(self, head: Head, events: bytes, second: int) -> Verdict:
         """What was said of the head of a prepared call."""
         # All but the handles is the same as for many heads before.
-        answer = (events[abi.HEADER_SIZE : second], events[second + abi.HEADER_SIZE : -abi.HEADER_SIZE])
+        answer = events[abi.HEADER_SIZE : second] + events[second + abi.HEADER_SIZE : -abi.HEADER_SIZE]
         verdict = self._answers.get(answer)
         if verdict is None:
             request, prepared, *_ = records.decode(events)

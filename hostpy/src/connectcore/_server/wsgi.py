@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final
 
+from .._codec.payload import decoded, encoded
 from .._interceptors import check_sync, split_leading_sync, wrap_sync
-from .call import ServerCall, context
+from .call import ServerCall
 from .service import DEFAULT_READ_MAX_BYTES, Service
 from .wsgi_call import Exchange, answer_nobody, status_line
 from .wsgi_request import RequestContent, addresses, head_of
@@ -95,11 +96,12 @@ class ConnectWSGIApplication(ABC):
             return Exchange(opened, content, environ, start_response).run(self._leading, fields)
         assert data is not None
         procedure, codec = opened.procedure, opened.request.codec
-        ctx = context(procedure, opened.request, environ["REQUEST_METHOD"], fields, addresses, environ)
+        ctx = procedure.context(opened.request, environ["REQUEST_METHOD"], fields, addresses, environ)
         reply: bytes | None = None
         error: BaseException | None = None
         try:
-            reply = procedure.encode(codec, procedure.function(procedure.decode(codec, data), ctx))
+            request = decoded(procedure.decoders[codec], data)
+            reply = encoded(procedure.encoders[codec], procedure.function(request, ctx))
         except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
             error = raised
         else:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from time import sleep
 from typing import TYPE_CHECKING, Any, Final
 
-from .._codec.payload import FATAL
+from .._codec.payload import FATAL, encoded
 from .._interceptors import MetadataRunSync
 from ..request import expired
-from .call import AbortedError, context
+from .outcome import AbortedError
 from .wsgi_request import addresses
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..interceptor import MetadataInterceptorSync
     from ..request import ServerContext
     from .call import ServerCall
-    from .procedure import Procedure
     from .wsgi_request import RequestContent
 
     Context = ServerContext[Any, Any]
@@ -80,23 +79,22 @@ class Exchange:
 
     def run(self, leading: Sequence[MetadataInterceptorSync[Any]], fields: Any) -> Iterable[bytes]:
         """Serve a call that was opened: read its message, run its handler, end it."""
-        call = self.call
-        if call.procedure is None or call.request is None:
-            return self.end(None, None)  # it was refused
-        ctx = call.ctx = context(
-            call.procedure, call.request, self._environ["REQUEST_METHOD"], fields, addresses, self._environ
-        )
-        run = MetadataRunSync(leading, ctx)
+        call, environ = self.call, self._environ
+        if not call.opened:
+            return self.end(None, None)
+        call.ctx = call.procedure.context(call.request, environ["REQUEST_METHOD"], fields, addresses, environ)
+        run = MetadataRunSync(leading, call.ctx)
         if call.procedure.many_responses:
-            self._parts = self._stream(run, call.procedure, call.request.codec, ctx)
+            self._parts = self._stream(run)
             return self
         reply: bytes | None = None
         error: BaseException | None = None
         try:
             run.start()
-            request = self._request(call.procedure)
+            request = self._request()
             if not call.done:
-                reply = call.procedure.encode(call.request.codec, call.procedure.function(request, ctx))
+                encode = call.procedure.encoders[call.request.codec]
+                reply = encoded(encode, call.procedure.function(request, call.ctx))
         except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
             error = raised
         return self.end(reply, run.end(call.failure if call.stopped else error))
@@ -117,15 +115,15 @@ class Exchange:
             yield from answer_nobody(self._start_response)
         self._content.drain(_DRAIN)
 
-    def _stream(self, run: MetadataRunSync, procedure: Procedure, codec: int, ctx: Context) -> Iterator[bytes]:
+    def _stream(self, run: MetadataRunSync) -> Iterator[bytes]:
         """Serve a call with any number of replies; each is written when the handler yields it."""
         call = self.call
         error: BaseException | None = None
         try:
             run.start()
-            request = self._request(procedure)
+            request = self._request()
             if not call.done:
-                yield from self._each(procedure.function(request, ctx), procedure, codec, ctx)
+                yield from self._each(call.procedure.function(request, call.ctx))
         except BaseException as raised:  # it is answered, or raised again
             if self._closed:  # by the server, before the response's end
                 call.peer_gone()
@@ -139,14 +137,14 @@ class Exchange:
         finally:
             call.close()
 
-    def _each(self, replies: Any, procedure: Procedure, codec: int, ctx: Context) -> Iterator[bytes]:
-        call = self.call
+    def _each(self, replies: Any) -> Iterator[bytes]:
+        call, encode = self.call, self.call.procedure.encoders[self.call.request.codec]
         try:
             for reply in replies:
-                if expired(ctx):
+                if expired(call.ctx):
                     call.deadline()
                 else:
-                    call.reply([procedure.encode(codec, reply)])
+                    call.reply([encoded(encode, reply)])
                 if call.done:
                     break
                 yield from self._write()
@@ -155,10 +153,10 @@ class Exchange:
             if close is not None:
                 close()
 
-    def _request(self, procedure: Procedure) -> Any:
+    def _request(self) -> Any:
         """What the handler gets: the message, or an iterator of messages. None where the call is done."""
         call = self.call
-        if procedure.many_requests:
+        if call.procedure.many_requests:
             return self._requests()
         while not call.received and not call.done:
             self._read(whole=True)
@@ -187,12 +185,12 @@ class Exchange:
 
     def _write(self) -> Iterator[bytes]:
         """Do what the call has to write."""
-        call = self.call
-        if call.hold > 0:
-            hold, call.hold = call.hold, 0.0
+        response = self.call.response
+        if response.hold > 0:
+            hold, response.hold = response.hold, 0.0
             sleep(hold)
-        while call.output:
-            message = call.output.popleft()
+        while response.output:
+            message = response.output.popleft()
             if message is None:
                 raise AbortedError
             if "status" in message:

@@ -1,0 +1,75 @@
+"""What a call has to write: ASGI's messages for a response, which WSGI's side reads too."""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from .._wasm import abi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .._wasm import records
+
+__all__ = ["Response"]
+
+
+class Response:
+    """A response in the making.
+
+    `output` is what is to be written, in order, after `hold` seconds; None in it breaks the response off. `begun` says that
+    some of it has been in `output`. `payloads` are the messages that were sent and are not in `output` yet.
+    """
+
+    __slots__ = ("_fields_of", "begun", "hold", "output", "payloads")
+
+    def __init__(self, fields_of: Callable[[bytes], list[tuple[Any, Any]]]) -> None:
+        self._fields_of = fields_of
+        self.output: deque[Any] = deque()
+        self.payloads: list[bytes] = []
+        self.begun = False
+        self.hold = 0.0
+
+    def whole(self, status: int, fields: list[tuple[Any, Any]], content: bytes) -> None:
+        """All of it."""
+        self._write("http.response.start", status=status, headers=fields)
+        self._write("http.response.body", body=content)
+
+    def head(self, event: records.HttpResponseHead) -> None:
+        """The head, after which there may be nothing."""
+        self.begun = True
+        self._write("http.response.start", status=event.status, headers=self._fields_of(event.fields))
+        if event.flags & abi.HTTP_TRAILERS:
+            self.output[-1]["trailers"] = True
+        elif event.flags & abi.HTTP_END:
+            self._write("http.response.body", body=b"")
+
+    def body(self, event: records.HttpBody) -> None:
+        """Content: payloads with their prefixes, then the rest."""
+        count, prefix, data = event.count, event.prefix, event.data
+        if count:
+            parts: list[bytes] = [b""] * (2 * count + 1)
+            parts[0:-1:2] = struct.unpack_from(f"{prefix}s" * count, data)
+            parts[1::2] = self.payloads[:count]
+            parts[-1] = data[prefix * count :]
+            data = b"".join(parts)
+            del self.payloads[:count]
+        self._write("http.response.body", body=data, more_body=not event.flags & abi.HTTP_END)
+
+    def trailers(self, event: records.HttpTrailers) -> None:
+        """The end, with trailers."""
+        # The content's end stands with its last bytes, or alone if they were written already.
+        if self.output and "body" in self.output[-1]:
+            self.output[-1]["more_body"] = False
+        else:
+            self._write("http.response.body", body=b"")
+        self._write("http.response.trailers", headers=self._fields_of(event.fields))
+
+    def abort(self) -> None:
+        """It is broken off."""
+        self.output.append(None)
+
+    def _write(self, kind: str, **parts: Any) -> None:
+        self.output.append({"type": kind, **parts})
