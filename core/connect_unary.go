@@ -29,14 +29,10 @@ const protocolVersion = "1"
 // unaryResponseField says which fields of a response are not leading metadata:
 // the protocol's and the trailing ones.
 func unaryResponseField(name []byte) bool {
-	return ReservedResponse(name) || hasTrailerPrefix(name)
+	return ReservedResponse(name) || hasPrefix(name, trailerPrefix)
 }
 
 const trailerPrefix = "trailer-"
-
-func hasTrailerPrefix(name []byte) bool {
-	return len(name) >= len(trailerPrefix) && string(name[:len(trailerPrefix)]) == trailerPrefix
-}
 
 // Server role.
 
@@ -213,7 +209,7 @@ func (c *ClientCall) failStatus() {
 // unaryTrailing collects trailing metadata out of the head ("Unary-Response",
 // Trailing-Metadata).
 func unaryTrailing(c *ClientCall, name, value []byte) bool {
-	if !hasTrailerPrefix(name) {
+	if !hasPrefix(name, trailerPrefix) {
 		return false
 	}
 	c.addTrailing(name[len(trailerPrefix):], value)

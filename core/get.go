@@ -1,6 +1,9 @@
 package core
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // GetQuery is what the query of a Connect GET says (protocol.md,
 // "Unary-Get-Request"). Its byte strings live until the next ParseGet into it; one
@@ -44,7 +47,7 @@ func ParseGet(query []byte, into *GetQuery) (fault GetFault) {
 	var version, base64 []byte
 	for len(query) > 0 {
 		var part []byte
-		part, query = cutAt(query, '&')
+		part, query, _ = bytes.Cut(query, []byte{'&'})
 		name, value := cutAt(part, '=')
 		name, ok := into.decode(name)
 		if !ok {

@@ -99,22 +99,10 @@ func (f Fields) All(yield func(name, value []byte) bool) {
 
 // cut takes the first field off; there is one.
 func (f *Fields) cut() (name, value []byte) {
-	name, value, f.b = cutField(f.b)
+	name, rest := cutAt(f.b, 0)
+	value, f.b = cutAt(rest, 0)
 	f.n--
 	return name, value
-}
-
-// cutField takes the first field off a list.
-func cutField(b []byte) (name, value, rest []byte) {
-	i := bytes.IndexByte(b, 0)
-	if i < 0 {
-		return b, nil, nil
-	}
-	name, value = b[:i], b[i+1:]
-	if j := bytes.IndexByte(value, 0); j >= 0 {
-		return name, value[:j], value[j+1:]
-	}
-	return name, value, nil
 }
 
 // Get returns the value of the first field of that name, a view.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from server_support import (
     call_wsgi,
     envelope,
     envelopes,
+    environ,
     message,
     watched_steps,
 )
@@ -357,10 +359,30 @@ async def test_coroutine_that_is_closed(name: str, steps: Steps) -> None:
     assert not wire.sent
 
 
+def test_wsgi_response_that_nobody_holds(steps: Steps) -> None:
+    """A server that forgets a response without closing it: no step is made from within the garbage collector."""
+    ended: list[Any] = []
+
+    class Watch:
+        def on_start_sync(self, ctx: Any) -> None:
+            """Nothing."""
+
+        def on_end_sync(self, token: Any, ctx: Any, error: Any) -> None:
+            ended.append(error.code)
+
+    server = Server("wsgi", ALL, {"interceptors": [Watch()]})
+    written = server.application(environ(CALLS[f"connect {SERVER}"]), lambda status, fields: None)
+    next(iter(written))
+    count = len(steps.batches)
+    del written
+    gc.collect()
+    assert len(steps.batches) == count
+    assert not steps.open
+    assert ended == [Code.CANCELED]
+
+
 def test_wsgi_response_that_nobody_reads(steps: Steps) -> None:
     """A server that closes a response before it has taken any of it."""
-    from server_support import environ
-
     ran: list[Any] = []
 
     def many(request: Any, ctx: Context) -> Iterator[StringValue]:

@@ -1,9 +1,14 @@
-"""Servers: `service` is what an application offers and the short way of plain calls, `call` any other call, without I/O.
+"""Servers. A request goes down through these rooms, and up once with its answer:
 
-    asgi -> asgi_call -> service, call <- wsgi_call <- wsgi
+    router -> asgi, wsgi -> asgi_call, wsgi_call -> call -> the guest
+                  |___________ service ___________/
 
-`actions` is what a call has to write, `wsgi_request` reads a WSGI environment, `endpoint` is a method with the function that
-serves it. `router` makes several applications one, `mount` finds where one is mounted, `lifespan` answers ASGI's other scopes.
+`asgi` and `wsgi` are the applications, `asgi_request` and `wsgi_request` read a request's head and content (`mount` finds the
+procedure), `lifespan` answers ASGI's other scopes. `service` is what an application offers: it opens a call, or knows that it
+is plain and needs none. `call` is a call without I/O; `asgi_call` and `wsgi_call` own it, run the handler and write.
+
+`procedure` is one method and `endpoint` how it is declared; `memory` is what is remembered of requests that come again,
+`response` what is to be written, `outcome` how a call ends, and `usual` the records that most calls consist of.
 """
 
 from __future__ import annotations

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ..interceptor import Interceptor
     from .endpoint import Endpoint
 
+    Receive = Callable[[], Awaitable[Any]]
+    Send = Callable[[Any], Awaitable[None]]
+
 __all__ = ["ConnectASGIApplication"]
 
 SVC = TypeVar("SVC")
@@ -81,12 +84,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
         if not isinstance(service, AsyncGeneratorType):
             self._service = self._resolve(service)  # type: ignore[arg-type]
 
-    async def __call__(
-        self,
-        scope: Any,
-        receive: Callable[[], Awaitable[Any]],
-        send: Callable[[Any], Awaitable[None]],
-    ) -> None:
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one request, or the server's lifespan."""
         if scope["type"] != "http":
             await serve_other(self, scope, receive, send)
@@ -95,7 +93,8 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
         if service is None:
             raise RuntimeError("the service is an async generator, and the server did not start it: turn its lifespan on")
         procedure, head, fields = head_of(service, scope)
-        content, more = None, True
+        content: bytes | None = None
+        more = True
         if content_follows(head) and procedure is not None and not procedure.many_requests and not self._leading:
             event = await receive()
             if event["type"] != "http.request":
@@ -103,7 +102,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             content, more = event.get("body", b""), event.get("more_body", False)
         # Else the head alone decides what is to be read, or whether anything is.
         opened = service.open(head, content, end=not more)
-        if more and isinstance(opened, Verdict):
+        if more and content is not None and isinstance(opened, Verdict):
             content, more = await _rest(content, opened.limit, receive)
             if content is None:
                 return
@@ -166,7 +165,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
         return Service(endpoints, **self._options)
 
 
-async def _rest(first: Any, limit: int, receive: Callable[[], Awaitable[Any]]) -> tuple[bytes | None, bool]:
+async def _rest(first: bytes, limit: int, receive: Receive) -> tuple[bytes | None, bool]:
     """A plain call's content, up to its end or over the limit, and whether more follows; None where the peer went away."""
     chunks, size, more = [first], len(first), True
     while more and size <= limit:

@@ -44,7 +44,11 @@ def head_of(service: Service, scope: Any) -> tuple[Procedure | None, Head, list[
 
 
 def content_follows(head: Head) -> bool:
-    """Whether to wait for content before the guest is asked: not where there may be none, and so nothing would come."""
+    """Whether to wait for content before the guest is asked: not where there may be none.
+
+    A server may have nothing to give there: uvicorn with zttp, where an HTTP/2 head has ended the request, gives no more than
+    the news that the peer is gone, in the end. A POST that says no length is waited for there in vain.
+    """
     return head[1] == b"POST" and _EMPTY not in head[5]
 
 

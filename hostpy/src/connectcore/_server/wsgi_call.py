@@ -64,16 +64,15 @@ class Exchange:
         self._environ = environ
         self._start_response = start_response
         self._started = self._closed = False
-        self._parts: Iterator[bytes] = iter(())
+        self._parts: Any = None
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._parts
+        return self._parts  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """The server wants no more of the response."""
-        self._closed = True
         try:
-            self._parts.close()  # type: ignore[attr-defined]
+            self._parts.close()
         finally:
             self.call.close()
 
@@ -125,10 +124,9 @@ class Exchange:
             if not call.done:
                 yield from self._each(call.procedure.function(request, call.ctx))
         except BaseException as raised:  # it is answered, or raised again
-            if self._closed:  # by the server, before the response's end
-                call.peer_gone()
             if self._closed or isinstance(raised, AbortedError):
-                run.end(call.failure)
+                run.end(raised)
+                call.close()
                 raise
             error = raised
         error = run.end(call.failure if call.stopped else error)
@@ -147,7 +145,11 @@ class Exchange:
                     call.reply([encoded(encode, reply)])
                 if call.done:
                     break
-                yield from self._write()
+                try:
+                    yield from self._write()
+                except GeneratorExit:
+                    self._closed = True  # by the server, or because nobody holds the response any more
+                    raise
         finally:
             close = getattr(replies, "close", None)
             if close is not None:
