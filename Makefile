@@ -13,12 +13,15 @@ GO_RELEASE := $(shell sed -n 's/^toolchain //p' go.mod)
 WASM_BUILD := env -u GOFLAGS -u GOEXPERIMENT -u GOWASM -u GOWORK CGO_ENABLED=0 GOOS=wasip1 GOARCH=wasm \
 	GOTOOLCHAIN=$(GO_RELEASE) go build -buildmode=c-shared -trimpath -buildvcs=false -ldflags='-s -w'
 WASM := hostgo/connectcore.wasm
-WASM_COPY := hostpy/src/connectcore/connectcore.wasm
+CODINGS := hostgo/connectcore-codings.wasm
+PY_WASM := hostpy/src/connectcore
+# What the codings' module is built from: all of go.mod, and a library less what it does not need.
+TRIMMED := .cache/codings
 EXAMPLE := hostpy/examples/greet/v1/greet_connectcore.py
 PLUGIN := $(wildcard hostpy/src/connectcore/_plugin/*.py)
 STAMPS := .cache/stamps
 
-.PHONY: help setup wasm wasm-check abi generate demo test test-go test-python test-tapes conformance fuzz bench \
+.PHONY: help setup wasm wasm-check abi profile generate demo test test-go test-python test-tapes conformance fuzz bench \
 	lint types clean
 
 help: ## list the targets
@@ -54,20 +57,27 @@ $(EXAMPLE): $(STAMPS)/venv hostpy/examples/greet/v1/greet.proto $(PLUGIN)
 
 # --- the module ---------------------------------------------------------------------------------------------------
 
-wasm: ## build the module and copy it to where both hosts embed it
+wasm: ## build both modules and copy them to where the hosts embed them
 	@echo "wasm: building with $(GO_RELEASE)"
 	@$(WASM_BUILD) -o $(WASM) ./wasm
-	@cp $(WASM) $(WASM_COPY) && ls -l $(WASM)
+	@wasm/codings/trim.sh $(TRIMMED) && $(WASM_BUILD) -modfile=$(TRIMMED)/go.mod -o $(CODINGS) ./wasm/codings
+	@cp $(WASM) $(CODINGS) $(PY_WASM) && ls -l $(WASM) $(CODINGS)
 
-wasm-check: ## rebuild the module elsewhere and compare with the committed one (CI: with an empty build cache)
+wasm-check: ## rebuild the modules elsewhere and compare with the committed ones (CI: with an empty build cache)
 	@out=$$(mktemp -d) && trap 'chmod -R u+w '$$out' && rm -rf '$$out EXIT && \
 	if test -n "$$CI"; then export GOCACHE=$$out/cache; fi && \
-	mkdir $$out/src && cp -r go.mod go.sum core wasm $$out/src && \
+	mkdir -p $$out/src/hostgo && cp -r go.mod go.sum core wasm $$out/src && \
 	echo "wasm-check: rebuilding in $$out with $(GO_RELEASE)" && \
-	(cd $$out/src && $(WASM_BUILD) -o $$out/rebuilt.wasm ./wasm) && \
-	for file in $(WASM) $(WASM_COPY); do \
-		cmp $$out/rebuilt.wasm $$file || { echo "wasm-check: $$file is not what its sources build: run 'make wasm'" >&2; exit 1; }; \
-	done && echo "wasm-check: both copies are what their sources build"
+	(cd $$out/src && $(WASM_BUILD) -o $(WASM) ./wasm && \
+		wasm/codings/trim.sh $(TRIMMED) && $(WASM_BUILD) -modfile=$(TRIMMED)/go.mod -o $(CODINGS) ./wasm/codings) && \
+	for file in $(WASM) $(CODINGS); do for copy in $$file $(PY_WASM)/$${file##*/}; do \
+		cmp $$out/src/$$file $$copy || { echo "wasm-check: $$copy is not what its sources build: run 'make wasm'" >&2; exit 1; }; \
+	done; done && echo "wasm-check: the copies are what their sources build"
+
+profile: ## measure what the codings' module is compiled by, natively (then run 'make wasm')
+	@CGO_ENABLED=0 go test -c -trimpath -tags noasm,purego -o /tmp/codings.test ./wasm/codings/guest
+	@cd wasm/codings/guest && /tmp/codings.test -test.run '^$$' -test.bench Module -test.benchtime 2s -test.cpuprofile ../default.pgo
+	@rm /tmp/codings.test && ls -l wasm/codings/default.pgo
 
 abi: ## write the interface's numbers for Python, tapes and ABI.md
 	@go run ./wasm/abigen

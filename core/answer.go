@@ -62,7 +62,7 @@ func (c *ServerCall) Send(lengths []uint32, data []byte, inline bool) ([]Event, 
 		if !c.headSent {
 			c.emitHead()
 		}
-		c.emitEnvelopes(c.payloads)
+		c.inText(c.emitEnvelopes(c.payloads))
 	}
 	return c.events, nil
 }
@@ -187,6 +187,37 @@ func (c *ServerCall) finishHead(status int) *Event {
 	return e
 }
 
+// inText writes content as the dialect's text, where it has one.
+func (c *call) inText(e *Event) *Event {
+	if c.d.text {
+		c.encodeText(e)
+	}
+	return e
+}
+
+// beginEnd begins the envelope that ends a response; the caller appends what it
+// holds to c.body and calls closeEnd.
+func (c *ServerCall) beginEnd(e *Error) (b *Event, at int) {
+	if !c.headSent {
+		c.emitHead()
+	}
+	if c.repliesOnce(e) {
+		b = c.emitReply()
+	} else {
+		b = c.emit(EventBody)
+		c.body = c.body[:0]
+	}
+	at = len(c.body)
+	c.body = append(c.body, c.d.endFlag, 0, 0, 0, 0)
+	return b, at
+}
+
+func (c *ServerCall) closeEnd(b *Event, at int) {
+	putPrefixLength(c.body[at:])
+	b.Data, b.End = c.body, true
+	c.inText(b)
+}
+
 // emitReply emits the one message of a call that has no stream of them.
 func (c *ServerCall) emitReply() *Event {
 	c.one[0] = c.reply
@@ -205,15 +236,16 @@ func (c *ServerCall) addType() {
 	c.head.b = c.d.appendType(c.head.b, c.server.cfg.Codecs[c.codec])
 }
 
-// addCodings adds what the messages are compressed with and, where the request's
-// coding is not known, those that are.
-func (c *ServerCall) addCodings() {
+// beginEnvelopes adds what the head of every response with envelopes has.
+func beginEnvelopes(c *ServerCall) {
+	c.addType()
 	if c.out.index != 0 {
 		c.head.AddString(fieldNames[c.d.coding], c.server.offer.name(c.out))
 	}
 	c.addKnownCodings()
 }
 
+// addKnownCodings names the codings that are known, where the request's is not.
 func (c *ServerCall) addKnownCodings() {
 	if c.nameCodings {
 		c.head.AddString(fieldNames[c.d.accept], c.server.offer.accept)

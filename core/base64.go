@@ -28,6 +28,12 @@ func inverse64(alphabet string) *[256]byte {
 // "Error and EndStreamResponse").
 func AppendBase64(dst, src []byte) []byte { return appendBase64(dst, src, std64) }
 
+// AppendPaddedBase64 is AppendBase64 with padding.
+func AppendPaddedBase64(dst, src []byte) []byte {
+	dst = AppendBase64(dst, src)
+	return append(dst, "=="[:(3-len(src)%3)%3]...)
+}
+
 // AppendBase64URL appends src in the alphabet of RFC 4648, section 5, without
 // padding: the form of a Connect GET's message (protocol.md, "Message-Query").
 func AppendBase64URL(dst, src []byte) []byte { return appendBase64(dst, src, url64) }

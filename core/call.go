@@ -47,8 +47,12 @@ type call struct {
 type role interface {
 	// whole follows the last byte of content that is not envelopes.
 	whole()
+	// trailers follows the last byte of envelopes: false where they end the call.
+	trailers() bool
 	// received follows the last message of envelopes.
 	received()
+	// marker takes the payload of the end marker.
+	marker(payload []byte, compressed bool)
 	// receiveFault ends receiving: the content is bad. What came before was taken.
 	receiveFault(code Code, text []byte)
 	// stop ends the call because of what happened outside of the protocol.
@@ -194,11 +198,12 @@ const (
 	RejectEncode     Reason = 4 // sent: cannot be encoded
 	RejectLost       Reason = 5 // the call's state was lost; this is another call like it
 	RejectBusy       Reason = 6 // there is no room for the call
+	RejectKind       Reason = 7 // the host does not do calls of this kind
 )
 
 const errReason = Misuse("an unknown reason to reject a message")
 
-func (r Reason) valid() bool { return r >= RejectDecode && r <= RejectBusy }
+func (r Reason) valid() bool { return r >= RejectDecode && r <= RejectKind }
 
 // received says whether it is about a message that came.
 func (r Reason) received() bool { return r <= RejectTooLarge }
@@ -219,6 +224,8 @@ func (c *call) verdict(r Reason) (Code, []byte) {
 		return Internal, c.say("the call failed inside")
 	case RejectBusy:
 		return ResourceExhausted, c.say("too many calls are under way")
+	case RejectKind:
+		return Unimplemented, c.say("calls of this kind are not made here")
 	case RejectDecompress:
 		return c.malformed, c.say(textDecompress)
 	}

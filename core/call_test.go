@@ -282,3 +282,25 @@ func BenchmarkUnary(b *testing.B) {
 		_, _ = c.End(&o)
 	}
 }
+
+// PROTOCOL-HTTP2.md, "Requests": the timeout comes first, and what defines the call
+// before the application's metadata. Tapes do not look at the order.
+func TestRequestHeadOrder(t *testing.T) {
+	cl, err := NewClient(ClientConfig{Protocol: ProtocolGRPC, Codec: "proto", Codings: []Coding{{Name: "gzip"}}, UserAgent: "grpc-test/1.0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c ClientCall
+	events, err := cl.Open(&c, &Opening{Path: []byte("/s/Bidi"), Stream: BidiStream, Timeout: 1_000_000, Fields: testFields("x-mine", "1")})
+	if err != nil || len(events) != 1 {
+		t.Fatalf("%d events, %v", len(events), err)
+	}
+	fields := events[0].Fields
+	var names []string
+	for name := range fields.All {
+		names = append(names, string(name))
+	}
+	if got := strings.Join(names, " "); got != "grpc-timeout content-type te grpc-accept-encoding accept-encoding user-agent x-mine" {
+		t.Error(got)
+	}
+}

@@ -20,6 +20,20 @@ var codings = [...]coding{
 			return m.gzip.Decompress(dst, src, limit)
 		},
 	},
+	{
+		name:     "deflate",
+		compress: func(m *Codings, dst, src []byte) []byte { return m.gzip.CompressZlib(dst, src) },
+		decompress: func(m *Codings, dst, src []byte, limit int) ([]byte, error) {
+			return m.gzip.DecompressZlib(dst, src, limit)
+		},
+	},
+	{
+		name:     "snappy",
+		compress: func(_ *Codings, dst, src []byte) []byte { return AppendSnappy(dst, src) },
+		decompress: func(_ *Codings, dst, src []byte, limit int) ([]byte, error) {
+			return AppendUnsnappy(dst, src, limit)
+		},
+	},
 }
 
 // Codings is the memory that the core's own codings work in, about 1 MiB once
@@ -75,6 +89,14 @@ func newOffer(list []Coding) (o offer, err error) {
 		o.accept += c.Name
 	}
 	return o, nil
+}
+
+// known names the codings for a person.
+func (o *offer) known() string {
+	if o.accept == "" {
+		return "none"
+	}
+	return o.accept
 }
 
 // packing is a coding in use: 0 for identity, or the 1-based index of one in an

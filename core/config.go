@@ -137,6 +137,7 @@ func (s *Server) acceptPost(kind StreamType) string {
 // ClientConfig says how a client calls.
 type ClientConfig struct {
 	Protocol    Protocol
+	Text        bool   // gRPC-Web as base64
 	ReadMax     uint32 // bytes in one message, before and after decompression; 0: DefaultReadMax
 	SendMax     uint32 // bytes in one message sent; 0: no limit
 	CompressMin uint32 // smallest payload to compress, in bytes
@@ -161,6 +162,9 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	default:
 		return nil, ConfigError("a client's protocol must be 1 (Connect), 2 (gRPC) or 3 (gRPC-Web)")
 	}
+	if cfg.Text && cfg.Protocol != ProtocolGRPCWeb {
+		return nil, ConfigError("only gRPC-Web can be sent as text")
+	}
 	if !ValidFieldName([]byte(cfg.Codec)) {
 		return nil, ConfigError("a codec's name must be a lower-case token: " + cfg.Codec)
 	}
@@ -183,9 +187,6 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.GetMax == 0 {
 		cfg.GetMax = DefaultGetMax
 	}
-	if offered.accept == "" {
-		offered.accept = identity // keeps HTTP libraries from offering their own
-	}
 	return &Client{cfg: cfg, offer: offered}, nil
 }
 
@@ -202,7 +203,8 @@ func readMax(n uint32) (uint32, error) {
 // Inline says for which calls of the client payloads must be given with their
 // bytes: all of them, or those that are made by GET.
 func (cl *Client) Inline() (all, get bool) {
-	return cl.offer.packing(int(cl.cfg.SendCoding)).here(), askFor(cl.cfg.Protocol, Unary).hasGet()
+	d := askFor(cl.cfg.Protocol, cl.cfg.Text, Unary)
+	return cl.offer.packing(int(cl.cfg.SendCoding)).here() || d.text, d.hasGet()
 }
 
 // validTarget says whether s can stand in a request target as it is: visible

@@ -9,31 +9,53 @@ var connectStream = dialect{
 	protocol: ProtocolConnect, base: "connect", stream: true, envelopes: true,
 	version: fieldVersion, coding: fieldStreamEncoding, accept: fieldStreamAccept, timeout: fieldConnectTimeout,
 	parseTimeout: ParseConnectTimeout, appendTimeout: AppendConnectTimeout,
-	leading: ReservedResponse,
-	begin:   beginConnectStream, end: endConnectStream,
+	leading: ReservedResponse, endFlag: 0x02, // "EndStreamResponse"
+	begin: beginEnvelopes, end: endConnectStream,
+	answered: connectStreamAnswered, unpacked: connectStreamUnpacked, finish: connectStreamFinish,
 }
 
-const flagEndStream = 0x02 // "EndStreamResponse"
-
-func beginConnectStream(c *ServerCall) {
-	c.addType()
-	c.addCodings()
-}
+// Server role.
 
 func endConnectStream(c *ServerCall, e *Error, fields Fields, binary Pairs) {
-	if !c.headSent {
-		c.emitHead()
-	}
-	var b *Event
-	if c.repliesOnce(e) {
-		b = c.emitReply()
-	} else {
-		b = c.emit(EventBody)
-		c.body = c.body[:0]
-	}
-	at := len(c.body)
-	c.body = append(c.body, flagEndStream, 0, 0, 0, 0)
+	b, at := c.beginEnd(e)
 	c.body = AppendEndStream(c.body, e, fields, binary)
-	putPrefixLength(c.body[at:])
-	b.Data, b.End = c.body, true
+	c.closeEnd(b, at)
+}
+
+// Client role.
+
+func connectStreamAnswered(c *ClientCall, t ContentType, ours bool) bool {
+	if c.status != 200 { // "Streaming-Response": only 200 has an end marker
+		c.failStatus()
+		return false
+	}
+	return c.agreed(t, ours)
+}
+
+// connectStreamUnpacked reads an end marker.
+func connectStreamUnpacked(c *ClientCall, content []byte, fault Reason) {
+	if fault != 0 {
+		code, text := c.verdict(fault)
+		c.receiveFailed(code, string(text))
+		return
+	}
+	if !ParseEndStream(content, &c.endStream) {
+		c.receiveFailed(Internal, "the end marker is malformed")
+		return
+	}
+	c.ended, c.parsed = true, c.endStream.Error
+	if !c.endStream.Failed {
+		c.parsed.Code = OK
+	}
+	c.trail.addAll(c.endStream.Trailers)
+	c.trailBinary.addAll(c.endStream.Binary)
+	c.checkTrailing()
+}
+
+func connectStreamFinish(c *ClientCall) {
+	if !c.ended {
+		c.failText(Internal, "the response ends without its end marker") // ours, rule 1
+		return
+	}
+	c.conclude()
 }

@@ -10,8 +10,8 @@ var connectUnary = dialect{
 	version: fieldVersion, coding: fieldContentEncoding, accept: fieldAcceptEncoding, timeout: fieldConnectTimeout,
 	parseTimeout: ParseConnectTimeout, appendTimeout: AppendConnectTimeout,
 	leading: unaryResponseField,
-	begin:   beginUnary, end: endUnary, plain: plainUnary,
-	ask: askUnary, answered: unaryAnswered, whole: unaryWhole, unpacked: unaryUnpacked, trailing: unaryTrailing,
+	begin:   beginUnary, end: endUnary, plain: func(c *ServerCall, _ *Event) { headUnary(c) },
+	ask: askUnary, answered: unaryAnswered, unpacked: unaryUnpacked, finish: unaryFinish, trailing: unaryTrailing,
 }
 
 // connectGet has no fields of its own for the version and the request's coding:
@@ -37,12 +37,12 @@ const trailerPrefix = "trailer-"
 // Server role.
 
 func beginUnary(c *ServerCall) {
-	plainUnary(c)
+	headUnary(c)
 	c.head.addUint(nameContentLength, uint64(c.reply.length))
 }
 
-// plainUnary adds all of the head's fields but the length.
-func plainUnary(c *ServerCall) {
+// headUnary adds all of the head's fields but the length.
+func headUnary(c *ServerCall) {
 	c.addType()
 	if c.reply.compressed {
 		c.head.AddString(nameContentEncoding, c.server.offer.name(c.out))
@@ -89,24 +89,11 @@ func (c *ServerCall) receiveQuery() {
 	}
 	c.mode, c.needBytes = receiveNothing, true
 	c.payload = append(c.payload[:0], c.get.Message...)
-	switch {
-	case uint64(len(c.payload)) > uint64(c.limit):
+	if uint64(len(c.payload)) > uint64(c.limit) {
 		c.receiveTooLarge()
-		return
-	case c.packed.native() && len(c.payload) > 0:
-		e := c.emit(EventMessages)
-		c.data = append(c.data[:0], c.payload...)
-		c.spans = append(c.spans[:0], 0, uint32(len(c.data))|lengthBit)
-		c.taken = len(c.spans)
-		e.Coding, e.Limit, e.Inline = c.packed.index, c.limit, true
-		e.Spans, e.Data = c.spans, c.data
-	default:
-		if !c.takePayload(0, uint32(len(c.payload)), c.packed.index != 0) {
-			return
-		}
-		c.deliver()
+	} else if c.takePayload(0, uint32(len(c.payload)), c.packed.index != 0) {
+		c.received()
 	}
-	c.received()
 }
 
 // Client role.
@@ -126,7 +113,7 @@ func askUnary(c *ClientCall) {
 			c.target = c.target[:n]
 		}
 	}
-	c.head.Reset()
+	c.beginHead()
 	if !get {
 		c.addType()
 		c.head.AddString(fieldNames[c.d.version], protocolVersion)
@@ -147,48 +134,33 @@ func askUnary(c *ClientCall) {
 	}
 }
 
-func unaryAnswered(c *ClientCall, t ContentType, ours bool) {
-	h := &c.in
-	offer := &c.client.offer
-	in := CodingIndex(h.values[fieldContentEncoding], offer.names)
-	c.packed = offer.packing(in)
-	switch {
-	case c.status != 200:
-		// "Error codes": where the content is no error, the status says.
-		if !ours || t.Stream || !EqualFold(t.Codec, "json") || in < 0 {
-			c.failStatus()
-			return
+func unaryAnswered(c *ClientCall, t ContentType, ours bool) bool {
+	if c.status == 200 {
+		if !c.agreed(t, ours) {
+			return false
 		}
-	case !ours:
-		c.failText(Unknown, "the response's content type is not one of this protocol")
-		return
-	case t.Stream:
-		c.failText(Internal, "the response has the content type of a stream")
-		return
-	case !EqualFold(t.Codec, c.client.cfg.Codec):
-		c.failText(Internal, "the response has another codec than the request")
-		return
-	case in < 0:
-		c.failText(Internal, "the response has a compression that was not offered")
-		return
-	default:
-		if n, ok := parseDigits(h.values[fieldContentLength], lengthDigits); ok && n > uint64(c.limit) {
+		if n, ok := parseDigits(c.in.values[fieldContentLength], lengthDigits); ok && n > uint64(c.limit) {
 			c.receiveTooLarge()
-			return
+			return false
 		}
+		return true
 	}
-	c.mode = receiveWhole
-	c.receive()
+	// "Error codes": where the content is no error, the status says.
+	in := CodingIndex(c.in.values[c.d.coding], c.client.offer.names)
+	if !ours || t.Stream || !EqualFold(t.Codec, "json") || in < 0 {
+		c.failStatus()
+		return false
+	}
+	c.packed, c.mode = c.client.offer.packing(in), receiveWhole
+	return true
 }
 
-func unaryWhole(c *ClientCall) {
-	if c.status == 200 {
-		if c.takeWhole() {
-			c.outcome(OK, nil, Pairs{})
-		}
-		return
+func unaryFinish(c *ClientCall) {
+	if c.status != 200 {
+		c.unpack(c.payload, c.packed.index != 0)
+	} else if c.takeWhole() {
+		c.conclude()
 	}
-	c.unpack(c.payload, c.packed.index != 0)
 }
 
 // unaryUnpacked reads an error.
@@ -198,12 +170,6 @@ func unaryUnpacked(c *ClientCall, content []byte, fault Reason) {
 		return
 	}
 	c.outcome(c.parsed.Code, c.parsed.Message, c.parsed.Details)
-}
-
-// failStatus ends the call with what the HTTP status says.
-func (c *ClientCall) failStatus() {
-	c.text = appendDecimal(append(c.text[:0], "the response has the HTTP status "...), uint64(c.status))
-	c.outcome(CodeOfHTTPStatus(int(c.status)), c.text, Pairs{})
 }
 
 // unaryTrailing collects trailing metadata out of the head ("Unary-Response",

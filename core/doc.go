@@ -40,9 +40,7 @@
 //	client.go       the client role
 //
 // To know how one protocol is spoken, read its file next to its specification: it
-// has both roles. This version carries Connect and gRPC in the server role and
-// Connect unary calls in the client role; what is not carried is refused as the
-// protocols say. RULES.md lists the rules that the protocols' texts leave open.
+// has both roles. RULES.md lists the rules that the protocols' texts leave open.
 //
 // In scope: everything that a protocol decides. Out of scope: sockets, clocks,
 // randomness, goroutines, logging, HTTP parsing, message classes. A deadline is

@@ -55,18 +55,25 @@ type Event struct {
 	Spans  []uint32
 	Inline bool
 
-	// Prepared: where the application ends the call well, with one message
-	// and no metadata, the response is Status, Fields, a further field whose
-	// name is Length and whose value is the payload's size in decimal, and the
-	// payload, at most ReplyMax bytes, as content. The request's message is its
-	// content, at most Limit bytes. Where anything else happens, the call is
-	// opened again.
+	// Prepared: where the application ends the call well, with one message of
+	// at most ReplyMax bytes and no metadata, the response is Status, Fields, with
+	// Length a further field of that name whose value is the payload's size in
+	// decimal, and as content a prefix, the payload and Data, then Trailers, if
+	// HasTrailers. The request's content is a prefix and the message, at most
+	// Limit bytes. A prefix is Prefix bytes: none, or the last four are the size of
+	// what follows, big-endian, and those before are zero. Where anything else
+	// happens, the call is opened again. The same holds for another head with the
+	// same names in the same order, at most HeadMax bytes in names and values, and
+	// the same values where Matters has a bit.
 	Length   []byte
 	ReplyMax uint32
+	HeadMax  uint32
+	Matters  []byte
+	Trailers Fields
 
 	// ResponseHead, RequestHead, Body: the HTTP message ends with this.
 	End bool
-	// ResponseHead: a Trailers event will end the response.
+	// ResponseHead: a Trailers event will end the response. Prepared: see there.
 	HasTrailers bool
 
 	Status  uint32 // ResponseHead

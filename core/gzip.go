@@ -9,7 +9,7 @@ import (
 // What can be wrong with compressed data.
 var (
 	ErrTooLarge  = errors.New("decompresses to more than the limit")
-	ErrMalformed = errors.New("is not valid gzip")
+	ErrMalformed = errors.New("is malformed")
 )
 
 // Gzip compresses and decompresses one message at a time (RFC 1952) and keeps its

@@ -20,6 +20,9 @@ const (
 	fieldGRPCTimeout
 	fieldVersion
 	fieldTransferEncoding // RFC 9112 section 6.1
+	fieldStatus           // gRPC "Status", "Status-Message", "Status-Details"
+	fieldMessage
+	fieldDetails
 	fieldCount
 )
 
@@ -29,6 +32,9 @@ const (
 	nameContentLength   = "content-length"
 	nameContentEncoding = "content-encoding"
 	nameAcceptEncoding  = "accept-encoding"
+	nameStatus          = "grpc-status"
+	nameMessage         = "grpc-message"
+	nameDetails         = "grpc-status-details-bin"
 )
 
 var fieldNames = [fieldCount]string{
@@ -44,6 +50,9 @@ var fieldNames = [fieldCount]string{
 	fieldGRPCTimeout:      "grpc-timeout",
 	fieldVersion:          "connect-protocol-version",
 	fieldTransferEncoding: "transfer-encoding",
+	fieldStatus:           nameStatus,
+	fieldMessage:          nameMessage,
+	fieldDetails:          nameDetails,
 }
 
 // fieldSlots finds a field by its name's slot. A test checks that no two share one.
@@ -74,6 +83,7 @@ type head struct {
 	values  [fieldCount][]byte // views
 	present uint32             // bit per field
 	hidden  []byte             // bit per position: not the user's text metadata
+	matters []byte             // bit per position: the value decides about more than its own size
 	binary  Pairs              // the user's binary metadata, decoded
 
 	joined []byte // values of fields that came twice
@@ -92,7 +102,7 @@ func (h *head) read(fields Fields, reserved section, trailer func(name, value []
 		h.present = 0
 		clear(h.values[:])
 	}
-	h.hidden = h.hidden[:0]
+	h.hidden, h.matters = h.hidden[:0], h.matters[:0]
 	h.binary.Reset()
 	h.joined = scratch(h.joined)
 	h.tooMuch = false
@@ -100,6 +110,7 @@ func (h *head) read(fields Fields, reserved section, trailer func(name, value []
 		return n == 0 && len(b) == 0
 	}
 	h.hidden = append(h.hidden, make([]byte, (n+7)/8)...)
+	h.matters = append(h.matters, h.hidden...)
 	pos, count, size := 0, 0, 0
 	for i := range n {
 		start := pos
@@ -127,13 +138,19 @@ func (h *head) read(fields Fields, reserved section, trailer func(name, value []
 			}
 			h.values[f] = value
 			h.present |= 1 << f
+			if f != fieldContentLength { // whoever holds the content knows its length
+				h.matters[i/8] |= 1 << (i % 8)
+			}
 		case reserved(name) || trailer != nil && trailer(name, value):
 		default:
 			count++
 			size += len(name) + len(value)
+			if !IsBinaryName(name) {
+				continue
+			}
+			h.matters[i/8] |= 1 << (i % 8)
 			// What is not base64 stays text (ours, rule 5).
-			if !IsBinaryName(name) || count > MaxMetadataFields || size > MaxMetadata ||
-				!AppendBinaryValues(&h.binary, name, value) {
+			if count > MaxMetadataFields || size > MaxMetadata || !AppendBinaryValues(&h.binary, name, value) {
 				continue
 			}
 		}

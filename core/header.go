@@ -186,3 +186,9 @@ func (p *Pairs) addBase64(a, text []byte) (ok bool) {
 	binary.LittleEndian.PutUint32(p.b[at+4:], uint32(len(p.b)-b))
 	return true
 }
+
+// addAll adds all pairs of q.
+func (p *Pairs) addAll(q Pairs) {
+	p.b = append(p.b, q.b...)
+	p.n += q.n
+}

@@ -6,8 +6,11 @@ import "unicode/utf8"
 
 // AppendGRPCMessage appends an error's message percent-encoded
 // (PROTOCOL-HTTP2.md, "Status-Message"). A space at either end is encoded, too:
-// HTTP would strip it.
+// HTTP would strip it. What is not UTF-8 becomes U+FFFD.
 func AppendGRPCMessage(dst, message []byte) []byte {
+	if !utf8.Valid(message) {
+		message = appendText(nil, message)
+	}
 	last := len(message) - 1
 	for i, c := range message {
 		plain := c >= ' ' && c <= '~' && c != '%' && (c != ' ' || i > 0 && i < last)

@@ -28,33 +28,36 @@ type dialect struct {
 	appendTimeout func(dst []byte, us uint64) []byte
 
 	leading section // names that leading metadata of a response cannot have
+	endFlag byte    // of the envelope that ends a response, 0 for none
+	te      bool    // requests say that they take trailers
 
 	// Server role. begin adds the protocol's fields to the head of a response
 	// with messages. end ends the response, whatever was written before: well
-	// where e is nil. plain, if there is one, adds to c.head all that a plain
-	// success has but its length.
+	// where e is nil. plain, if there is one, adds to c.head what a plain success
+	// of a unary call has but its length, and to e what follows its message.
 	begin func(c *ServerCall)
 	end   func(c *ServerCall, e *Error, fields Fields, binary Pairs)
-	plain func(c *ServerCall)
+	plain func(c *ServerCall, e *Event)
 
-	// Client role. ask writes the request. answered goes on after a response's
-	// head was read; t is its content type, and ours says that it belongs to
-	// this protocol. whole follows the last byte of content without envelopes.
-	// unpacked follows ClientCall.unpack. trailing, if there is one, takes fields
-	// of the head that are trailing metadata.
+	// Client role. ask, if there is one, writes a request that is not envelopes.
+	// answered says whether the content of a response is to be read,
+	// after its head was: t is its content type, and ours says that it belongs to
+	// this protocol. unpacked reads the content of an error or of an end marker.
+	// finish follows the end of the content. trailing, if there is one, takes
+	// fields of the head that are trailing metadata.
 	ask      func(c *ClientCall)
-	answered func(c *ClientCall, t ContentType, ours bool)
-	whole    func(c *ClientCall)
+	answered func(c *ClientCall, t ContentType, ours bool) bool
 	unpacked func(c *ClientCall, content []byte, fault Reason)
+	finish   func(c *ClientCall)
 	trailing func(c *ClientCall, name, value []byte) bool
 }
 
 // dialects are all of them, in the order in which a 415 names their types.
 var dialects = [...]*dialect{&connectUnary, &connectGet, &connectStream, &grpc, &grpcWeb, &grpcWebText}
 
-// serves says whether procedures of a stream type are called so, in the server role.
+// serves says whether procedures of a stream type are called so.
 func (d *dialect) serves(s StreamType) bool {
-	return d.begin != nil && (d.unary && s == Unary || d.stream && s != Unary)
+	return d.unary && s == Unary || d.stream && s != Unary
 }
 
 // dialectFor finds how a POST with a content type calls a procedure of a stream
@@ -67,11 +70,10 @@ func dialectFor(contentType []byte, s StreamType) (d *dialect, codec []byte) {
 	return t.dialect, t.Codec
 }
 
-// askFor finds how a client calls a procedure of a stream type; nil where it
-// does not.
-func askFor(p Protocol, s StreamType) *dialect {
+// askFor finds how a client calls a procedure of a stream type.
+func askFor(p Protocol, text bool, s StreamType) *dialect {
 	for _, d := range dialects {
-		if d.protocol == p && !d.get && !d.text && d.ask != nil && (d.unary && s == Unary || d.stream && s != Unary) {
+		if d.protocol == p && !d.get && d.text == text && d.serves(s) {
 			return d
 		}
 	}
@@ -79,7 +81,10 @@ func askFor(p Protocol, s StreamType) *dialect {
 }
 
 // hasGet says whether calls may be made by GET.
-func (d *dialect) hasGet() bool { return d != nil && !d.envelopes }
+func (d *dialect) hasGet() bool { return !d.envelopes }
+
+// tailOnly says whether a response's head is the section that ends it.
+func (d *dialect) tailOnly(h *head) bool { return d.accept == fieldGRPCAccept && h.has(fieldStatus) }
 
 // appendType appends the content type for a codec.
 func (d *dialect) appendType(dst []byte, codec string) []byte {

@@ -53,8 +53,17 @@ type receiver struct {
 	left         uint64 // bytes of the current payload not yet dealt with
 	inPayload    bool
 	length       uint32
-	payload      []byte   // bytes of the current payload, where needBytes
-	base         uint64   // what spans count from
+	payload      []byte  // bytes of the current payload, where needBytes
+	base         uint64  // what spans count from
+	endFlag      byte    // of the envelope that is the end marker, 0 for none
+	marked       bool    // it has come
+	paused       bool    // the host decompresses something that is to be read first
+	base64       bool    // the content is base64 (text.go)
+	quad         [4]byte // characters of base64 that wait for others
+	nquad        int
+	notText      bool   // what comes after plain is not base64
+	plain        []byte // decoded and not yet dealt with
+	plainBuf     []byte
 	spans        []uint32 // start, length
 	taken        int      // numbers in spans that events have shown
 	data         []byte   // payloads of inline spans
@@ -64,8 +73,8 @@ type receiver struct {
 }
 
 func (r *receiver) reset() {
-	spans, data, payload := scratch(r.spans), scratch(r.data), scratch(r.payload)
-	*r = receiver{spans: spans, data: data, payload: payload}
+	spans, data, payload, plain := scratch(r.spans), scratch(r.data), scratch(r.payload), r.plainBuf[:0]
+	*r = receiver{spans: spans, data: data, payload: payload, plainBuf: plain}
 }
 
 // forget drops what earlier events have shown.
@@ -175,11 +184,7 @@ func (c *call) receiveWhole() {
 
 // takeWhole takes the content as one payload.
 func (c *call) takeWhole() bool {
-	if !c.takePayload(0, uint32(c.announced), c.packed.index != 0) {
-		return false
-	}
-	c.deliver()
-	return true
+	return c.takePayload(0, uint32(c.announced), c.packed.index != 0)
 }
 
 // receiveEnvelopes reads prefixes and skips, or collects, payloads.
@@ -191,88 +196,93 @@ func (c *call) receiveEnvelopes() {
 		}
 		return
 	}
-	for c.mode == receiveEnvelopes && !c.asked {
-		if !c.inPayload {
-			want := uint64(moreWant)
-			if c.needBytes {
-				want = mostWant
-			}
-			if c.spent() && c.pos < c.announced {
-				c.ask(mostWant)
+	for c.mode == receiveEnvelopes && !c.asked && !c.paused {
+		if c.inPayload {
+			if c.left > 0 && !c.payloadBytes() {
 				break
 			}
-			b := c.at(want)
-			if b == nil {
-				break
-			}
-			n := copy(c.prefix[c.nprefix:], b)
-			c.nprefix += n
-			c.pos += uint64(n)
-			if c.nprefix < prefixSize {
-				continue
-			}
-			c.nprefix = 0
-			if !c.openEnvelope(c.prefix[0], binary.BigEndian.Uint32(c.prefix[1:])) {
+			c.inPayload = false
+			if c.prefix[0]&c.endFlag != 0 {
+				c.marked = true
+				c.role.marker(c.payload, c.prefix[0]&flagCompressed != 0)
+			} else if !c.takePayload(c.pos-uint64(c.length), c.length, c.prefix[0]&flagCompressed != 0) {
 				return
 			}
 			continue
 		}
-		if c.left > 0 && c.pos < c.announced {
-			n := min(c.left, c.announced-c.pos)
-			if c.needBytes {
-				b := c.at(c.left)
-				if b == nil {
-					break
-				}
-				n = min(n, uint64(len(b)))
-				c.payload = append(c.payload, b[:n]...)
-			}
-			c.pos += n
-			c.left -= n
-		}
-		if c.left > 0 {
-			if c.pos < c.announced {
-				continue
-			}
+		if c.spent() && c.pos < c.announced {
+			c.ask(mostWant)
 			break
 		}
-		c.inPayload = false
-		if !c.takePayload(c.pos-uint64(c.length), c.length, c.prefix[0]&flagCompressed != 0) {
+		want := uint64(moreWant)
+		if c.needBytes {
+			want = mostWant
+		}
+		b := c.next(want)
+		if b == nil {
+			break
+		}
+		n := copy(c.prefix[c.nprefix:], b)
+		c.nprefix += n
+		c.use(n)
+		if c.nprefix < prefixSize {
+			continue
+		}
+		c.nprefix = 0
+		if !c.openEnvelope(c.prefix[0], binary.BigEndian.Uint32(c.prefix[1:])) {
 			return
 		}
 	}
 	switch {
+	case c.mode != receiveEnvelopes || c.paused:
 	case c.contentEnded && !c.asked:
-		c.receiveEnd()
+		c.mode = receiveNothing
+		switch {
+		case !c.role.trailers():
+		case c.inPayload || c.nprefix > 0 || c.nquad > 0:
+			c.receiveFailed(c.malformed, "the content ends within an envelope")
+		default:
+			c.role.received()
+		}
 	case !c.single:
 		c.deliver()
 	}
 }
 
-// receiveEnd follows the last envelope.
-func (c *call) receiveEnd() {
-	c.mode = receiveNothing
-	switch {
-	case c.inPayload || c.nprefix > 0:
-		c.receiveFailed(c.malformed, "the content ends within an envelope")
-	case c.single && len(c.spans) == 0:
-		// gRPC statuscodes.md: "Request cardinality violation".
-		c.receiveFailed(Unimplemented, "the ", c.peer, " has no message, and this procedure takes exactly one")
-	default:
-		c.deliver()
-		c.role.received()
+// payloadBytes deals with what is at hand of the current payload, and says whether
+// that is all of it.
+func (c *call) payloadBytes() bool {
+	for c.left > 0 {
+		n := min(c.left, c.announced-c.pos)
+		if c.needBytes || c.prefix[0]&c.endFlag != 0 {
+			b := c.next(c.left)
+			n = min(c.left, uint64(len(b)))
+			c.payload = append(c.payload, b[:n]...)
+			c.use(int(n))
+		} else {
+			c.pos += n
+		}
+		if n == 0 {
+			return false
+		}
+		c.left -= n
 	}
+	return true
 }
 
 // openEnvelope checks a prefix before any byte of the payload is waited for.
 func (c *call) openEnvelope(flags byte, length uint32) bool {
+	ends := flags&c.endFlag != 0
 	switch {
-	case flags&^flagCompressed != 0:
+	case flags&^(flagCompressed|c.endFlag) != 0:
 		c.receiveFailed(c.malformed, "an envelope has flags that this protocol does not know")
+	case c.marked:
+		c.receiveFailed(c.malformed, "the content goes on after its end marker")
 	case flags&flagCompressed != 0 && c.packed.index == 0:
 		// gRPC compression.md: "Compressed-Flag bit … set without grpc-encoding" is internal.
 		c.receiveFailed(Internal, "a message is compressed, but the ", c.peer, " names no compression")
-	case c.single && len(c.spans) > 0:
+	case c.single && len(c.spans) > 0 && !ends:
+		// gRPC statuscodes.md: "cardinality violation", of both roles.
 		c.receiveFailed(Unimplemented, "the ", c.peer, " has more than one message, and this procedure takes exactly one")
 	case length > c.limit:
 		c.receiveTooLarge()
@@ -282,6 +292,11 @@ func (c *call) openEnvelope(flags byte, length uint32) bool {
 		return true
 	}
 	return false
+}
+
+// noMessage fails a call that needs exactly one, and ends without any.
+func (c *call) noMessage() {
+	c.receiveFailed(Unimplemented, "the ", c.peer, " has no message, and this procedure takes exactly one")
 }
 
 // takePayload adds a payload to what is to be delivered. An empty payload is
@@ -303,7 +318,12 @@ func (c *call) takePayload(start uint64, length uint32, compressed bool) bool {
 		return true
 	}
 	at := len(c.data)
-	if compressed {
+	mark := uint32(0)
+	switch {
+	case compressed && c.packed.native():
+		mark = lengthBit
+		c.data = append(c.data, c.payload...)
+	case compressed:
 		out, err := c.packed.own.decompress(c.memory(), c.data, c.payload, int(c.limit))
 		if err == ErrTooLarge {
 			c.receiveTooLarge()
@@ -315,11 +335,11 @@ func (c *call) takePayload(start uint64, length uint32, compressed bool) bool {
 		}
 		c.stepBytes += len(out) - len(c.data)
 		c.data = out
-	} else {
+	default:
 		c.data = append(c.data, c.payload...)
 	}
 	c.payload = c.payload[:0]
-	c.spans = append(c.spans, uint32(at-c.dataAt), uint32(len(c.data)-at))
+	c.spans = append(c.spans, uint32(at-c.dataAt), uint32(len(c.data)-at)|mark)
 	return true
 }
 
@@ -348,8 +368,6 @@ func (c *call) receiveFailed(code Code, parts ...string) {
 	c.role.receiveFault(code, c.say(parts...))
 }
 
-// ContentEnd tells that the content ended, with a trailer section. The
-// protocols that this version receives in either role put nothing into it.
-func (c *call) ContentEnd(fields Fields) ([]Event, error) {
-	return c.Content(0, nil, true, false)
-}
+// ContentEnd tells that the content ended, with a trailer section, in which
+// servers find nothing.
+func (c *call) ContentEnd(Fields) ([]Event, error) { return c.Content(0, nil, true, false) }

@@ -11,6 +11,7 @@ type sender struct {
 	head        Fields
 	tail        Fields
 	body        []byte
+	encoded     []byte // in base64
 	scratch     []byte
 	out         packing // what to send with
 	compressMin uint32
@@ -35,6 +36,7 @@ func (s *sender) reset() {
 	s.lead.Reset()
 	s.head.Reset()
 	s.tail.Reset()
+	s.encoded = scratch(s.encoded)
 	s.body, s.replyData, s.scratch = scratch(s.body), scratch(s.replyData), scratch(s.scratch)
 	s.out, s.compressMin, s.sendMax = packing{}, 0, 0
 	s.headSent, s.replied, s.wrong = false, false, ""
@@ -51,7 +53,7 @@ func (c *call) takePayloads(lengths []uint32, data []byte, inline bool) (tooLarg
 	for _, n := range lengths {
 		total += uint64(n &^ lengthBit)
 	}
-	if inline && total != uint64(len(data)) || !inline && len(data) > 0 {
+	if inline && total != uint64(len(data)) || !inline && (len(data) > 0 || c.d.text) {
 		return false, ErrPayload
 	}
 	for _, n := range lengths {

@@ -99,14 +99,14 @@ func (s *Server) Open(c *ServerCall, h *RequestHead, can Capabilities, end bool)
 		e.Coding, e.CompressMin = c.out.index, c.compressMin
 	}
 	e.Timeout, e.Get = timeout, c.d.get
-	e.ContentInline, e.SendInline = c.needBytes, c.out.here()
+	e.ContentInline, e.SendInline = c.needBytes, c.out.here() || c.d.text
 	e.Hidden, e.Binary = f.hidden, f.binary
 	if !c.single {
 		c.sending = open
 	}
 
 	switch {
-	case can.Prepare && c.d.plain != nil && c.packed.index == 0:
+	case can.Prepare && c.d.plain != nil && kind == Unary && (c.d.envelopes || c.packed.index == 0):
 		c.prepare()
 	case c.contentEnded:
 		c.receive()
@@ -175,15 +175,11 @@ func (c *ServerCall) agree(f *head, can Capabilities) bool {
 		// Connect "Unary-Request", gRPC compression.md: unimplemented, and the
 		// known codings are named.
 		c.nameCodings = s.offer.accept != ""
-		known := s.offer.accept
-		if known == "" {
-			known = "none"
-		}
-		c.answer(Unimplemented, "the compression is unknown; this server knows: ", known)
+		c.answer(Unimplemented, "the compression is unknown; this server knows: ", s.offer.known())
 		return false
 	}
 	c.packed, c.limit = s.offer.packing(in), s.cfg.ReadMax
-	c.needBytes = c.packed.here()
+	c.needBytes, c.base64 = c.packed.here() || d.text, d.text
 
 	// Connect "Unary-Request", gRPC PROTOCOL-HTTP2.md: with no list, the
 	// request's own coding is taken to be accepted.
@@ -231,9 +227,16 @@ func (d *dialect) timeoutOf(f *head) (us uint64, ok bool) {
 // same call again for everything that is not a plain success.
 func (c *ServerCall) prepare() {
 	c.head.Reset()
-	c.d.plain(c)
 	e := c.emit(EventPrepared)
-	e.Limit, e.Status, e.Fields, e.Length = c.limit, 200, c.head, lengthName
+	e.HasTrailers = c.d.trailers
+	if c.d.envelopes {
+		e.Prefix = prefixSize
+	} else {
+		e.Length = lengthName
+	}
+	c.d.plain(c, e)
+	e.Limit, e.Status, e.Fields = c.limit, 200, c.head
+	e.Matters, e.HeadMax = c.in.matters, MaxMetadata
 	e.ReplyMax = MaxReadMax
 	if c.sendMax > 0 {
 		e.ReplyMax = min(e.ReplyMax, c.sendMax)
@@ -257,12 +260,22 @@ func (c *ServerCall) whole() {
 }
 
 func (c *ServerCall) received() {
+	if c.single && len(c.spans) == 0 {
+		c.noMessage()
+		return
+	}
+	c.deliver()
 	c.emit(EventReceived)
 	c.receiving = ended
 	if c.sending == idle {
 		c.sending = open
 	}
 }
+
+func (c *ServerCall) trailers() bool { return true }
+
+// marker has no meaning in this role: no protocol ends a request so.
+func (c *ServerCall) marker([]byte, bool) {}
 
 // receiveFault tells a handler that waits for messages; where none has begun,
 // the call is answered. What came before is delivered first (ours, rule 9).

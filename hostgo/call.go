@@ -76,15 +76,16 @@ func (c *Call) open() {
 	start := time.Now()
 	c.duplex = c.isDuplex()
 	c.s.in.reset(c.r.ContentLength)
-	c.writeHead(abi.OpenPrepare)
-	record := c.s.cmd.B
-	hash := headHash(record)
-	if v := c.handler.heads.find(record, hash); v != nil {
-		c.s.cmd.reset()
+	key := &c.s.headKey
+	key.read(c.r.Header, byte(c.openFlags()), c.r.Method, c.r.URL.EscapedPath(), c.r.URL.RawQuery)
+	if v := c.handler.heads.find(key, c.r.Header); v != nil {
 		c.requested(v)
 		c.state = callPrepared
-	} else if c.run(); c.state == callPrepared {
-		c.handler.heads.saw(record, hash, c.verdict)
+	} else {
+		c.writeHead(abi.OpenPrepare)
+		if c.run(); c.state == callPrepared {
+			c.handler.heads.saw(key, c.r.Header, c.verdict)
+		}
 	}
 	c.unread = c.receiveEnd != nil && c.r.ContentLength < 0
 	if c.verdict != nil && c.timeout >= 0 {
@@ -101,27 +102,30 @@ func (c *Call) isDuplex() bool {
 		http.NewResponseController(c.w).EnableFullDuplex() == nil
 }
 
-// writeHead writes the command that opens the call.
-func (c *Call) writeHead(flags uint16) {
-	path := c.r.URL.EscapedPath()
+// openFlags tells what this side can do, and what it knows of the request.
+func (c *Call) openFlags() (flags uint16) {
 	if c.r.ProtoAtLeast(1, 1) {
 		flags |= abi.OpenTrailers
-		if c.duplex {
-			flags |= abi.OpenDuplex
-		}
+	}
+	if c.duplex {
+		flags |= abi.OpenDuplex
 	}
 	if c.r.ContentLength == 0 {
 		flags |= abi.OpenEnd
 	}
+	return flags
+}
+
+// writeHead writes the command that opens the call.
+func (c *Call) writeHead(flags uint16) {
 	cmd := &c.s.cmd
 	cmd.reset()
-	cmd.Begin(abi.CmdOpenServer, flags, 0)
+	cmd.Begin(abi.CmdOpenServer, c.openFlags()|flags, 0)
 	cmd.str(c.r.Method)
-	cmd.str(path)
+	cmd.str(c.r.URL.EscapedPath())
 	cmd.str(c.r.URL.RawQuery)
-	fields := cmd.httpFields(c.r.Header)
+	cmd.httpFields(c.r.Header)
 	cmd.End()
-	c.s.keepHead(fields)
 }
 
 // requested notes what the module says to the head.
@@ -173,6 +177,9 @@ func (c *Call) event(ev *event) error {
 		c.requested(&c.s.verdict)
 		c.state = callOpen
 	case abi.EvPrepared:
+		if ev.prefix > mostPrefix {
+			return errMalformedEvents
+		}
 		c.s.verdict.keepPrepared(ev)
 		c.state = callPrepared
 	case abi.EvMessages:
@@ -312,11 +319,16 @@ func (c *Call) came(n int, end bool) {
 		c.run()
 		return
 	}
-	if len(in.buf) > c.verdict.prepared.readMax {
-		c.tell() // the module says what such a message comes to
-		c.run()
-	} else if end {
-		in.whole()
+	p := &c.verdict.prepared
+	message, plain := p.message(in.buf)
+	switch {
+	case end && plain:
+		in.queue = append(in.queue, message)
 		c.receiveEnd = io.EOF
+	case end || len(in.buf) > p.prefix+p.readMax:
+		c.state = callOpening // once more, and the module sees the content
+		c.writeHead(0)
+		in.repeat(&c.s.cmd)
+		c.run()
 	}
 }

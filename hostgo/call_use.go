@@ -38,7 +38,7 @@ func (c *Call) RequestMetadata() Metadata {
 	if c.s == nil {
 		return Metadata{}
 	}
-	return metadataOf(counted{c.s.fields, c.s.head}, c.verdict.hidden, c.verdict.binary)
+	return leadingMetadata(c.r.Header, c.verdict.hidden, c.verdict.binary)
 }
 
 // Header returns the leading metadata of the response, to be set before the

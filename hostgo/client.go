@@ -3,6 +3,7 @@ package hostgo
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"runtime"
@@ -24,13 +25,17 @@ const (
 
 // ClientOptions of [NewClient]. The zero value, and nil, mean the defaults.
 type ClientOptions struct {
-	// HTTPClient makes the requests; nil means one of the package's own. Its
+	// HTTPClient makes the requests; nil means one of the package's own, which
+	// speaks HTTP/2 where the server does, and at once if the protocol is gRPC. Its
 	// redirect policy is not used: redirects are not followed.
 	HTTPClient *http.Client
 	// Module runs the protocol; nil means [Default].
 	Module *Module
 	// Protocol to speak; 0 means Connect.
 	Protocol Protocol
+	// Text sends and receives gRPC-Web as base64, for what is between that does
+	// not carry bytes. It has no meaning with other protocols.
+	Text bool
 	// Codec of the messages; nil means [ProtoCodec].
 	Codec Codec
 	// Codings are the compressions to accept, the preferred ones first; nil
@@ -109,7 +114,7 @@ func NewClient(baseURL string, options *ClientOptions) (*Client, error) {
 			return nil, fmt.Errorf("connectcore: SendCoding %q is not among Codings", o.SendCoding)
 		}
 	}
-	c := &Client{base: url.URL{Scheme: base.Scheme, Host: base.Host}, http: ownClient(o.HTTPClient),
+	c := &Client{base: url.URL{Scheme: base.Scheme, Host: base.Host}, http: ownClient(o.HTTPClient, base.Scheme == "http" && o.Protocol == ProtocolGRPC),
 		codec: o.Codec}
 	c.config, err = o.Module.configure(clientRecord(&o, sendCoding, strings.TrimRight(base.EscapedPath(), "/")))
 	if err != nil {
@@ -126,7 +131,11 @@ func (c *Client) Close() { c.config.close() }
 
 func clientRecord(o *ClientOptions, sendCoding int, prefix string) []byte {
 	var w abi.Writer
-	w.Begin(abi.CmdConfigureClient, 0, 0)
+	var flags uint16
+	if o.Text {
+		flags = abi.ClientText
+	}
+	w.Begin(abi.CmdConfigureClient, flags, 0)
 	w.U32(uint32(o.Protocol))
 	w.U32(uint32(o.ReadMax))
 	w.U32(uint32(o.SendMax))
@@ -142,21 +151,35 @@ func clientRecord(o *ClientOptions, sendCoding int, prefix string) []byte {
 	return w.B
 }
 
-// defaultTransport keeps connections of all clients that bring none. It must
-// not decompress on its own: the module does, within the limits.
-var defaultTransport = func() http.RoundTripper {
+// These keep the connections of all clients that bring no transport: http2Transport
+// of those that need HTTP/2 and have no TLS to agree on it. They must not decompress
+// on their own: the module does, within the limits.
+var (
+	defaultTransport = newTransport(nil)
+	http2Transport   = newTransport((*http.Protocols).SetUnencryptedHTTP2)
+)
+
+func newTransport(only func(*http.Protocols, bool)) http.RoundTripper {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DisableCompression = true
+	if only != nil {
+		t.Protocols = new(http.Protocols)
+		only(t.Protocols, true)
+	}
 	return t
-}()
+}
 
 // ownClient is a client that follows no redirects.
-func ownClient(given *http.Client) *http.Client {
+func ownClient(given *http.Client, needsHTTP2 bool) *http.Client {
 	var c http.Client
 	if given != nil {
 		c = *given
 	}
-	if c.Transport == nil {
+	switch {
+	case c.Transport != nil:
+	case needsHTTP2:
+		c.Transport = http2Transport
+	default:
 		c.Transport = defaultTransport
 	}
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -167,47 +190,99 @@ func ownClient(given *http.Client) *http.Client {
 type CallOption func(*callOptions)
 
 type callOptions struct {
-	metadata        *Metadata
+	metadata        Metadata
 	get             bool
 	header, trailer *Metadata
 }
 
 // WithMetadata sends leading metadata.
 func WithMetadata(metadata Metadata) CallOption {
-	return func(o *callOptions) { o.metadata = &metadata }
+	return func(o *callOptions) { o.metadata = metadata }
 }
 
-// WithGet sends the call as an HTTP GET if the protocol has that. Use it
+// WithGet sends a unary call as an HTTP GET if the protocol has that. Use it
 // for procedures without side effects only.
 func WithGet() CallOption { return func(o *callOptions) { o.get = true } }
 
 // ReceiveMetadata stores the leading and the trailing metadata of the response,
-// of a failed call too. Either may be nil.
+// of a failed call too, when the call is over. Either may be nil.
 func ReceiveMetadata(header, trailer *Metadata) CallOption {
 	return func(o *callOptions) { o.header, o.trailer = header, trailer }
 }
 
 // Unary calls a procedure with one request and one response, which is decoded
 // into an empty message. The context's deadline goes to the server with the
-// call. An error is an [*Error], unless the procedure's path is none, or the
-// module does not work.
+// call. An error is an [*Error], unless the application asks for something that
+// makes no sense, or the module does not work.
 func (c *Client) Unary(ctx context.Context, procedure string, request, response any, options ...CallOption) error {
-	call := clientCall{client: c, link: link{config: c.config, s: scratches.Get().(*scratch)}, procedure: procedure,
-		options: callOptions{metadata: &noMetadata}}
-	defer call.close()
-	o := &call.options
-	for _, option := range options {
-		option(o)
+	s := c.newStream(ctx, StreamTypeUnary, procedure, options)
+	s.unary = true
+	defer s.release()
+	err := s.Send(request)
+	if err == nil {
+		err = s.CloseSend()
 	}
-	err := call.run(ctx, request, response)
-	if o.header != nil {
-		*o.header = call.header
-	}
-	if o.trailer != nil {
-		*o.trailer = call.trailer
-	}
-	if err == nil && call.failure != nil {
-		err = call.failure
+	if err == nil {
+		err = s.Receive(response)
 	}
 	return err
+}
+
+// ServerStream calls a procedure with one request and many responses.
+func (c *Client) ServerStream(ctx context.Context, procedure string, request any, options ...CallOption) (*Stream, error) {
+	s, err := c.Stream(ctx, StreamTypeServer, procedure, options...)
+	if err != nil {
+		return nil, err
+	}
+	if err = s.Send(request); err == nil {
+		err = s.CloseSend()
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// ClientStream calls a procedure with many requests and one response, which
+// [Stream.CloseAndReceive] waits for.
+func (c *Client) ClientStream(ctx context.Context, procedure string, options ...CallOption) (*Stream, error) {
+	return c.Stream(ctx, StreamTypeClient, procedure, options...)
+}
+
+// BidiStream calls a procedure with many requests and many responses. With HTTP/1.1
+// most servers answer when all requests have come.
+func (c *Client) BidiStream(ctx context.Context, procedure string, options ...CallOption) (*Stream, error) {
+	return c.Stream(ctx, StreamTypeBidi, procedure, options...)
+}
+
+// Stream calls a procedure of any stream type. If that has one request, the call
+// begins with [Stream.CloseSend]. An error says that the application asks for
+// something that makes no sense; all else is told by the stream.
+func (c *Client) Stream(ctx context.Context, t StreamType, procedure string, options ...CallOption) (*Stream, error) {
+	s := c.newStream(ctx, t, procedure, options)
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	if !t.oneRequest() {
+		s.pipeEnd, s.pipe = io.Pipe()
+		s.mu.Lock()
+		s.open()
+		s.start()
+		broken := s.broken
+		s.mu.Unlock()
+		if broken != nil {
+			s.cancel()
+			return nil, broken
+		}
+	}
+	s.unwatch = context.AfterFunc(ctx, s.expired)
+	return s, nil
+}
+
+func (c *Client) newStream(ctx context.Context, t StreamType, procedure string, options []CallOption) *Stream {
+	s := &Stream{client: c, ctx: ctx, streamType: t, procedure: procedure, answered: make(chan struct{}),
+		link: link{config: c.config, s: scratches.Get().(*scratch)}}
+	for _, option := range options {
+		option(&s.options)
+	}
+	return s
 }

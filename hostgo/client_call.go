@@ -13,282 +13,350 @@ import (
 	"github.com/connectcore/connectcore/wasm/abi"
 )
 
-// clientCall is one call of a [Client], from its request to its outcome:
-//
-//	run: open --> exchange: request --> head --> read... --> outcome
-//
-// The module can give the outcome at every arrow; then the rest is skipped. A
-// message that does not decode replaces an outcome that was good.
-type clientCall struct {
-	client *Client
-	link
+// How a [Stream] is made: what the module wants, and what it is told. Whose
+// methods are here hold mu unless they say otherwise.
 
-	procedure string
-	options   callOptions
-	timeout   uint64 // in microseconds
-	message   []byte // the response's; a view into the scratch
-	ended     bool   // the outcome is known
-	failure   *Error // the outcome, if it is not success
-	cause     error  // what this side found out, behind what the module makes of it
-	header    Metadata
-	trailer   Metadata
-	response  *http.Response
-}
-
-// run makes the call. An error means that it could not be made; how a call that
-// could ended is in c.failure.
-func (c *clientCall) run(ctx context.Context, request, response any) error {
-	if err := c.open(ctx, request); err != nil {
-		return err
+// open tells the module what is to be called, and with one request what is asked.
+// What keeps the call from being made is told, too: the module says what that comes
+// to.
+func (s *Stream) open() {
+	s.writeOpen()
+	if err := s.ctx.Err(); err != nil {
+		s.cause = err
+		s.writeEnded(err)
+	} else if s.streamType.oneRequest() {
+		s.s.cmd.send(0, s.payload, s.inline())
+		s.s.cmd.bareEnd(0)
 	}
-	if !c.ended {
-		if err := c.exchange(ctx); err != nil {
-			return err
-		}
-	}
-	if c.failure == nil {
-		if err := c.client.codec.Unmarshal(c.message, response); err != nil {
-			return c.reject(abi.RejectDecode, err)
-		}
-	}
-	return nil
-}
-
-// open tells the module what is to be called. What keeps the call from being
-// made is told, too: the module says what that comes to.
-func (c *clientCall) open(ctx context.Context, request any) error {
-	c.timeout = abi.NoTimeout
-	if deadline, ok := ctx.Deadline(); ok {
-		c.timeout = uint64(max(0, time.Until(deadline).Microseconds()))
-	}
-	c.writeOpen()
-	cmd := &c.s.cmd
-	inline := c.client.config.flags&abi.ConfiguredSendInline != 0 ||
-		c.options.get && c.client.config.flags&abi.ConfiguredGetInline != 0
-	var err error
-	if c.cause = ctx.Err(); c.cause != nil {
-		c.writeEnded(c.cause)
-	} else if c.payload, err = c.client.codec.Append(nil, request); err != nil {
-		c.cause = err
-		cmd.reject(0, abi.RejectEncode, err.Error())
-	} else {
-		cmd.send(0, c.payload, inline)
-		cmd.bareEnd(0)
-	}
-	return c.settle(c.link.run(c))
+	s.run()
 }
 
 // writeOpen writes the command that opens the call.
-func (c *clientCall) writeOpen() {
+func (s *Stream) writeOpen() {
 	var flags uint16
-	attributes := uint32(abi.Unary)
-	if c.options.get {
-		flags, attributes = abi.OpenGet, abi.Unary|abi.NoSideEffects
+	attributes, timeout := uint32(s.streamType), abi.NoTimeout
+	if s.options.get {
+		flags, attributes = abi.OpenGet, attributes|abi.NoSideEffects
 	}
-	cmd := &c.s.cmd
+	if deadline, ok := s.ctx.Deadline(); ok {
+		timeout = uint64(max(0, time.Until(deadline).Microseconds()))
+	}
+	cmd := &s.s.cmd
 	cmd.reset()
 	cmd.Begin(abi.CmdOpenClient, flags, 0)
 	cmd.U32(attributes)
-	cmd.U64(c.timeout)
-	cmd.str(c.procedure)
-	cmd.metadata(c.options.metadata)
+	cmd.U64(timeout)
+	cmd.str(s.procedure)
+	cmd.metadata(&s.options.metadata)
 	cmd.End()
 }
 
+// inline says whether the module must see the messages that are sent.
+func (s *Stream) inline() bool {
+	flags := s.config.flags
+	return flags&abi.ConfiguredSendInline != 0 || s.options.get && flags&abi.ConfiguredGetInline != 0
+}
+
 // writeEnded writes the command that tells how a context ended.
-func (c *clientCall) writeEnded(ended error) {
+func (s *Stream) writeEnded(ended error) {
 	if errors.Is(ended, context.DeadlineExceeded) {
-		c.s.cmd.bare(abi.CmdDeadline, c.handle)
+		s.s.cmd.bare(abi.CmdDeadline, s.handle)
 	} else {
-		c.s.cmd.bare(abi.CmdCancel, c.handle)
+		s.s.cmd.bare(abi.CmdCancel, s.handle)
 	}
 }
 
-// exchange makes the HTTP request and reads its response.
-func (c *clientCall) exchange(ctx context.Context) error {
-	request, err := c.request(ctx)
-	if err != nil {
-		return err
+// run gives the batch to the module and does what it says.
+func (s *Stream) run() { s.settle(s.link.run(s)) }
+
+// settle follows a step, err being what it failed with. If that was the call's
+// instance, another one says what that comes to.
+func (s *Stream) settle(err error) {
+	if err == nil && !s.over && s.s.in.ended && !s.more.pending {
+		err = errEndless
 	}
-	c.response, err = c.client.http.Do(request)
-	if err != nil {
-		err = c.broken(ctx, err)
-	} else {
-		err = c.head()
+	if err == nil {
+		return
 	}
-	for err == nil && !c.ended {
-		err = c.read(ctx)
+	if refused, ok := errors.AsType[*fault](err); ok && refused.kind == abi.FaultArgument {
+		s.over, s.broken = true, refused
+		return
+	}
+	s.cause = err
+	s.forget()
+	s.writeOpen()
+	s.s.cmd.reject(0, abi.RejectLost, "")
+	if s.link.run(s) != nil || !s.over {
+		s.over, s.broken = true, fmt.Errorf("connectcore: the call failed inside: %w", err)
+	}
+}
+
+// event implements role.
+func (s *Stream) event(ev *event) (err error) {
+	switch ev.kind {
+	case abi.EvRequestHead:
+		s.request, err = s.newRequest(ev)
+	case abi.EvBody:
+		s.addContent(ev)
+	case abi.EvResponse:
+		if s.response == nil {
+			return errMalformedEvents
+		}
+		s.s.in.inline = ev.flags&abi.ContentInline != 0
+		s.header = leadingMetadata(s.response.Header, ev.hidden, ev.binary)
+	case abi.EvMessages:
+		if !s.s.in.take(ev) {
+			return errMalformedEvents
+		}
+	case abi.EvEnd:
+		if !s.over { // the metadata of an outcome that is replaced stays
+			s.trailer = trailingMetadata(ev.fields, ev.binary)
+		}
+		s.over = true
+		if ev.code != 0 {
+			s.failure = &Error{Code: Code(ev.code), Message: string(ev.message), Details: detailsOf(ev.details),
+				Metadata: s.trailer, cause: s.cause}
+		}
 	}
 	return err
 }
 
-// settle follows a step, err being what it failed with. If that was the call's
-// instance, another one says what that comes to.
-func (c *clientCall) settle(err error) error {
-	if refused, ok := err.(*fault); ok && refused.kind == abi.FaultArgument { //nolint:errorlint // as play returned it
-		return refused
-	}
-	if err == nil && !c.ended && c.s.in.ended && !c.more.pending {
-		err = errEndless
-	}
-	if err == nil {
-		return nil
-	}
-	c.cause = err
-	c.forget()
-	c.writeOpen()
-	c.s.cmd.reject(0, abi.RejectLost, "")
-	if c.link.run(c) == nil && c.ended {
-		return nil
-	}
-	return fmt.Errorf("connectcore: the call failed inside: %w", err)
-}
-
-// event implements role.
-func (c *clientCall) event(ev *event) error {
-	switch ev.kind {
-	case abi.EvRequestHead:
-		c.s.out.reset()
-		c.s.out.add(ev, nil)
-		// method NUL target
-		c.s.head = append(append(append(c.s.head[:0], ev.message...), 0), ev.data...)
-	case abi.EvBody:
-		c.s.out.add(ev, c.payload)
-	case abi.EvResponse:
-		c.s.in.inline = ev.flags&abi.ContentInline != 0
-		c.header = metadataOf(counted{c.s.fields, c.s.head}, ev.hidden, ev.binary)
-	case abi.EvMessages:
-		if !c.s.in.take(ev) {
-			return errMalformedEvents
-		}
-		c.message, _ = c.s.in.pop()
-	case abi.EvEnd:
-		if !c.ended { // the metadata of an outcome that is replaced stays
-			c.trailer = metadataOf(ev.fields, nil, ev.binary)
-		}
-		c.ended = true
-		if ev.code != 0 {
-			c.failure = &Error{Code: Code(ev.code), Message: string(ev.message), Details: detailsOf(ev.details),
-				Metadata: c.trailer, cause: c.cause}
-		}
-	}
-	return nil
-}
-
-// reject tells the module about the message, which its outcome came with.
-func (c *clientCall) reject(reason uint32, cause error) error {
-	c.cause = cause
-	c.s.cmd.reject(c.handle, reason, cause.Error())
-	return c.settle(c.link.run(c))
-}
-
-// request makes the HTTP request that the module asked for.
-func (c *clientCall) request(ctx context.Context) (*http.Request, error) {
-	out := &c.s.out
-	if len(out.ops) == 0 || out.ops[0].kind != abi.EvRequestHead {
+// newRequest makes the HTTP request that the module asks for, without its content.
+func (s *Stream) newRequest(ev *event) (*http.Request, error) {
+	u, err := url.ParseRequestURI(string(ev.data))
+	if err != nil {
 		return nil, errMalformedEvents
 	}
-	method, target, _ := bytes.Cut(c.s.head, []byte{0})
-	u, err := url.ParseRequestURI(string(target))
-	if err != nil {
-		return nil, fmt.Errorf("connectcore: the procedure's path: %w", err)
-	}
-	u.Scheme, u.Host = c.client.base.Scheme, c.client.base.Host
-	request := (&http.Request{Method: string(method), URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{}}).WithContext(ctx)
-	head := &out.ops[0]
-	setFields(request.Header, counted{head.fields, out.bytes[head.from:head.to]}, "")
-	if request.Header.Get(acceptCoding) == "" {
-		// If a request has none, net/http adds its own, and decompresses
-		// without a limit.
-		request.Header.Set(acceptCoding, abi.Identity)
-	}
-	if content := c.content(out.ops[1:]); len(content) > 0 || head.flags&abi.HTTPEnd == 0 {
-		request.ContentLength = int64(len(content))
-		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil }
-		request.Body, _ = request.GetBody()
+	u.Scheme, u.Host = s.client.base.Scheme, s.client.base.Host
+	request := (&http.Request{Method: string(ev.message), URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{}}).WithContext(s.ctx)
+	setFields(request.Header, ev.fields, "")
+	if s.pipe != nil {
+		request.Body, request.ContentLength = s.pipeEnd, -1
 	}
 	return request, nil
 }
 
-// acceptCoding is the field by which net/http decides whether to decompress.
-const acceptCoding = "Accept-Encoding"
-
-// content returns the request's content. It is not in the scratch: net/http may
-// read it after the response came.
-func (c *clientCall) content(ops []operation) []byte {
-	if len(ops) == 1 && ops[0].count == 1 && ops[0].from == ops[0].to {
-		return c.payload
+// addContent adds what the module wants written.
+func (s *Stream) addContent(ev *event) {
+	if s.pipe == nil && ev.count == 1 && len(ev.data) == 0 {
+		s.content = s.payload // as it is, and net/http may read it after the call
+		return
 	}
-	var content []byte
-	for i := range ops {
-		op := &ops[i]
-		data := c.s.out.bytes[op.from:op.to]
-		for range op.count {
-			content = append(append(content, data[:op.prefix]...), op.payload...)
-			data = data[op.prefix:]
-		}
-		content = append(content, data...)
+	data := ev.data
+	for range ev.count {
+		s.content = append(append(s.content, data[:ev.prefix]...), s.payload...)
+		data = data[ev.prefix:]
 	}
-	return content
+	s.content = append(s.content, data...)
 }
 
-func (c *clientCall) head() error {
-	cmd := &c.s.cmd
-	cmd.Begin(abi.CmdResponseHead, 0, c.handle)
-	cmd.U32(uint32(c.response.StatusCode))
-	fields := cmd.httpFields(c.response.Header)
-	cmd.End()
-	c.s.keepHead(fields)
-	c.s.in.reset(c.response.ContentLength)
-	return c.settle(c.link.run(c))
+// start makes the HTTP request. It does not wait for the response unless the call
+// is unary. mu is held, but not meanwhile.
+func (s *Stream) start() {
+	if s.over {
+		return
+	}
+	if s.request == nil {
+		s.settle(errMalformedEvents)
+		return
+	}
+	s.started = true
+	if s.pipe == nil && len(s.content) > 0 {
+		s.request.ContentLength = int64(len(s.content))
+		s.request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(s.content)), nil }
+		s.request.Body, _ = s.request.GetBody()
+	}
+	if !s.unary {
+		go s.exchange()
+		return
+	}
+	s.mu.Unlock()
+	s.exchange()
+	s.mu.Lock()
+}
+
+// exchange makes the HTTP request and tells the module of the response's head, or
+// of what came in its place. mu is not held.
+func (s *Stream) exchange() {
+	defer close(s.answered)
+	response, err := s.client.http.Do(s.request)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.response = response
+	switch {
+	case s.over:
+		return
+	case err != nil:
+		s.writeGone(err)
+	default:
+		cmd := &s.s.cmd
+		cmd.Begin(abi.CmdResponseHead, 0, s.handle)
+		cmd.U32(uint32(response.StatusCode))
+		cmd.httpFields(response.Header)
+		cmd.End()
+		s.s.in.reset(response.ContentLength)
+		if s.unary {
+			return // a response that is small is told in one batch
+		}
+	}
+	s.run()
 }
 
 // read gives the module more of the response's content: what it asked for, or
-// what comes next.
-func (c *clientCall) read(ctx context.Context) error {
-	if c.more.pending {
-		return c.settle(c.resume(c))
+// what comes next. mu is not held.
+func (s *Stream) read() {
+	s.mu.Lock()
+	if s.over || s.more.pending {
+		defer s.mu.Unlock()
+		if !s.over {
+			s.settle(s.resume(s))
+		}
+		return
 	}
-	s := c.s
-	n, err := c.response.Body.Read(s.in.space())
-	s.in.add(n)
-	trailers := err == io.EOF && len(c.response.Trailer) > 0
+	space := s.s.in.space()
+	s.reading = true
+	s.mu.Unlock()
+
+	n, err := s.response.Body.Read(space)
+	for s.unary && err == nil && n < min(len(space), abi.CarryWhole) {
+		var next int
+		next, err = s.response.Body.Read(space[n:])
+		n += next
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reading = false
+	if s.over {
+		return
+	}
+	s.came(n, err)
+	if len(s.s.cmd.B) > 0 {
+		s.run()
+	}
+}
+
+// came tells of n more bytes of content, and how it ended if err is not nil.
+func (s *Stream) came(n int, err error) {
+	in, cmd := &s.s.in, &s.s.cmd
+	in.add(n)
+	in.ended = err != nil
+	trailers := err == io.EOF && len(s.response.Trailer) > 0
 	end := err == io.EOF && !trailers
 	if n > 0 || end {
-		s.in.commit(&s.cmd, c.handle, n, end)
+		in.commit(cmd, s.handle, n, end)
 	}
-	s.in.ended = end || trailers
 	switch {
 	case trailers:
-		s.cmd.Begin(abi.CmdContentEnd, 0, c.handle)
-		s.cmd.httpFields(c.response.Trailer)
-		s.cmd.End()
+		cmd.Begin(abi.CmdContentEnd, 0, s.handle)
+		cmd.httpFields(s.response.Trailer)
+		cmd.End()
 	case err != nil && !end:
-		return c.broken(ctx, err)
-	case n == 0 && !end:
-		return nil
+		s.writeGone(err)
 	}
-	return c.settle(c.link.run(c))
 }
 
-// broken tells the module why no response, or no more of it, comes. What was
-// read before is told first.
-func (c *clientCall) broken(ctx context.Context, err error) error {
-	c.cause, c.s.in.ended = err, true
-	if ended := ctx.Err(); ended != nil {
-		c.writeEnded(ended)
-	} else {
-		reason, code := goneFor(err, c.response)
-		c.s.cmd.peerGone(c.handle, reason, code, withoutURL(err).Error())
+// writeGone tells why no response, or no more of it, comes.
+func (s *Stream) writeGone(err error) {
+	s.cause, s.s.in.ended = err, true
+	if ended := s.ctx.Err(); ended != nil {
+		s.writeEnded(ended)
+		return
 	}
-	return c.settle(c.link.run(c))
+	reason, code := goneFor(err, s.response)
+	s.s.cmd.peerGone(s.handle, reason, code, withoutURL(err).Error())
 }
 
-func (c *clientCall) close() {
-	if c.response != nil {
-		_ = c.response.Body.Close() // its outcome is known
+// reject tells the module about a message that cannot be read or written, and
+// returns the outcome that follows. mu is not held.
+func (s *Stream) reject(reason uint32, cause error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over && s.in == nil { // the context has ended, and nothing is told any more
+		return s.outcome()
 	}
-	c.forget()
-	c.s.recycle()
+	if s.in == nil { // one request that was not made
+		s.writeOpen()
+	}
+	s.cause = cause
+	s.s.cmd.reject(s.handle, reason, cause.Error())
+	s.run()
+	return s.outcome()
+}
+
+// outcome returns how the call ended.
+func (s *Stream) outcome() error {
+	switch {
+	case s.broken != nil:
+		return s.broken
+	case s.failure != nil:
+		return s.failure
+	}
+	return io.EOF
+}
+
+// expired ends a call whose context has ended. mu is not held.
+func (s *Stream) expired() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.released {
+		return
+	}
+	s.give(s.ctx.Err())
+	s.forget()
+}
+
+// give ends a call for a reason of the application's, unless it has ended.
+func (s *Stream) give(up error) {
+	if s.pipe != nil {
+		_ = s.pipe.CloseWithError(up) // it has no error of its own
+	}
+	if s.over {
+		return
+	}
+	s.cause = up
+	if s.in == nil { // one request that was not made
+		s.writeOpen()
+	}
+	s.writeEnded(up)
+	s.run()
+}
+
+// release frees what the call holds. The outcome is known, and mu not held.
+func (s *Stream) release() {
+	s.mu.Lock()
+	done, started := s.released, s.started
+	s.released = true
+	s.mu.Unlock()
+	if done {
+		return
+	}
+	if s.cancel != nil {
+		s.unwatch()
+		s.cancel()
+	}
+	if s.pipe != nil {
+		_ = s.pipe.CloseWithError(errOver) // it has no error of its own
+	}
+	if started {
+		<-s.answered
+	}
+	if s.response != nil {
+		_ = s.response.Body.Close() // its outcome is known
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget()
+	if s.options.header != nil {
+		*s.options.header = s.header
+	}
+	if s.options.trailer != nil {
+		*s.options.trailer = s.trailer
+	}
+	if !s.reading {
+		used := s.s
+		s.s = nil
+		used.recycle()
+	}
 }

@@ -3,7 +3,6 @@ package hostgo
 import (
 	"encoding/binary"
 	"net/http"
-	"slices"
 
 	"github.com/connectcore/connectcore/wasm/abi"
 )
@@ -27,16 +26,10 @@ func (c *commands) str(s string) {
 	c.Bytes(c.strings[at:])
 }
 
-// httpFields writes an HTTP header section as a fields column and returns the
-// number of its fields; c.text holds their bytes until the next column. Names go
-// over in lower case, as the interface asks, and in order, so that equal sections
-// are equal bytes.
-func (c *commands) httpFields(h http.Header) int {
-	c.text, c.names = c.text[:0], c.names[:0]
-	for name := range h {
-		c.names = append(c.names, name)
-	}
-	slices.Sort(c.names)
+// httpFields writes an HTTP header section as a fields column. Names go over in
+// lower case, as the interface asks, and in order.
+func (c *commands) httpFields(h http.Header) {
+	c.text, c.names = c.text[:0], sortedNames(c.names, h)
 	count := 0
 	for _, name := range c.names {
 		for _, value := range h[name] {
@@ -46,7 +39,6 @@ func (c *commands) httpFields(h http.Header) int {
 	}
 	clear(c.names)
 	c.Counted(count, c.text)
-	return count
 }
 
 func (c *commands) field(i int, name, value string) {

@@ -93,9 +93,6 @@ func (c *content) repeat(cmd *commands) {
 	}
 }
 
-// whole queues the content as the one message.
-func (c *content) whole() { c.queue = append(c.queue, c.buf[:len(c.buf):len(c.buf)]) }
-
 // resume writes the command that answers a "more" event, false if the bytes that
 // it asks for are not held, which the interface rules out. As with space, all
 // messages must have been taken.

@@ -2,6 +2,7 @@ package hostgo
 
 import (
 	"encoding/binary"
+	"net/http"
 	"strings"
 
 	"github.com/connectcore/connectcore/wasm/abi"
@@ -17,12 +18,13 @@ type event struct {
 
 	procedure, protocol, codec uint32
 	coding, limit, replyMax    uint32
+	headMax                    uint32
 	status, code, count        uint32
 	prefix, want, graceUS      uint32
 	timeoutUS, base, offset    uint64
-	hidden, data               []byte
+	hidden, data, matters      []byte
 	message                    []byte // text of received, end-of-call, stop and fault
-	fields                     counted
+	fields, trailers           counted
 	binary, details            counted
 	spans                      []uint32
 	unknown                    bool // of a later minor version: to be skipped
@@ -95,8 +97,9 @@ func (b *batch) columns(r *abi.Record, ev *event) {
 	case abi.EvStop:
 		ev.code, ev.graceUS, ev.message = r.U32(), r.U32(), r.Bytes()
 	case abi.EvPrepared:
-		ev.limit, ev.replyMax, ev.status = r.U32(), r.U32(), r.U32()
-		ev.fields, ev.data = countedOf(r), r.Bytes()
+		ev.limit, ev.replyMax, ev.headMax, ev.prefix, ev.status = r.U32(), r.U32(), r.U32(), r.U32(), r.U32()
+		ev.fields, ev.message, ev.data = countedOf(r), r.Bytes(), r.Bytes() // message: the field of the length
+		ev.trailers, ev.matters = countedOf(r), r.Bytes()
 	case abi.EvMore:
 		ev.offset, ev.want = r.U64(), r.U32()
 	case abi.EvFault:
@@ -142,22 +145,37 @@ func eachPair(c counted, f func(a, b []byte)) {
 	}
 }
 
-// metadataOf copies metadata out of a fields column, without the fields that
-// are hidden, and a pairs column.
-func metadataOf(fields counted, hidden []byte, pairs counted) Metadata {
+// trailingMetadata copies metadata out of a fields and a pairs column.
+func trailingMetadata(fields, pairs counted) Metadata {
 	var m Metadata
-	if n := fields.count + pairs.count; n > 0 {
-		m.entries = make([]entry, 0, n)
-	}
-	eachField(fields, func(i int, name, value string) {
-		if i/8 >= len(hidden) || hidden[i/8]&(1<<(i%8)) == 0 {
-			m.entries = append(m.entries, entry{name, value, false})
-		}
+	eachField(fields, func(_ int, name, value string) {
+		m.entries = append(m.entries, entry{name, value, false})
 	})
+	m.addPairs(pairs)
+	return m
+}
+
+// leadingMetadata returns the fields of a header section, without those that are
+// hidden, and a pairs column.
+func leadingMetadata(h http.Header, hidden []byte, pairs counted) Metadata {
+	var m Metadata
+	i := 0
+	for _, name := range sortedNames(nil, h) {
+		for _, value := range h[name] {
+			if i/8 >= len(hidden) || hidden[i/8]&(1<<(i%8)) == 0 {
+				m.Add(name, value)
+			}
+			i++
+		}
+	}
+	m.addPairs(pairs)
+	return m
+}
+
+func (m *Metadata) addPairs(pairs counted) {
 	eachPair(pairs, func(name, value []byte) {
 		m.entries = append(m.entries, entry{string(name), string(value), true})
 	})
-	return m
 }
 
 func detailsOf(pairs counted) []Detail {

@@ -68,7 +68,7 @@ func (in *instance) hello(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("call %s: %w", abi.ExportVersion, err)
 	}
-	if err := checkVersion(uint32(version[0])); err != nil {
+	if err := checkVersion(uint32(version[0]), abi.Major, abi.Minor); err != nil {
 		return err
 	}
 	return in.makeRoom(firstArena)

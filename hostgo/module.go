@@ -121,7 +121,7 @@ func (m *Module) start(ctx context.Context, wasm []byte, o *Options) error {
 	if err != nil {
 		return fmt.Errorf("the module does not compile (%d bytes; is the file complete?): %w", len(wasm), err)
 	}
-	if err := check(compiled); err != nil {
+	if err := check(compiled, functions, abi.ExportMarker, abi.Major, abi.Minor); err != nil {
 		return err
 	}
 	m.pool = newPool(m.runtime, compiled, o)
@@ -143,11 +143,13 @@ func (m *Module) Close(ctx context.Context) error {
 // Stats returns the counters of the module's instances.
 func (m *Module) Stats() Stats { return m.pool.stats() }
 
-// signatures is what the module has to export, and how.
-var signatures = []struct {
+// function is what a module has to export, and how.
+type function struct {
 	name            string
 	params, results []api.ValueType
-}{
+}
+
+var functions = []function{
 	{"_initialize", nil, nil},
 	{abi.ExportMarker, nil, []api.ValueType{api.ValueTypeI32}},
 	{abi.ExportVersion, nil, []api.ValueType{api.ValueTypeI32}},
@@ -155,11 +157,11 @@ var signatures = []struct {
 	{abi.ExportStep, []api.ValueType{api.ValueTypeI32}, []api.ValueType{api.ValueTypeI64}},
 }
 
-// check compares a module with the contract and names all that is wrong.
-func check(compiled wazero.CompiledModule) error {
+// check compares a module with its contract and names all that is wrong.
+func check(compiled wazero.CompiledModule, functions []function, marker string, major, minor uint32) error {
 	var wrong []string
 	exports := compiled.ExportedFunctions()
-	for _, want := range signatures {
+	for _, want := range functions {
 		f, ok := exports[want.name]
 		switch {
 		case !ok:
@@ -187,20 +189,18 @@ func check(compiled wazero.CompiledModule) error {
 	if len(wrong) == 0 {
 		return nil
 	}
-	if _, ok := exports[abi.ExportMarker]; !ok {
+	if _, ok := exports[marker]; !ok {
+		stem := strings.TrimRight(marker, "0123456789") // of all major versions
 		for name := range exports {
-			if strings.HasPrefix(name, markerStem) {
+			if strings.HasPrefix(name, stem) {
 				wrong = append(wrong, fmt.Sprintf("it exports %q: another major version of the interface", name))
 			}
 		}
 	}
 	sort.Strings(wrong)
 	return fmt.Errorf("not a module that this package (interface %d.%d) can drive: %s",
-		abi.Major, abi.Minor, strings.Join(wrong, "; "))
+		major, minor, strings.Join(wrong, "; "))
 }
-
-// markerStem is what the markers of all major versions start with.
-var markerStem = strings.TrimRight(abi.ExportMarker, "0123456789")
 
 func equalTypes(a, b []api.ValueType) bool { return string(a) == string(b) }
 
@@ -216,10 +216,10 @@ func signature(params, results []api.ValueType) string {
 }
 
 // checkVersion refuses another major version and an older minor one.
-func checkVersion(version uint32) error {
-	if major, minor := version>>16, version&0xffff; major != abi.Major || minor < abi.Minor {
+func checkVersion(version, wantMajor, wantMinor uint32) error {
+	if major, minor := version>>16, version&0xffff; major != wantMajor || minor < wantMinor {
 		return fmt.Errorf("the module's interface is %d.%d, this package needs %d.%d or a later %d.x",
-			major, minor, abi.Major, abi.Minor, abi.Major)
+			major, minor, wantMajor, wantMinor, wantMajor)
 	}
 	return nil
 }

@@ -1,9 +1,13 @@
 package hostgo
 
 import (
+	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -83,7 +87,7 @@ func TestPreparedCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	steps := countSteps(t, m)
-	for _, test := range []struct {
+	for i, test := range []struct {
 		name, payload string
 		fields        string
 		chunked       bool
@@ -128,7 +132,7 @@ func TestPreparedCalls(t *testing.T) {
 			for round := range 3 {
 				before := steps.Load()
 				_, reader := raw(t, server, "POST "+echoPath+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"+
-					"Content-Type: application/proto\r\nX-Test: "+test.name+"\r\n"+test.fields+size)
+					"Content-Type: application/proto\r\nX-Test-"+strconv.Itoa(i)+": 1\r\n"+test.fields+size)
 				answer, err := io.ReadAll(reader)
 				if err != nil {
 					t.Fatal(err)
@@ -156,21 +160,165 @@ func TestPreparedCalls(t *testing.T) {
 	}
 }
 
+// gRPC's and gRPC-Web's plain calls are prepared, too. All that is not one plain
+// message, or does not end well, is answered as if nothing had been prepared.
+func TestPreparedEnvelopes(t *testing.T) {
+	m := load(t, Options{Instances: 1})
+	h, err := NewHandler(&HandlerOptions{Module: m, Logger: quiet(), ReadMax: 100, SendMax: 60, CompressMin: 30},
+		Procedure{Path: echoPath, Serve: oddHandler})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	steps := countSteps(t, m)
+	zipped := zip(t, "hello")
+	for i, test := range []struct {
+		name    string
+		content []byte
+		fields  string
+		status  string // of gRPC
+		payload string
+		steps   int64 // at the first time; one less at the third
+	}{
+		{"plain", envelope(nil, "hello"), "", "0", "hello", 1},
+		{"empty", envelope(nil, ""), "", "0", "", 1},
+		{"at SendMax", envelope(nil, strings.Repeat("x", 60)), "", "0", strings.Repeat("x", 60), 1},
+		{"compressed", append([]byte{1, 0, 0, 0, byte(len(zipped))}, zipped...), "Grpc-Encoding: gzip\r\n", "0", "hello", 3},
+		{"could be compressed", envelope(nil, "hello"), "Grpc-Encoding: gzip\r\nGrpc-Accept-Encoding: gzip\r\n", "0", "hello", 1},
+		{"over SendMax", envelope(nil, strings.Repeat("x", 61)), "", "8", "", 2},
+		{"over ReadMax", envelope(nil, strings.Repeat("x", 101)), "", "8", "", 2},
+		{"no message", nil, "", "12", "", 2},
+		{"two messages", envelope(envelope(nil, "hello"), "hello"), "", "12", "", 2},
+		{"cut off", envelope(nil, "hello")[:8], "", "3", "", 2},
+		{"longer than it says", append(envelope(nil, "hello"), 0), "", "3", "", 2},
+		{"unknown flag", append([]byte{4}, envelope(nil, "hello")[1:]...), "", "3", "", 2},
+		{"leading metadata", envelope(nil, "header"), "", "0", "header", 2},
+		{"error", envelope(nil, "aborted"), "", "10", "", 2},
+		{"panic", envelope(nil, "panic"), "", "2", "", 2},
+		{"deadline", envelope(nil, "wait"), "Grpc-Timeout: 20m\r\n", "4", "", 2},
+	} {
+		for _, contentType := range []string{grpcType, "application/grpc-web+proto"} {
+			t.Run(test.name+" "+contentType, func(t *testing.T) {
+				for round := range int64(3) {
+					before := steps.Load()
+					_, reader := raw(t, server, "POST "+echoPath+" HTTP/1.1\r\nHost: x\r\nTe: trailers\r\nConnection: close\r\n"+
+						"Content-Type: "+contentType+"\r\nX-Test-"+strconv.Itoa(i)+": 1\r\n"+test.fields+
+						"Content-Length: "+strconv.Itoa(len(test.content))+"\r\n\r\n"+string(test.content))
+					status, payload := grpcAnswer(t, reader)
+					if status != test.status || payload != test.payload {
+						t.Errorf("round %d: got status %s, %q, want %s, %q", round, status, payload, test.status, test.payload)
+					}
+					if got, want := steps.Load()-before, test.steps-round/2; got != want {
+						t.Errorf("round %d: %d steps, want %d", round, got, want)
+					}
+				}
+			})
+		}
+	}
+	if stats := m.Stats(); stats.Calls != 0 || stats.Trapped != 0 {
+		t.Errorf("got %+v, want no call left open and no instance lost", stats)
+	}
+}
+
+func zip(t *testing.T, text string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// grpcAnswer reads a response of gRPC or gRPC-Web: its status, from the trailers
+// or the last envelope, and the payloads.
+func grpcAnswer(t *testing.T, reader *bufio.Reader) (status, payload string) {
+	t.Helper()
+	response, err := http.ReadResponse(reader, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for len(content) >= 5 {
+		n := binary.BigEndian.Uint32(content[1:])
+		part := string(content[5 : 5+n])
+		if content[0] == 0x80 {
+			_, part, _ = strings.Cut(part, "grpc-status: ")
+			status, _, _ = strings.Cut(part, "\r\n")
+		} else {
+			payload += part
+		}
+		content = content[5+n:]
+	}
+	return status + response.Trailer.Get("Grpc-Status"), payload
+}
+
+// A head that differs in values only that do not matter has the same answer.
+func TestHeadsThatAreAlike(t *testing.T) {
+	m := load(t, Options{Instances: 1})
+	h := handlerOn(t, m, Procedure{Path: echoPath, Serve: func(_ context.Context, call *Call) error {
+		metadata := call.RequestMetadata()
+		timeout, _ := call.Timeout()
+		values, err := metadata.Binary("x-a-bin")
+		return errors.Join(err, call.SendBytes(fmt.Appendf(nil, "%s %q %v", metadata.Get("traceparent"), values, timeout)))
+	}})
+	steps := countSteps(t, m)
+	call := func(trace, bin, timeout string) (answer string, n int64) {
+		request := httptest.NewRequest(http.MethodPost, echoPath, strings.NewReader("x"))
+		request.Header.Set("Content-Type", "application/proto")
+		request.Header.Set("Traceparent", trace)
+		request.Header.Set("X-A-Bin", bin)
+		request.Header.Set("Connect-Timeout-Ms", timeout)
+		before, w := steps.Load(), httptest.NewRecorder()
+		h.ServeHTTP(w, request)
+		return w.Body.String(), steps.Load() - before
+	}
+	call("0", "AQ", "1000")
+	call("1", "AQ", "1000")
+	for i, test := range []struct {
+		trace, bin, timeout, want string
+		steps                     int64
+	}{
+		{"2", "AQ", "1000", `2 ["\x01"] 1s`, 0},
+		{"another", "AQ", "1000", `another ["\x01"] 1s`, 0},
+		{"3", "Ag", "1000", `3 ["\x02"] 1s`, 1},
+		{"4", "AQ", "2000", `4 ["\x01"] 2s`, 1},
+		{"5", "AQ", "1000", `5 ["\x01"] 1s`, 0},
+		{"6", "AQ", "2000", `6 ["\x01"] 2s`, 1},
+		{"7", "AQ", "2000", `7 ["\x01"] 2s`, 0},
+	} {
+		if got, n := call(test.trace, test.bin, test.timeout); got != test.want || n != test.steps {
+			t.Errorf("%d: got %s in %d steps, want %s in %d", i, got, n, test.want, test.steps)
+		}
+	}
+	// What is too long is no plain call.
+	if got, n := call(strings.Repeat("x", 70_000), "AQ", "1000"); !strings.Contains(got, "resource_exhausted") || n != 1 {
+		t.Errorf("got %.100s in %d steps, want resource_exhausted", got, n)
+	}
+}
+
 // What is kept of heads has bounds.
 func TestKeptHeads(t *testing.T) {
 	h := handlerOn(t, load(t, Options{Instances: 1}), echoBytes)
-	call := func(id string) {
+	call := func(name string) {
 		request := httptest.NewRequest(http.MethodPost, echoBytes.Path, strings.NewReader("x"))
 		request.Header.Set("Content-Type", "application/proto")
-		request.Header.Set("X-Id", id)
+		request.Header.Set("X-"+name, "1")
 		h.ServeHTTP(httptest.NewRecorder(), request)
 	}
 	kept := func() (n int) {
 		for i := range h.heads.kept {
 			if k := h.heads.kept[i].Load(); k != nil {
 				n++
-				if len(k.head) > mostHead {
-					t.Errorf("a head of %d bytes is kept", len(k.head))
+				if len(k.key) > mostHead {
+					t.Errorf("a head of %d bytes is kept", len(k.key))
 				}
 			}
 		}

@@ -12,9 +12,8 @@ type scratch struct {
 	out     output
 	writing output  // what is being written while out fills again
 	payload []byte  // of the last message sent
-	head    []byte  // the peer's header section as a fields column
-	fields  int     // how many fields head has
-	verdict verdict // on that head
+	verdict verdict // on a request's head
+	headKey headKey // of that head
 }
 
 var scratches = sync.Pool{New: func() any { return &scratch{} }}
@@ -26,7 +25,7 @@ const keepBuffer = 256 << 10
 // may still be running.
 func (s *scratch) recycle() {
 	for _, b := range []*[]byte{&s.cmd.B, &s.cmd.text, &s.cmd.strings, &s.cmd.pairs, &s.cmd.details, &s.events, &s.in.buf,
-		&s.in.inlined, &s.out.bytes, &s.writing.bytes, &s.payload, &s.head} {
+		&s.in.inlined, &s.out.bytes, &s.writing.bytes, &s.payload, &s.headKey.key} {
 		if cap(*b) > keepBuffer {
 			*b = nil
 		}
@@ -35,9 +34,4 @@ func (s *scratch) recycle() {
 	s.out.reset()
 	s.writing.reset()
 	scratches.Put(s)
-}
-
-// keepHead keeps the header section that httpFields wrote last.
-func (s *scratch) keepHead(count int) {
-	s.head, s.cmd.text, s.fields = s.cmd.text, s.head, count
 }

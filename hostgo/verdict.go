@@ -3,10 +3,8 @@ package hostgo
 import (
 	"bytes"
 	"encoding/binary"
-	"hash/maphash"
 	"math"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/connectcore/connectcore/wasm/abi"
@@ -34,11 +32,20 @@ type facts struct {
 // prepared is the answer to a plain success: a call with one message each way
 // that ends well and in time, without metadata of the handler's.
 type prepared struct {
-	readMax  int // most bytes of the request's content, all of which is the message
-	replyMax int // most bytes of the response's message
-	status   int
-	fields   []field // of the response's head
-	length   string  // name of one more field, whose value is the size of the message
+	prefix      int // bytes in front of each message: its size in the last four, and zeros
+	readMax     int // most bytes of the request's message
+	replyMax    int // most bytes of the response's message
+	status      int
+	fields      []field // of the response's head
+	length      string  // name of one more field, whose value is the size of the message; or empty
+	data        []byte  // content behind the message
+	hasTrailers bool
+	trailers    []field
+
+	// The same holds for a head with the same names, and the same values where
+	// matters has a bit, of at most headMax bytes.
+	matters []byte
+	headMax int
 }
 
 type field struct{ name, value string }
@@ -57,62 +64,45 @@ func (v *verdict) keepRequest(ev *event) {
 // keepPrepared copies a "prepared" event, which comes behind its "request".
 func (v *verdict) keepPrepared(ev *event) {
 	p := &v.prepared
-	*p = prepared{readMax: int(ev.limit), replyMax: int(ev.replyMax), status: int(ev.status), fields: p.fields[:0],
-		length: http.CanonicalHeaderKey(string(ev.data))}
-	eachField(ev.fields, func(_ int, name, value string) {
-		p.fields = append(p.fields, field{http.CanonicalHeaderKey(name), value})
+	*p = prepared{prefix: int(ev.prefix), readMax: int(ev.limit), replyMax: int(ev.replyMax), status: int(ev.status),
+		length: http.CanonicalHeaderKey(string(ev.message)), data: append(p.data[:0], ev.data...),
+		hasTrailers: ev.flags&abi.PreparedTrailers != 0, matters: append(p.matters[:0], ev.matters...), headMax: int(ev.headMax),
+		fields: appendFields(p.fields[:0], ev.fields, ""), trailers: appendFields(p.trailers[:0], ev.trailers, http.TrailerPrefix)}
+}
+
+// appendFields appends the fields of a column as net/http writes their names.
+func appendFields(to []field, from counted, prefix string) []field {
+	eachField(from, func(_ int, name, value string) {
+		to = append(to, field{prefix + http.CanonicalHeaderKey(name), value})
 	})
+	return to
 }
 
 // clone returns a copy that shares nothing with the original.
 func (v *verdict) clone() *verdict {
 	c := *v
 	c.hidden, c.binary.bytes = bytes.Clone(v.hidden), bytes.Clone(v.binary.bytes)
-	c.prepared.fields = append([]field(nil), v.prepared.fields...)
+	p := &c.prepared
+	p.data, p.matters = bytes.Clone(p.data), bytes.Clone(p.matters)
+	p.fields, p.trailers = append([]field(nil), p.fields...), append([]field(nil), p.trailers...)
 	return &c
 }
 
-// heads keeps the verdicts on heads that came more than once, so that the call
-// of a client whose heads repeat needs no step to open. It holds at most as many
-// as it has places, of heads of at most mostHead bytes; a later one takes the
-// place of an earlier one.
-type heads struct {
-	once [1024]atomic.Uint32 // hashes of heads that came once
-	kept [256]atomic.Pointer[keptHead]
-}
-
-type keptHead struct {
-	head    []byte
-	verdict *verdict
-}
-
-const mostHead = 4 << 10
-
-var headSeed = maphash.MakeSeed()
-
-// headHash is the hash of an "open-server" record, without its handle: that is
-// an instance's own.
-func headHash(record []byte) uint32 {
-	binary.LittleEndian.PutUint32(record[8:], 0)
-	return uint32(maphash.Bytes(headSeed, record))
-}
-
-// find returns the verdict on a head, nil if none is kept.
-func (h *heads) find(record []byte, hash uint32) *verdict {
-	if k := h.kept[hash%uint32(len(h.kept))].Load(); k != nil && bytes.Equal(k.head, record) {
-		return k.verdict
+// message returns the message of a request's content, false if the content is
+// anything else than one plain message.
+func (p *prepared) message(content []byte) (message []byte, ok bool) {
+	if len(content) < p.prefix || len(content) > p.prefix+p.readMax {
+		return nil, false
 	}
-	return nil
+	message = content[p.prefix:len(content):len(content)]
+	return message, bytes.Equal(content[:p.prefix], p.sizePrefix(message))
 }
 
-// saw keeps the verdict on a head that comes for the second time.
-func (h *heads) saw(record []byte, hash uint32, v *verdict) {
-	if len(record) > mostHead {
-		return
-	}
-	if h.once[hash%uint32(len(h.once))].Swap(hash) != hash {
-		return
-	}
-	binary.LittleEndian.PutUint32(record[8:], 0)
-	h.kept[hash%uint32(len(h.kept))].Store(&keptHead{bytes.Clone(record), v.clone()})
+// sizePrefix returns what stands in front of a message.
+func (p *prepared) sizePrefix(message []byte) []byte {
+	size := binary.BigEndian.AppendUint64(nil, uint64(len(message))) // zeros, and the size in the last four
+	return size[len(size)-p.prefix:]
 }
+
+// mostPrefix is the longest that sizePrefix makes.
+const mostPrefix = 8

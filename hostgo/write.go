@@ -101,7 +101,7 @@ func (c *Call) write(out *output, early bool) bool {
 		case abi.EvTrailers:
 			setFields(c.w.Header(), counted{op.fields, data}, http.TrailerPrefix)
 		case abi.EvResponseHead:
-			ok = c.writeResponseHead(op, data, early)
+			c.writeResponseHead(op, data, early)
 		case abi.EvBody:
 			ok = c.writeBody(op, data)
 		}
@@ -121,17 +121,34 @@ func (c *Call) writePlain(payload []byte) bool {
 		values[i] = f.value
 		addField(h, f.name, values[i:i+1:i+1])
 	}
-	last := len(p.fields)
-	values[last] = strconv.Itoa(len(payload))
-	addField(h, p.length, values[last:])
-	c.w.WriteHeader(p.status)
-	return c.writeBytes(payload)
+	if p.length != "" {
+		last := len(p.fields)
+		values[last] = strconv.Itoa(len(payload))
+		addField(h, p.length, values[last:])
+	}
+	c.sendHead(p.status, p.hasTrailers)
+	ok := c.writeBytes(p.sizePrefix(payload)) && c.writeBytes(payload) && c.writeBytes(p.data)
+	for _, f := range p.trailers {
+		addField(h, f.name, []string{f.value})
+	}
+	return ok
 }
 
-func (c *Call) writeResponseHead(op *operation, fields []byte, early bool) bool {
+func (c *Call) writeResponseHead(op *operation, fields []byte, early bool) {
 	h := c.w.Header()
 	setFields(h, counted{op.fields, fields}, "")
-	if op.flags&abi.HTTPTrailers != 0 {
+	if early && c.r.ProtoMajor == 1 {
+		// With full duplex, net/http must not use the connection again if the
+		// handler leaves some of the request unread.
+		h["Connection"] = []string{"close"}
+	}
+	c.sendHead(int(op.status), op.flags&abi.HTTPTrailers != 0)
+}
+
+// sendHead sends the head of the response, whose fields are set.
+func (c *Call) sendHead(status int, hasTrailers bool) {
+	h := c.w.Header()
+	if hasTrailers {
 		// Content that is short and at hand would get a length from net/http,
 		// and over HTTP/1.1 trailers follow chunks only.
 		if c.r.ProtoMajor == 1 {
@@ -140,16 +157,10 @@ func (c *Call) writeResponseHead(op *operation, fields []byte, early bool) bool 
 			h["Content-Length"] = nil
 		}
 	}
-	if early && c.r.ProtoMajor == 1 {
-		// With full duplex, net/http must not use the connection again if the
-		// handler leaves some of the request unread.
-		h["Connection"] = []string{"close"}
-	}
 	if h["Content-Type"] == nil {
 		h["Content-Type"] = nil // net/http would guess one
 	}
-	c.w.WriteHeader(int(op.status))
-	return true
+	c.w.WriteHeader(status)
 }
 
 func (c *Call) writeBody(op *operation, data []byte) bool {

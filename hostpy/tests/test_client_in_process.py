@@ -16,6 +16,7 @@ from connectcore.code import Code
 from connectcore.codec import proto_json_codec
 from connectcore.compression import GzipCompression
 from connectcore.errors import ConnectError
+from connectcore.protocol import ProtocolType
 from connectcore.server import ConnectASGIApplication, ConnectWSGIApplication, Endpoint, EndpointSync
 from connectcore.transport import ASGITransport, WSGITransport
 
@@ -142,3 +143,26 @@ def test_an_application_that_writes_many_pieces() -> None:
     response = WSGITransport(application).open_sync(HTTPRequest("POST", "http://localhost", "/", b"", b"", None))
     assert b"".join(iter(response.read, b"")) == b"12" * count + b"3"
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("protocol", list(ProtocolType))
+@pytest.mark.parametrize("mode", MODES)
+def test_every_protocol(mode: str, protocol: ProtocolType) -> None:
+    """gRPC gets a clear error from servers without trailers, as these are in process; the others work."""
+    metadata = {"x-data-bin": "AQI"}
+    if protocol is ProtocolType.GRPC:
+        with pytest.raises(ConnectError, match="trailers") as caught:
+            call(mode, MESSAGE, protocol=protocol)
+        assert caught.value.code is Code.UNIMPLEMENTED
+        return
+    with ResponseMetadata() as response:
+        assert call(mode, MESSAGE, protocol=protocol, headers=metadata).value == MESSAGE.value[::-1]
+    if mode == "sync":
+        assert response.headers.getbin("x-data-bin") == b"\1\2"
+        assert response.trailers["x-length"] == str(len(MESSAGE.value))
+    with pytest.raises(ConnectError) as caught:
+        call(mode, StringValue(value="fail"), protocol=protocol)
+    assert (caught.value.code, caught.value.message) == (Code.DATA_LOSS, "it's \N{SNOWMAN}")
+    assert caught.value.metadata["x-error"] == "yes"
+    assert caught.value.details[0].value(StringValue) == StringValue(value="detail")
+    assert open_calls() == 0

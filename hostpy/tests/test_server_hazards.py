@@ -88,6 +88,11 @@ def trap_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Instanc
         assert instance not in POOL.instances()
 
 
+def with_metadata(request: StringValue, ctx: Any) -> StringValue:
+    ctx.response_headers["x-lead"] = "1"
+    return request
+
+
 class TestTrap:
     """A call whose instance fails gets `internal`, in its protocol's form; the next call is served by another instance."""
 
@@ -99,10 +104,6 @@ class TestTrap:
     # Steps of a first call: 1 configures, 2 opens, 3 answers where the call is not plain.
     @pytest.mark.parametrize("number", [2, 3])
     def test_unary(self, interface: str, number: int, trap_at: Callable[[int], Instance]) -> None:
-        def with_metadata(request: StringValue, ctx: Any) -> StringValue:
-            ctx.response_headers["x-lead"] = "1"
-            return request
-
         failures = POOL.failures
         server = Server(interface, {UNARY: with_metadata})
         trap_at(number)
@@ -114,7 +115,7 @@ class TestTrap:
 
     @pytest.mark.parametrize("number", [2, 3])
     def test_grpc(self, interface: str, number: int, trap_at: Callable[[int], Instance]) -> None:
-        server = Server(interface, {UNARY: echo})
+        server = Server(interface, {UNARY: with_metadata})
         trap_at(number)
         answer = server.call(chunks=[envelope(message("hello"))], **GRPC)
         assert (answer.status, answer.trailers) == (200, [("grpc-status", "13"), ("grpc-message", "the call failed inside")])

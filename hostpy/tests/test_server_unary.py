@@ -301,7 +301,7 @@ class TestShortWay:
             for request in (packed, grpc):
                 first = len(steps)
                 server.call(request)
-                assert len(steps) == first + 2
+                assert len(steps) <= first + 2
             for number in range(20):
                 server.call(fields=[("x-request-id", str(number))])
 

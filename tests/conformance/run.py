@@ -41,9 +41,9 @@ RUNS = {
     "client-sync": Run("client", (PYTHON, str(HERE / "client.py"), "--mode", "sync"), CLIENT_CASES),
     "goserver": Run("server", GO_SERVER, SERVER_CASES),
     "goclient": Run("client", (str(BIN / "goclient"),), CLIENT_CASES),
-    "all-async-uvicorn": Run("server", UVICORN, 2500, "config-servers.yaml"),
-    "all-sync-gunicorn": Run("server", GUNICORN, 772, "config-servers-http1.yaml"),
-    "all-goserver": Run("server", GO_SERVER, 2500, "config-servers.yaml"),
+    "all-async-uvicorn": Run("server", UVICORN, 3820, "config-servers.yaml"),
+    "all-sync-gunicorn": Run("server", GUNICORN, 1396, "config-servers-http1.yaml"),
+    "all-goserver": Run("server", GO_SERVER, 7288, "config-go.yaml"),
 }
 
 

@@ -2,9 +2,11 @@ package tapes
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"hash/adler32"
 	"hash/crc32"
 	"os"
 	"path/filepath"
@@ -164,7 +166,8 @@ func (p *scanner) quoted() ([]byte, error) {
 }
 
 var functions = map[string]bool{
-	"hex": true, "repeat": true, "envelope": true, "u32be": true, "gzip": true, "file": true,
+	"hex": true, "repeat": true, "envelope": true, "u32be": true, "file": true,
+	"base64": true, "gzip": true, "deflate": true, "snappy": true,
 }
 
 func (p *scanner) call(name string) ([]byte, error) {
@@ -209,10 +212,17 @@ func (p *scanner) call(name string) ([]byte, error) {
 	case "u32be":
 		n, err := p.number(1<<32 - 1)
 		return binary.BigEndian.AppendUint32(nil, uint32(n)), err
-	default: // gzip
-		b, err := p.sum()
-		return storedGzip(b), err
 	}
+	b, err := p.sum()
+	switch name {
+	case "base64":
+		return base64.StdEncoding.AppendEncode(nil, b), err
+	case "deflate":
+		return storedZlib(b), err
+	case "snappy":
+		return storedSnappy(b), err
+	}
+	return storedGzip(b), err
 }
 
 func (p *scanner) number(limit uint64) (uint64, error) {
@@ -225,10 +235,23 @@ func (p *scanner) number(limit uint64) (uint64, error) {
 	return n, nil
 }
 
-// storedGzip is a gzip member (RFC 1952) of stored blocks (RFC 1951, 3.2.4):
-// the same bytes in every language.
+// What follows compresses without making anything smaller: the same bytes in
+// every language.
+
+// storedGzip is a gzip member (RFC 1952).
 func storedGzip(b []byte) []byte {
-	out := []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}
+	out := storedBlocks([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}, b)
+	out = binary.LittleEndian.AppendUint32(out, crc32.ChecksumIEEE(b))
+	return binary.LittleEndian.AppendUint32(out, uint32(len(b)))
+}
+
+// storedZlib is a zlib stream (RFC 1950).
+func storedZlib(b []byte) []byte {
+	return binary.BigEndian.AppendUint32(storedBlocks([]byte{0x78, 0x01}, b), adler32.Checksum(b))
+}
+
+// storedBlocks appends b in stored blocks of DEFLATE (RFC 1951, 3.2.4).
+func storedBlocks(out, b []byte) []byte {
 	for rest := b; ; {
 		n := min(len(rest), 65535)
 		last := byte(0)
@@ -237,13 +260,24 @@ func storedGzip(b []byte) []byte {
 		}
 		out = append(out, last, byte(n), byte(n>>8), ^byte(n), ^byte(n>>8))
 		out = append(out, rest[:n]...)
-		rest = rest[n:]
-		if last == 1 {
-			break
+		if rest = rest[n:]; last == 1 {
+			return out
 		}
 	}
-	out = binary.LittleEndian.AppendUint32(out, crc32.ChecksumIEEE(b))
-	return binary.LittleEndian.AppendUint32(out, uint32(len(b)))
+}
+
+// storedSnappy is a stream of uncompressed chunks (framing_format.txt of snappy).
+func storedSnappy(b []byte) []byte {
+	out := []byte("\xff\x06\x00\x00sNaPpY")
+	for len(b) > 0 {
+		n := min(len(b), 65536)
+		sum := crc32.Checksum(b[:n], crc32.MakeTable(crc32.Castagnoli))
+		out = binary.LittleEndian.AppendUint32(out, 1|uint32(n+4)<<8)
+		out = binary.LittleEndian.AppendUint32(out, (sum>>15|sum<<17)+0xa282ead8)
+		out = append(out, b[:n]...)
+		b = b[n:]
+	}
+	return out
 }
 
 // parseEntry reads what stands behind '>' or '<'.

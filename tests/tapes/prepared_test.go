@@ -121,8 +121,9 @@ func (p *prober) check(events []event, opened []*promise) error {
 		case abi.EvMessages:
 			made := p.promises[e.handle]
 			if made != nil && made.prepared != nil {
-				if spans := e.cols["spans"].words; uint64(spans[1]) > made.prepared.cols["limit"].n {
-					return fmt.Errorf("a message of %d bytes, and the prepared limit is %d", spans[1], made.prepared.cols["limit"].n)
+				size, limit := e.cols["spans"].words[1]&^abi.Compressed, made.prepared.cols["limit"].n
+				if uint64(size) > limit {
+					return fmt.Errorf("a message of %d bytes, and the prepared limit is %d", size, limit)
 				}
 			}
 		case abi.EvResponseHead:
@@ -140,27 +141,46 @@ func (p *prober) check(events []event, opened []*promise) error {
 
 // same compares a plain success with what was prepared.
 func (p *prober) same(head *event, behind []event, prepared *event) error {
-	fields := head.cols["fields"].pairs
+	fields, want := head.cols["fields"].pairs, prepared.cols["fields"].pairs
 	for _, f := range fields {
 		if string(f[0]) == "content-encoding" {
 			return nil // the message was compressed: not a plain success
 		}
 	}
-	want := prepared.cols["fields"].pairs
-	if len(fields) != len(want)+1 {
-		return fmt.Errorf("a head of %d fields, and %d were prepared", len(fields), len(want))
+	if name := prepared.cols["length"].b; len(name) > 0 {
+		last := fields[len(fields)-1]
+		if _, err := strconv.ParseUint(string(last[1]), 10, 64); err != nil || !bytes.Equal(last[0], name) {
+			return fmt.Errorf("the last field is %s: %s, and %s was prepared", last[0], last[1], name)
+		}
+		fields = fields[:len(fields)-1]
 	}
-	for i := range want {
-		if !bytes.Equal(want[i][0], fields[i][0]) || !bytes.Equal(want[i][1], fields[i][1]) {
-			return fmt.Errorf("field %d is %s: %s, and %s: %s was prepared", i, fields[i][0], fields[i][1], want[i][0], want[i][1])
+	if fmt.Sprint(fields) != fmt.Sprint(want) {
+		return fmt.Errorf("the head is %s, and %s was prepared", fields, want)
+	}
+	body := behind[0]
+	if body.schema.Kind != abi.EvBody && !head.flag("end") {
+		return nil // an error over the head of the handler
+	}
+	prefix, data := int(prepared.cols["prefix"].n), prepared.cols["data"].b
+	if prefix > 0 {
+		got := body.cols["data"].b
+		if len(got) > 0 && got[0] != 0 {
+			return nil // a compressed message, or an error without one
+		}
+		if len(got) < prefix || !bytes.HasSuffix(got[prefix:], data) {
+			return fmt.Errorf("the content has %x around its message, and a prefix of %d and %x were prepared", got, prefix, data)
 		}
 	}
-	last := fields[len(want)]
-	if !bytes.Equal(last[0], prepared.cols["length"].b) {
-		return fmt.Errorf("the last field is %s, and %s was prepared", last[0], prepared.cols["length"].b)
+	if prepared.flag("trailers") != (len(behind) > 1 && behind[1].schema.Kind == abi.EvTrailers) {
+		return fmt.Errorf("trailers were prepared: %v", prepared.flag("trailers"))
 	}
-	if _, err := strconv.ParseUint(string(last[1]), 10, 64); err != nil {
-		return err
+	if prepared.flag("trailers") {
+		if got := behind[1].cols["fields"].pairs; fmt.Sprint(got) != fmt.Sprint(prepared.cols["trailers"].pairs) {
+			if string(got[0][1]) != "0" {
+				return nil // an error
+			}
+			return fmt.Errorf("the trailers are %s, and %s were prepared", got, prepared.cols["trailers"].pairs)
+		}
 	}
 	p.kept++
 	return nil

@@ -20,7 +20,7 @@ var words = map[string][]string{
 	"fault":       {"", "record", "handle", "state", "config", "busy", "panic", "argument"},
 	"stream_type": {"unary", "client", "server", "bidi"},
 	"peer-gone":   {"", "closed", "refused", "reset", "broken"},
-	"reject":      {"", "decode", "decompress", "too-large", "encode", "lost", "busy"},
+	"reject":      {"", "decode", "decompress", "too-large", "encode", "lost", "busy", "kind"},
 }
 
 func wordsOf(kind, column string) []string {

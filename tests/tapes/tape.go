@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strconv"
 	"strings"
 )
 
@@ -165,7 +166,9 @@ func (t *Tape) parse(dir string) error {
 			open = false
 			e.Line, e.raw = i+1, []string{line}
 			s := &t.Steps[len(t.Steps)-1]
-			s.Events = append(s.Events, e)
+			if s.Events, err = addEvents(s.Events, e); err != nil {
+				return fail(err)
+			}
 			last = &s.Events[len(s.Events)-1]
 		case strings.HasPrefix(line, "use "):
 			steps, err := usePreset(dir, line[4:])
@@ -192,6 +195,26 @@ func (t *Tape) parse(dir string) error {
 		}
 	}
 	return nil
+}
+
+// addEvents adds an event; "repeat N" in front of its kind makes N of it.
+func addEvents(events []Entry, e Entry) ([]Entry, error) {
+	if e.Kind != "repeat" {
+		return append(events, e), nil
+	}
+	if len(e.Flags) < 2 {
+		return nil, fmt.Errorf("expected repeat N KIND")
+	}
+	n, err := strconv.ParseUint(e.Flags[0], 10, 20)
+	if err != nil || n == 0 {
+		return nil, fmt.Errorf("not a number of events: %s", e.Flags[0])
+	}
+	e.Kind, e.Flags = e.Flags[1], e.Flags[2:]
+	for range n {
+		events = append(events, e)
+		e.raw = nil // it stands in the tape once
+	}
+	return events, nil
 }
 
 // usePreset reads presets/NAME.tape and puts the rest of the line into its

@@ -48,7 +48,9 @@ export function load(name) {
       } else if (line[0] === "<") {
         last = parseEntry(line.slice(1), index + 1);
         joins = false;
-        tape.steps.at(-1).events.push(last);
+        let count = 1;
+        if (last.kind === "repeat") [count, last.kind, ...last.flags] = last.flags;
+        for (let i = 0; i < Number(count); i++) tape.steps.at(-1).events.push(last);
       } else if (line.startsWith("use ")) {
         tape.steps.push(...use(parseEntry(line.slice(4), index + 1)));
         joins = false;
@@ -75,7 +77,7 @@ function use(over) {
   return steps;
 }
 
-const functions = ["hex", "repeat", "envelope", "u32be", "gzip", "file"];
+const functions = ["hex", "repeat", "envelope", "u32be", "file", "base64", "gzip", "deflate", "snappy"];
 const escapes = { n: "\n", r: "\r", t: "\t", 0: "\0", "\\": "\\", '"': '"' };
 
 class Scanner {
@@ -204,6 +206,12 @@ class Scanner {
       }
       case "u32be":
         return u32be(this.number());
+      case "base64":
+        return latin(this.sum().toString("base64"));
+      case "deflate":
+        return storedZlib(this.sum());
+      case "snappy":
+        return storedSnappy(this.sum());
       default:
         return storedGzip(this.sum());
     }
@@ -223,18 +231,41 @@ function u32be(number) {
   return out;
 }
 
-function crc32(data) {
+function crc32(data, polynomial = 0xedb88320) {
   let crc = 0xffffffff;
   for (const byte of data) {
     crc ^= byte;
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? polynomial : 0);
   }
   return ~crc >>> 0;
 }
 
-// A gzip member (RFC 1952) of stored blocks (RFC 1951, 3.2.4).
+function u32le(...numbers) {
+  const out = Buffer.alloc(4 * numbers.length);
+  numbers.forEach((number, i) => out.writeUInt32LE(number >>> 0, 4 * i));
+  return out;
+}
+
+// A gzip member (RFC 1952).
 function storedGzip(data) {
-  const parts = [Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff])];
+  const head = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
+  return Buffer.concat([head, storedBlocks(data), u32le(crc32(data), data.length)]);
+}
+
+// A zlib stream (RFC 1950).
+function storedZlib(data) {
+  let a = 1;
+  let b = 0;
+  for (const byte of data) {
+    a = (a + byte) % 65521;
+    b = (b + a) % 65521;
+  }
+  return Buffer.concat([Buffer.from([0x78, 0x01]), storedBlocks(data), u32be(b * 65536 + a)]);
+}
+
+// Stored blocks of DEFLATE (RFC 1951, 3.2.4).
+function storedBlocks(data) {
+  const parts = [];
   for (let at = 0; at === 0 || at < data.length; at += 65535) {
     const block = data.subarray(at, at + 65535);
     const head = Buffer.alloc(5);
@@ -243,10 +274,18 @@ function storedGzip(data) {
     head.writeUInt16LE(block.length ^ 0xffff, 3);
     parts.push(head, block);
   }
-  const tail = Buffer.alloc(8);
-  tail.writeUInt32LE(crc32(data));
-  tail.writeUInt32LE(data.length, 4);
-  return Buffer.concat([...parts, tail]);
+  return Buffer.concat(parts);
+}
+
+// A stream of uncompressed chunks (framing_format.txt of snappy).
+function storedSnappy(data) {
+  const parts = [latin("\xff\x06\0\0sNaPpY")];
+  for (let at = 0; at < data.length; at += 65536) {
+    const block = data.subarray(at, at + 65536);
+    const sum = crc32(block, 0x82f63b78);
+    parts.push(u32le(1 | ((block.length + 4) << 8), ((sum >>> 15) | (sum << 17)) + 0xa282ead8), block);
+  }
+  return Buffer.concat(parts);
 }
 
 function parseEntry(source, number) {

@@ -6,9 +6,11 @@ what the tapes prove.
 
 from __future__ import annotations
 
+import base64
 import re
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -141,7 +143,10 @@ def load(name: str) -> Tape:
             elif line[0] == "<":
                 last = _parse_entry(line[1:], number)
                 joins = False
-                tape.steps[-1].events.append(last)
+                count = 1
+                if last.kind == "repeat":
+                    count, last.kind, last.flags = int(last.flags[0]), last.flags[1], last.flags[2:]
+                tape.steps[-1].events += [last] * count
             elif line.startswith("use "):
                 tape.steps += _use(_parse_entry(line[4:], number))
                 joins, last = False, None
@@ -273,23 +278,56 @@ class _Scanner:
             return struct.pack(">BI", flags, len(data)) + data
         if name == "u32be":
             return struct.pack(">I", self.number())
-        return stored_gzip(self.sum())
+        return _PACKED[name](self.sum())
 
     def number(self) -> int:
         self.space()
         return int(self.take(_WORD), 0)
 
 
-_FUNCTIONS = frozenset({"hex", "repeat", "envelope", "u32be", "gzip", "file"})
-
-
 def stored_gzip(data: bytes) -> bytes:
-    """Make a gzip member (RFC 1952) of stored blocks (RFC 1951, 3.2.4)."""
-    out = bytearray(b"\x1f\x8b\x08\0\0\0\0\0\0\xff")
+    """Make a gzip member (RFC 1952)."""
+    head = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+    return head + _stored_blocks(data) + struct.pack("<II", zlib.crc32(data), len(data))
+
+
+def stored_zlib(data: bytes) -> bytes:
+    """Make a zlib stream (RFC 1950)."""
+    return b"\x78\x01" + _stored_blocks(data) + struct.pack(">I", zlib.adler32(data))
+
+
+def _stored_blocks(data: bytes) -> bytes:
+    """Make stored blocks of DEFLATE (RFC 1951, 3.2.4)."""
+    out = bytearray()
     for at in range(0, max(len(data), 1), 65535):
         block = data[at : at + 65535]
         out += struct.pack("<BHH", at + 65535 >= len(data), len(block), len(block) ^ 0xFFFF) + block
-    return bytes(out) + struct.pack("<II", zlib.crc32(data), len(data))
+    return bytes(out)
+
+
+def stored_snappy(data: bytes) -> bytes:
+    """Make a stream of uncompressed chunks (framing_format.txt of snappy)."""
+    out = bytearray(b"\xff\x06\0\0sNaPpY")
+    for at in range(0, len(data), 65536):
+        block = data[at : at + 65536]
+        crc = 0xFFFFFFFF
+        for byte in block:
+            crc ^= byte
+            for _ in range(8):
+                crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+        crc ^= 0xFFFFFFFF
+        masked = (crc >> 15 | crc << 17) + 0xA282EAD8
+        out += struct.pack("<II", 1 | len(block) + 4 << 8, masked & 0xFFFFFFFF) + block
+    return bytes(out)
+
+
+_PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "base64": base64.b64encode,
+    "gzip": stored_gzip,
+    "deflate": stored_zlib,
+    "snappy": stored_snappy,
+}
+_FUNCTIONS = frozenset({"hex", "repeat", "envelope", "u32be", "file", *_PACKED})
 
 
 def _parse_entry(source: str, number: int) -> Entry:

@@ -22,7 +22,7 @@ const words = {
   fault: ["", "record", "handle", "state", "config", "busy", "panic", "argument"],
   stream_type: ["unary", "client", "server", "bidi"],
   "peer-gone": ["", "closed", "refused", "reset", "broken"],
-  reject: ["", "decode", "decompress", "too-large", "encode", "lost", "busy"],
+  reject: ["", "decode", "decompress", "too-large", "encode", "lost", "busy", "kind"],
 };
 const wordsOf = (kind, column) => words[column === "reason" ? kind : column] ?? [];
 

@@ -30,7 +30,7 @@ WORDS: Final[dict[str, list[str]]] = {
     "fault": ["", "record", "handle", "state", "config", "busy", "panic", "argument"],
     "stream_type": ["unary", "client", "server", "bidi"],
     "peer-gone": ["", "closed", "refused", "reset", "broken"],
-    "reject": ["", "decode", "decompress", "too-large", "encode", "lost", "busy"],
+    "reject": ["", "decode", "decompress", "too-large", "encode", "lost", "busy", "kind"],
 }
 
 

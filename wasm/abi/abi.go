@@ -78,6 +78,9 @@ const (
 	// ConfigureServer.
 	ServerRequireVersion uint16 = 1 // Connect requests must carry the protocol version
 
+	// ConfigureClient.
+	ClientText uint16 = 1 // gRPC-Web as base64
+
 	// OpenServer: what the host's HTTP side can do, and what it already knows.
 	OpenTrailers uint16 = 1 // response trailers can be sent
 	OpenDuplex   uint16 = 2 // the response can start before the request ends
@@ -114,6 +117,9 @@ const (
 	// Messages.
 	MessagesInline uint16 = 1 // spans lie in data, not in the host's content
 
+	// Prepared.
+	PreparedTrailers uint16 = 1 // a trailer section ends the response
+
 	// ResponseHead, RequestHead, Body.
 	HTTPEnd      uint16 = 1 // nothing follows: the HTTP message ends with this
 	HTTPTrailers uint16 = 2 // ResponseHead: a Trailers event will end the response
@@ -148,6 +154,7 @@ const (
 	RejectEncode     = 4 // the application's message cannot be encoded
 	RejectLost       = 5 // the instance of a call failed; this is the call opened again
 	RejectBusy       = 6 // there is no room for the call
+	RejectKind       = 7 // the host does not do calls of this kind
 )
 
 // Reasons of a PeerGone.

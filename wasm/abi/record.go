@@ -28,7 +28,7 @@ var fixedSize = func() (t [256]int) {
 type Writer struct {
 	B     []byte
 	start int
-	parts [5][]byte
+	parts [8][]byte
 	words []uint32
 	at    int // the part that words stand for
 	n     int

@@ -40,7 +40,7 @@ var Schemas = []Schema{
 		{"read_max", U32}, {"send_max", U32}, {"compress_min", U32},
 		{"codecs", Bytes}, {"codings", Bytes}, {"native", Bytes},
 		{"procedures", Bytes}, {"attributes", Bytes}}},
-	{CmdConfigureClient, "configure-client", nil, []Column{
+	{CmdConfigureClient, "configure-client", []string{"text"}, []Column{
 		{"protocol", U32}, {"read_max", U32}, {"send_max", U32}, {"compress_min", U32}, {"send_coding", U32}, {"get_max", U32},
 		{"codec", Bytes}, {"codings", Bytes}, {"native", Bytes},
 		{"prefix", Bytes}, {"user_agent", Bytes}}},
@@ -89,8 +89,9 @@ var Schemas = []Schema{
 	{EvMore, "more", nil, []Column{{"offset", U64}, {"want", U32}}},
 	{EvDone, "done", nil, nil},
 	{EvFault, "fault", nil, []Column{{"fault", U32}, {"text", Bytes}}},
-	{EvPrepared, "prepared", nil, []Column{
-		{"limit", U32}, {"reply_max", U32}, {"status", U32}, {"fields", Fields}, {"length", Bytes}}},
+	{EvPrepared, "prepared", []string{"trailers"}, []Column{
+		{"limit", U32}, {"reply_max", U32}, {"head_max", U32}, {"prefix", U32}, {"status", U32},
+		{"fields", Fields}, {"length", Bytes}, {"data", Bytes}, {"trailers", Fields}, {"matters", Bytes}}},
 	{EvDecompress, "decompress", nil, []Column{{"coding", U32}, {"limit", U32}, {"data", Bytes}}},
 }
 

@@ -140,12 +140,17 @@ func (g *Guest) encodeEvent(handle uint32, e *core.Event) {
 		w.U64(e.Offset)
 		w.U32(e.Want)
 	case core.EventPrepared:
-		w.Begin(abi.EvPrepared, 0, handle)
+		w.Begin(abi.EvPrepared, flag(e.HasTrailers, abi.PreparedTrailers), handle)
 		w.U32(e.Limit)
 		w.U32(e.ReplyMax)
+		w.U32(e.HeadMax)
+		w.U32(e.Prefix)
 		w.U32(e.Status)
 		w.Counted(e.Fields.Len(), e.Fields.Bytes())
 		w.Bytes(e.Length)
+		w.Bytes(e.Data)
+		w.Counted(e.Trailers.Len(), e.Trailers.Bytes())
+		w.Bytes(e.Matters)
 	case core.EventDecompress:
 		w.Begin(abi.EvDecompress, 0, handle)
 		w.U32(e.Coding)

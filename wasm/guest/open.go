@@ -90,6 +90,7 @@ func (g *Guest) configureClient(r *abi.Record) bool {
 	if !r.Whole() {
 		return false
 	}
+	cfg.Text = r.Flags&abi.ClientText != 0
 	cfg.Codec, cfg.Prefix, cfg.UserAgent = string(codec), string(prefix), string(userAgent)
 	var ok bool
 	if cfg.Codings, ok = codingsOf(codings, native); !ok {

@@ -6,9 +6,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,20 +35,22 @@ type connection struct {
 // the RPC ended stands in the result.
 func (c *caller) call(ctx context.Context, request gosuite.Message) (gosuite.Message, error) {
 	var none gosuite.Message
-	if t := request.EnumName("stream_type"); t != "STREAM_TYPE_UNARY" {
-		return none, fmt.Errorf("%s: this client makes unary calls", t)
-	}
 	client, err := c.client(request)
 	if err != nil {
 		return none, err
 	}
-	messages := request.List("request_messages")
-	if len(messages) != 1 {
-		return none, fmt.Errorf("a unary call with %d messages", len(messages))
+	defer client.Close()
+	t, ok := streamTypes[request.EnumName("stream_type")]
+	if !ok {
+		return none, fmt.Errorf("unknown stream type %s", request.EnumName("stream_type"))
 	}
-	message, err := c.suite.Unpack(messages[0])
-	if err != nil {
-		return none, err
+	var messages []gosuite.Message
+	for _, packed := range request.List("request_messages") {
+		message, err := c.suite.Unpack(packed)
+		if err != nil {
+			return none, err
+		}
+		messages = append(messages, message)
 	}
 	var metadata, header, trailer hostgo.Metadata
 	if err := gosuite.AddTo(&metadata, request.List("request_headers")); err != nil {
@@ -61,26 +65,121 @@ func (c *caller) call(ctx context.Context, request gosuite.Message) (gosuite.Mes
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(request.Uint("timeout_ms"))*time.Millisecond)
 		defer cancel()
 	}
-	if request.Has("cancel") {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithCancel(ctx)
-		after := time.Duration(request.Message("cancel").Uint("after_close_send_ms")) * time.Millisecond
-		defer time.AfterFunc(after, cancel).Stop()
+	r := round{caller: c, request: request, messages: messages, result: c.suite.New("ClientResponseResult"),
+		procedure: "/" + request.String("service") + "/" + request.String("method"), options: options}
+	ctx, r.cancel = context.WithCancel(ctx)
+	defer r.cancel()
+	var failure error
+	if t == hostgo.StreamTypeUnary {
+		failure = r.unary(ctx, client)
+	} else {
+		failure = r.stream(ctx, client, t)
 	}
-	method := request.String("method")
-	response := c.suite.New(method + "Response")
-	failure := client.Unary(ctx, "/"+request.String("service")+"/"+method, message.Proto(), response.Proto(), options...)
+	gosuite.AddFrom(r.result, "response_headers", &header)
+	gosuite.AddFrom(r.result, "response_trailers", &trailer)
+	if failure != nil && !errors.Is(failure, io.EOF) {
+		return r.result, c.describe(r.result.Mutable("error"), failure)
+	}
+	return r.result, nil
+}
 
-	result := c.suite.New("ClientResponseResult")
-	gosuite.AddFrom(result, "response_headers", &header)
-	gosuite.AddFrom(result, "response_trailers", &trailer)
-	if failure != nil {
-		return result, c.describe(result.Mutable("error"), failure)
+var streamTypes = map[string]hostgo.StreamType{
+	"STREAM_TYPE_UNARY":                   hostgo.StreamTypeUnary,
+	"STREAM_TYPE_CLIENT_STREAM":           hostgo.StreamTypeClient,
+	"STREAM_TYPE_SERVER_STREAM":           hostgo.StreamTypeServer,
+	"STREAM_TYPE_HALF_DUPLEX_BIDI_STREAM": hostgo.StreamTypeBidi,
+	fullDuplex:                            hostgo.StreamTypeBidi,
+}
+
+const fullDuplex = "STREAM_TYPE_FULL_DUPLEX_BIDI_STREAM"
+
+// round is one call under way.
+type round struct {
+	*caller
+	request, result gosuite.Message
+	messages        []gosuite.Message
+	procedure       string
+	options         []hostgo.CallOption
+	cancel          context.CancelFunc
+	received        uint64
+}
+
+// cancelAfter cancels the call so many milliseconds after the last request was
+// sent, if that is asked for.
+func (r *round) cancelAfter() {
+	timing := r.request.Message("cancel")
+	if r.request.Has("cancel") && !timing.Has("before_close_send") && !timing.Has("after_num_responses") {
+		time.AfterFunc(time.Duration(timing.Uint("after_close_send_ms"))*time.Millisecond, r.cancel)
 	}
-	if method != "Unimplemented" {
-		result.AppendMessage("payloads", response.Mutable("payload"))
+}
+
+func (r *round) unary(ctx context.Context, client *hostgo.Client) error {
+	if len(r.messages) != 1 {
+		return fmt.Errorf("a unary call with %d messages", len(r.messages))
 	}
-	return result, nil
+	r.cancelAfter()
+	response := r.response()
+	failure := client.Unary(ctx, r.procedure, r.messages[0].Proto(), response.Proto(), r.options...)
+	if failure == nil {
+		r.add(response)
+	}
+	return failure
+}
+
+func (r *round) response() gosuite.Message {
+	return r.suite.New(r.request.String("method") + "Response")
+}
+
+func (r *round) add(response gosuite.Message) {
+	if r.request.String("method") != "Unimplemented" {
+		r.result.AppendMessage("payloads", response.Mutable("payload"))
+	}
+	if r.received++; r.received == r.request.Message("cancel").Uint("after_num_responses") {
+		r.cancel()
+	}
+}
+
+func (r *round) stream(ctx context.Context, client *hostgo.Client, t hostgo.StreamType) error {
+	stream, err := client.Stream(ctx, t, r.procedure, r.options...)
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	for i, message := range r.messages {
+		time.Sleep(time.Duration(r.request.Uint("request_delay_ms")) * time.Millisecond)
+		if err := stream.Send(message.Proto()); errors.Is(err, io.EOF) {
+			r.result.Set("num_unsent_requests", int32(len(r.messages)-i))
+			break
+		} else if err != nil {
+			return err
+		}
+		if r.request.EnumName("stream_type") != fullDuplex {
+			continue
+		}
+		if err := r.receive(stream); err != nil {
+			return err
+		}
+	}
+	if r.request.Message("cancel").Has("before_close_send") {
+		r.cancel()
+	}
+	if err := stream.CloseSend(); err != nil {
+		return err
+	}
+	r.cancelAfter()
+	for err == nil {
+		err = r.receive(stream)
+	}
+	return err
+}
+
+func (r *round) receive(stream *hostgo.Stream) error {
+	response := r.response()
+	err := stream.Receive(response.Proto())
+	if err == nil {
+		r.add(response)
+	}
+	return err
 }
 
 // describe fills the suite's Error.
@@ -126,12 +225,10 @@ func (c *caller) client(request gosuite.Message) (*hostgo.Client, error) {
 	default:
 		return nil, fmt.Errorf("unknown codec %s", codec)
 	}
-	switch compression := request.EnumName("compression"); compression {
-	case "COMPRESSION_IDENTITY", "COMPRESSION_UNSPECIFIED":
-	case "COMPRESSION_GZIP":
-		options.Codings, options.SendCoding = []string{"gzip"}, "gzip"
+	switch _, name, _ := strings.Cut(strings.ToLower(request.EnumName("compression")), "_"); name {
+	case "identity", "unspecified":
 	default:
-		return nil, fmt.Errorf("%s is not a compression that this client has", compression)
+		options.Codings, options.SendCoding = []string{name}, name
 	}
 	scheme := "http://"
 	if len(request.Bytes("server_tls_cert")) > 0 {

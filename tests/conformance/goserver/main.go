@@ -76,6 +76,7 @@ func run(ctx context.Context, in io.Reader, out io.Writer) error {
 	}
 	handler, err := hostgo.NewHandler(&hostgo.HandlerOptions{
 		Module: module, Codecs: suite.Codecs(), ReadMax: readMax, CompressMin: -1,
+		Codings: []string{"gzip", "deflate", "snappy"},
 	}, procedures(suite)...)
 	if err != nil {
 		return err

@@ -101,7 +101,7 @@ class Calls(ABC):
         """Raise what the module says to a call of a stream, which it does not make yet."""
         call = ClientCall(self._config, ctx.method)
         try:
-            call.begin_stream(ctx.request_headers, _seconds_left(ctx))
+            call.refuse()
             call.result()
         finally:
             call.close()
@@ -133,7 +133,7 @@ class ClientBase(Generic[I, H]):
             address: where the server is: scheme, host, port if it is not the scheme's own, and a path before all procedures,
                 if any.
             codec: how messages become bytes; None for protobuf's binary form, `proto_json_codec()` for JSON.
-            protocol: what to speak. Calls that the protocol core does not make yet fail with `UNIMPLEMENTED`.
+            protocol: what to speak. Streams are not made yet, in any: they fail with `UNIMPLEMENTED`.
             accept_compression: compressions that responses may have, most preferred first; None for gzip, empty for none.
             send_compression: what to compress requests with; None, the default, for nothing: servers need not understand any.
                 A compression that is sent with is accepted, too.

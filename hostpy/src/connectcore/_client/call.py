@@ -127,19 +127,19 @@ class ClientCall:
                 request.content = data[:prefix] + payload + data[prefix:] if event.count else data
         return request
 
-    def begin_stream(self, headers: Headers | Mapping[str, str] | None, timeout: float | None) -> None:
-        """Open a call of another stream type, which in this role the core does not carry: `result` raises what it says."""
-        self._open(0, headers, timeout)
+    def refuse(self) -> None:
+        """A call of another stream type, which this client does not make yet: `result` raises what the module says to that."""
+        self._fail(abi.REJECT_KIND, "")
 
     def _open(
         self,
         flags: int,
         headers: Headers | Mapping[str, str] | None,
         timeout: float | None,
-        payload: bytes = b"",
-        length: int | None = None,
+        payload: bytes,
+        length: int,
     ) -> list[records.Event]:
-        """Open the call in its instance, and send its message if there is one.
+        """Open the call in its instance, and send its message.
 
         Gives what the call has to do; nothing if it has ended at home. Raises ValueError where the application asks for what
         makes no sense.
@@ -152,9 +152,8 @@ class ClientCall:
             handle = config.handle_in(self._instance)
             timeout_us = timeout_microseconds(timeout)
             batch = records.open_client(handle, flags, attributes(self._method), timeout_us, self._procedure, *metadata)
-            if length is not None:
-                inline = config.inline(flags & abi.OPEN_GET)
-                batch += records.send(0, abi.SEND_INLINE if inline else 0, (length,), payload if inline else b"") + _END
+            inline = config.inline(flags & abi.OPEN_GET)
+            batch += records.send(0, abi.SEND_INLINE if inline else 0, (length,), payload if inline else b"") + _END
             events = self._opened(batch)
         except GuestError as error:
             self._lost(error)

@@ -12,6 +12,7 @@ from .asgi_call import Exchange, awaitable
 from .asgi_request import addresses, content_follows, head_of
 from .call import ServerCall
 from .lifespan import serve_other
+from .response import whole
 from .service import DEFAULT_READ_MAX_BYTES, Service, Verdict
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             content, more = await _rest(content, opened.limit, receive)
             if content is None:
                 return
-            if len(content) > opened.limit:
+            if len(content) > opened.limit or opened.message(content) is None:
                 opened = service.open(head, content, end=not more)
         if isinstance(opened, ServerCall):
             exchange = Exchange(opened, receive, send)
@@ -121,10 +122,10 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             reply = stop.value
         except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
             error = raised
-        answer = opened.response_fields(reply, ctx) if reply is not None else None
+        answer = opened.answer(reply, ctx) if reply is not None else None
         if answer is not None:
-            await send({"type": "http.response.start", "status": opened.status, "headers": answer})
-            await send({"type": "http.response.body", "body": reply})
+            for message in whole(opened.status, *answer, opened.trailers):
+                await send(message)
             return
         exchange = Exchange(ServerCall.settled(service, head, opened, content, ctx), receive, send)
         if pending is _NOTHING:
@@ -181,5 +182,7 @@ async def _rest(first: bytes, limit: int, receive: Receive) -> tuple[bytes | Non
 async def _answered(verdict: Verdict, content: bytes, ctx: Any) -> bytes:
     """The work of a plain call."""
     procedure, codec = verdict.procedure, verdict.request.codec
-    response = await awaitable(procedure.function(decoded(procedure.decoders[codec], content), ctx))
+    payload = verdict.message(content)
+    assert payload is not None
+    response = await awaitable(procedure.function(decoded(procedure.decoders[codec], payload), ctx))
     return encoded(procedure.encoders[codec], response)

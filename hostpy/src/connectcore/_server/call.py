@@ -212,10 +212,10 @@ class ServerCall:
             return
         plainly = error is None and not self.procedure.many_responses and not any(response_metadata(self.ctx))
         if plainly and self._verdict is not None:
-            fields = self._verdict.response_fields(payloads[0], self.ctx)
-            if fields is not None:
+            plain = self._verdict.answer(payloads[0], self.ctx)
+            if plain is not None:
                 self.done = True
-                self.response.whole(self._verdict.status, fields, payloads[0])
+                self.response.whole(self._verdict.status, *plain, self._verdict.trailers)
                 return
         try:
             if plainly and not self.request.flags & abi.REQUEST_SEND_INLINE:

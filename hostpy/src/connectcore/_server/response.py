@@ -13,7 +13,19 @@ if TYPE_CHECKING:
 
     from .._wasm import records
 
-__all__ = ["Response"]
+__all__ = ["Response", "whole"]
+
+
+def whole(
+    status: int, fields: list[tuple[Any, Any]], content: bytes, trailers: list[tuple[Any, Any]] | None
+) -> tuple[dict[str, Any], ...]:
+    """A whole response."""
+    start: dict[str, Any] = {"type": "http.response.start", "status": status, "headers": fields}
+    body = {"type": "http.response.body", "body": content}
+    if trailers is None:
+        return start, body
+    start["trailers"] = True
+    return start, body, {"type": "http.response.trailers", "headers": trailers}
 
 
 class Response:
@@ -32,10 +44,9 @@ class Response:
         self.begun = False
         self.hold = 0.0
 
-    def whole(self, status: int, fields: list[tuple[Any, Any]], content: bytes) -> None:
+    def whole(self, status: int, fields: list[tuple[Any, Any]], content: bytes, trailers: list[tuple[Any, Any]] | None) -> None:
         """All of it."""
-        self._write("http.response.start", status=status, headers=fields)
-        self._write("http.response.body", body=content)
+        self.output.extend(whole(status, fields, content, trailers))
 
     def head(self, event: records.HttpResponseHead) -> None:
         """The head, after which there may be nothing."""

@@ -47,29 +47,54 @@ _START: Final = layout((abi.LAYOUT_DONE, "kind size")).unpack_from
 class Verdict:
     """What the guest says of a request's head whose call is prepared; it holds for all requests with this head.
 
-    Content of at most `limit` bytes is the one message, and a reply of at most `reply_max` bytes is the content of a response
-    with `status`, `fields` and one more field for its length, if the call ends well, in time and without metadata.
+    It says where the one message lies in content of at most `limit` bytes, and what the whole response is, if the call ends
+    well, in time, without metadata and with a reply that is not too large.
     """
 
-    __slots__ = ("fields", "length_name", "limit", "procedure", "reply_max", "request", "status")
+    __slots__ = (
+        "_after",
+        "_fields",
+        "_length_name",
+        "_prefix",
+        "_reply_max",
+        "limit",
+        "procedure",
+        "request",
+        "status",
+        "trailers",
+    )
 
     def __init__(self, service: Service, request: records.Request, prepared: records.Prepared) -> None:
         self.procedure = service.procedures[request.procedure]
         self.request = request
-        self.limit = prepared.limit
-        self.reply_max = prepared.reply_max
+        self._prefix, self._after = prepared.prefix, prepared.data
+        self.limit = prepared.limit + self._prefix
+        self._reply_max = prepared.reply_max
         self.status = prepared.status
-        self.fields = service.fields_of(prepared.fields)
-        self.length_name: Any = service.fields_of(prepared.length + b"\0")[0][0]
+        self._fields = service.fields_of(prepared.fields)
+        self._length_name: Any = service.fields_of(prepared.length + b"\0")[0][0] if prepared.length else None
+        self.trailers = service.fields_of(prepared.trailers) if prepared.flags & abi.PREPARED_TRAILERS else None
 
-    def response_fields(self, reply: bytes, ctx: RequestContext[Any, Any]) -> list[tuple[Any, Any]] | None:
-        """The fields of the response with this reply, or None where the guest is to be asked."""
+    def message(self, content: bytes) -> bytes | None:
+        """The message in a request's content, or None where it is not what the guest prepared for."""
+        prefix = self._prefix
+        if not prefix:
+            return content
+        size = len(content) - prefix
+        return content[prefix:] if size >= 0 and content[:prefix] == size.to_bytes(prefix, "big") else None
+
+    def answer(self, reply: bytes, ctx: RequestContext[Any, Any]) -> tuple[list[tuple[Any, Any]], bytes] | None:
+        """The fields and the content of the response with this reply, or None where the guest is to be asked."""
         size = len(reply)
         leading, trailing = response_metadata(ctx)
-        if size > self.reply_max or leading or trailing or expired(ctx):
+        if size > self._reply_max or leading or trailing or expired(ctx):
             return None
-        name = self.length_name
-        return [*self.fields, (name, str(size) if name.__class__ is str else b"%d" % size)]
+        name, prefix = self._length_name, self._prefix
+        if prefix:
+            reply = size.to_bytes(prefix, "big") + reply + self._after
+        if name is None:
+            return self._fields, reply
+        return [*self._fields, (name, str(size) if name.__class__ is str else b"%d" % size)], reply
 
 
 class Service:
@@ -134,7 +159,9 @@ class Service:
                     return opened
                 verdict = opened
             # Content that is still to come is waited for by the call where that has a deadline.
-            if len(content) <= verdict.limit and (end or verdict.request.timeout_us == abi.NO_TIMEOUT):
+            if len(content) <= verdict.limit and (
+                verdict.message(content) is not None if end else verdict.request.timeout_us == abi.NO_TIMEOUT
+            ):
                 return verdict
         return self._open(head, content, end, 0)
 

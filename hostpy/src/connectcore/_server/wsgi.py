@@ -10,7 +10,7 @@ from .._interceptors import check_sync, split_leading_sync, wrap_sync
 from .call import ServerCall
 from .service import DEFAULT_READ_MAX_BYTES, Service
 from .wsgi_call import Exchange, answer_nobody, status_line
-from .wsgi_request import RequestContent, addresses, head_of
+from .wsgi_request import SEND_TRAILERS, RequestContent, addresses, head_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -100,15 +100,19 @@ class ConnectWSGIApplication(ABC):
         reply: bytes | None = None
         error: BaseException | None = None
         try:
-            request = decoded(procedure.decoders[codec], data)
+            payload = opened.message(data)
+            assert payload is not None
+            request = decoded(procedure.decoders[codec], payload)
             reply = encoded(procedure.encoders[codec], procedure.function(request, ctx))
         except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
             error = raised
         else:
-            answer = opened.response_fields(reply, ctx)
+            answer = opened.answer(reply, ctx)
             if answer is not None:
-                start_response(status_line(opened.status), answer)
-                return (reply,)
+                start_response(status_line(opened.status), answer[0])
+                if opened.trailers is not None:
+                    environ[SEND_TRAILERS](opened.trailers)
+                return answer[1:]
         call = ServerCall.settled(service, head, opened, data, ctx)
         return Exchange(call, content, environ, start_response).end(reply, error)
 

@@ -9,7 +9,7 @@ from .._codec.payload import FATAL, encoded
 from .._interceptors import MetadataRunSync
 from ..request import expired
 from .outcome import AbortedError
-from .wsgi_request import addresses
+from .wsgi_request import SEND_TRAILERS, addresses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -201,4 +201,4 @@ class Exchange:
             elif "body" in message:
                 yield message["body"]
             else:
-                self._environ["wsgi.ext.http.send_trailers"](message["headers"])
+                self._environ[SEND_TRAILERS](message["headers"])

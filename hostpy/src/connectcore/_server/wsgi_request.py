@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from .procedure import Procedure
     from .service import Head, Service
 
-__all__ = ["Fields", "RequestContent", "addresses", "fields_of", "head_of"]
+__all__ = ["SEND_TRAILERS", "Fields", "RequestContent", "addresses", "fields_of", "head_of"]
+
+SEND_TRAILERS: Final = "wsgi.ext.http.send_trailers"
+"""The key of a server that sends trailers: a function of their fields."""
 
 
 class _Layout:
@@ -65,7 +68,7 @@ def head_of(service: Service, environ: dict[str, Any], *, unbounded: bool) -> tu
     else:
         path = procedure.path
     count, column, fields = fields_of(environ)
-    flags = 0 if environ.get("wsgi.ext.http.send_trailers") is None else abi.OPEN_TRAILERS
+    flags = 0 if environ.get(SEND_TRAILERS) is None else abi.OPEN_TRAILERS
     if unbounded:
         flags |= abi.OPEN_UNBOUNDED
     method = environ["REQUEST_METHOD"]
@@ -197,5 +200,5 @@ def _ends_by_itself(environ: dict[str, Any]) -> bool:
         bool(environ.get("wsgi.input_terminated"))
         or not environ.get("SERVER_PROTOCOL", "HTTP/1.1").startswith("HTTP/1")
         or isinstance(environ["wsgi.input"], BytesIO)
-        or "wsgi.ext.http.send_trailers" in environ
+        or SEND_TRAILERS in environ
     )

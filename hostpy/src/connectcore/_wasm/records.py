@@ -83,7 +83,7 @@ _END_OF_CALL: Final = Struct("<HHIIIIIIIIII").unpack_from
 _STOP: Final = Struct("<HHIIIII").unpack_from
 _MORE: Final = Struct("<HHIIQI").unpack_from
 _FAULT: Final = Struct("<HHIIII").unpack_from
-_PREPARED: Final = Struct("<HHIIIIIIII").unpack_from
+_PREPARED: Final = Struct("<HHIIIIIIIIIIIIII").unpack_from
 _DECOMPRESS: Final = Struct("<HHIIIII").unpack_from
 _START: Final = Struct("<H2xI").unpack_from  # a record's kind and size
 
@@ -120,6 +120,7 @@ def configure_server(
 
 def configure_client(
     *,
+    flags: int = 0,
     protocol: int = 0,
     read_max: int = 0,
     send_max: int = 0,
@@ -132,10 +133,10 @@ def configure_client(
     prefix: Buffer = b"",
     user_agent: Buffer = b"",
 ) -> bytes:
-    """`configure-client`."""
+    """`configure-client`. Flags: 1 text."""
     head = _CONFIGURE_CLIENT(
         abi.CMD_CONFIGURE_CLIENT,
-        0,
+        flags,
         56 + len(codec) + len(codings) + len(native) + len(prefix) + len(user_agent),
         0,
         protocol,
@@ -576,22 +577,64 @@ class Fault:
 
 
 class Prepared:
-    """`prepared`."""
+    """`prepared`. Flags: 1 trailers."""
 
-    __slots__ = ("fields", "handle", "length", "limit", "reply_max", "status")
+    __slots__ = (
+        "data",
+        "fields",
+        "flags",
+        "handle",
+        "head_max",
+        "length",
+        "limit",
+        "matters",
+        "prefix",
+        "reply_max",
+        "status",
+        "trailers",
+    )
     handle: int
+    flags: int
     limit: int
     reply_max: int
+    head_max: int
+    prefix: int
     status: int
     fields: bytes
     length: bytes
+    data: bytes
+    trailers: bytes
+    matters: bytes
 
     def __init__(self, batch: bytes, at: int) -> None:
-        _, _, _, self.handle, self.limit, self.reply_max, self.status, _, fields_size, length_size = _PREPARED(batch, at)
-        at += 36
+        (
+            _,
+            self.flags,
+            _,
+            self.handle,
+            self.limit,
+            self.reply_max,
+            self.head_max,
+            self.prefix,
+            self.status,
+            _,
+            fields_size,
+            length_size,
+            data_size,
+            _,
+            trailers_size,
+            matters_size,
+        ) = _PREPARED(batch, at)
+        at += 60
         self.fields = batch[at : at + fields_size]
         at += fields_size
         self.length = batch[at : at + length_size]
+        at += length_size
+        self.data = batch[at : at + data_size]
+        at += data_size
+        self.trailers = batch[at : at + trailers_size]
+        at += trailers_size
+        self.matters = batch[at : at + matters_size]
 
 
 class Decompress:
