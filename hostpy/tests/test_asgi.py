@@ -297,6 +297,27 @@ class TestPeerGone:
         assert not handler.started.is_set()
         assert not wire.sent
 
+    @pytest.mark.parametrize("last", [b"", envelope(message("b"))], ids=["no content", "content"])
+    @pytest.mark.parametrize("more", [False, True], ids=["end", "more to come"])
+    async def test_behind_content_that_the_handler_has_not_read(self, last: bytes, more: bool) -> None:
+        handler = Handler()
+
+        async def bidi(requests: AsyncIterator[StringValue], ctx: Context) -> AsyncIterator[StringValue]:
+            async with handler:
+                yield await anext(requests)
+                await handler.go.wait()
+
+        wire = Wire(request(BIDI), hold=True)
+        wire.content(envelope(message("a")))
+        task = serve({BIDI: bidi}, wire)
+        await handler.started.wait()
+        await settle()
+        wire.content(last, more=more)
+        await settle()
+        wire.disconnect()
+        await asyncio.wait_for(task, 5)
+        assert handler.ended == "CancelledError"
+
     async def test_handler_that_reads_in_another_task(self) -> None:
         seen: list[str] = []
 
@@ -354,7 +375,8 @@ class TestCanceledFromOutside:
 
 
 class TestBackpressure:
-    async def test_content_is_read_as_the_handler_asks(self) -> None:
+    @pytest.mark.parametrize(("size", "count", "most"), [(20_000, 50, 5), (1, 1000, 140)])
+    async def test_content_is_read_as_the_handler_asks(self, size: int, count: int, most: int) -> None:
         handler_may_read = asyncio.Event()
 
         async def slow(requests: AsyncIterator[StringValue], ctx: Context) -> StringValue:
@@ -364,13 +386,14 @@ class TestBackpressure:
                 await handler_may_read.wait()
             return StringValue(value=str(count))
 
-        wire = Wire(Request(CLIENT, chunks=[envelope(message("a"))] * 50, **CONNECT))
+        wire = Wire(Request(CLIENT, chunks=[envelope(message("a" * size))] * count, **CONNECT))
         task = serve({CLIENT: slow}, wire)
-        await settle()
-        assert wire.received <= 2  # one that the handler has, one read while it waits, to notice that the peer goes
+        for _ in range(count):
+            await settle()
+        assert wire.received <= most  # what the handler has, and what is read ahead to hear of the peer's going
         handler_may_read.set()
         await task
-        assert messages(wire) == ["50"]
+        assert messages(wire) == [str(count)]
 
     async def test_messages_of_one_chunk_come_as_the_handler_asks(self) -> None:
         """However many messages a peer puts into few bytes, a step brings a part of them, and no more is read meanwhile."""
@@ -580,3 +603,24 @@ class TestRouter:
         with pytest.raises(ValueError, match="c"):
             await ConnectASGIRouter(service("a"), service("c", fail=True)).start()
         assert log == ["start a", "stop a"]
+
+
+async def test_content_that_comes_as_the_handler_goes_on() -> None:
+    """It is read once, whoever of the two that wait for it is first."""
+    go_on = asyncio.Event()
+
+    async def bidi(requests: AsyncIterator[StringValue], ctx: Context) -> AsyncIterator[StringValue]:
+        async for each in requests:
+            await go_on.wait()
+            yield each
+
+    wire = Wire(request(BIDI), hold=True)
+    wire.content(envelope(message("a")))
+    task = serve({BIDI: bidi}, wire)
+    await settle()
+    wire.content(envelope(message("b")))
+    go_on.set()
+    await settle()
+    wire.content(b"", more=False)
+    await asyncio.wait_for(task, 5)
+    assert messages(wire) == ["a", "b"]

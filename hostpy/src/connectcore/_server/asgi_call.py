@@ -40,6 +40,10 @@ one is smaller than this."""
 
 _SELDOM: Final = 16
 
+_AHEAD: Final = 64 << 10
+_TINY: Final = 512
+"""Bytes of content that are read ahead of the handler, and what each piece counts beside its own."""
+
 _LONGEST: Final = 365 * 86400.0  # seconds that a timer is set to at most
 
 _PAUSE: Final = object()
@@ -56,9 +60,10 @@ class Exchange:
     """One HTTP request and its response: the owner of a call, which closes it whatever happens."""
 
     __slots__ = (
+        "_ahead",
+        "_ahead_size",
         "_batch",
         "_broken",
-        "_buffered",
         "_closed",
         "_fired",
         "_loop",
@@ -81,8 +86,9 @@ class Exchange:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._watch: asyncio.Task[Message] | asyncio.Handle | None = None
-        self._buffered: Message | None = None
+        self._watch: asyncio.Task[None] | asyncio.Handle | None = None
+        self._ahead: list[Message] = []  # content that the handler has not asked for
+        self._ahead_size = 0
         self._batch: list[bytes] = []  # replies not yet sent
         self._broken: Exception | None = None  # why nothing more can be written
         self._reading = self._writing = self._fired = self._closed = False
@@ -176,23 +182,31 @@ class Exchange:
         """Wait for content, and tell the call."""
         self._reading = True
         try:
-            event = self._buffered
-            if event is not None:
-                self._buffered = None
-            elif isinstance(self._watch, asyncio.Task):
-                event = await self._watch
-                self._buffered = None
-            else:
-                event = await self._receive()
+            if not self._ahead:
+                watch = self._watch
+                if isinstance(watch, asyncio.Task) and not watch.done():
+                    await watch
+                else:
+                    await self._next()
         finally:
             self._reading = False
-        if event["type"] == "http.disconnect":
-            self._gone()
-            # If this is the handler's own task, the cancellation arrives here; another task of the handler's goes on to
-            # find the call stopped.
+        if not self._ahead:
+            # The peer is gone. If this is the handler's own task, the cancellation arrives here; another task of the
+            # handler's goes on to find the call stopped.
             await asyncio.sleep(0)
             return
+        event = self._ahead.pop(0)
+        self._ahead_size -= _weight(event)
         self.call.feed(event.get("body", b""), end=not event.get("more_body", False))
+
+    async def _next(self) -> None:
+        """Wait for what comes: content, which is kept, or the news that the peer is gone."""
+        event = await self._receive()
+        if event["type"] == "http.disconnect":
+            self._gone()
+        else:
+            self._ahead.append(event)
+            self._ahead_size += _weight(event)
 
     async def _requests(self) -> AsyncGenerator[Any, None]:
         """The request's messages, read as they are asked for."""
@@ -294,8 +308,11 @@ class Exchange:
                 self._watch.cancel()
 
     def _listen(self) -> None:
-        """The work waits: listen to the peer, unless the work does so itself."""
-        if self._watch is None and self._buffered is None and not self._reading and not self.call.done:
+        """The work waits: listen to the peer, unless the work does so itself. News that the peer is gone come behind content
+        that the handler has not asked for, so that some of it is read ahead."""
+        ahead = self._ahead
+        room = self._ahead_size < _AHEAD or not ahead[-1].get("more_body", False)
+        if self._watch is None and room and not self._reading and not self.call.done:
             assert self._loop is not None
             # Not at once: a handler that waits for a moment only is ready before this runs.
             self._watch = self._loop.call_soon(self._start_watch)
@@ -308,22 +325,14 @@ class Exchange:
         self._watch = self._loop.create_task(self._next())
         self._watch.add_done_callback(self._watched)
 
-    async def _next(self) -> Message:
-        return await self._receive()
-
-    def _watched(self, task: asyncio.Task[Message]) -> None:
-        """Something came: content for later, or the news that the peer is gone."""
+    def _watched(self, task: asyncio.Task[None]) -> None:
         self._watch = None
         if task.cancelled():
             return
         if task.exception() is not None:
             self._gone()
-            return
-        event = task.result()
-        if event["type"] == "http.disconnect":
-            self._gone()
-        elif not self._reading:
-            self._buffered = event
+        else:
+            self._listen()
 
     def _gone(self) -> None:
         if not self.call.done:
@@ -372,6 +381,11 @@ class Exchange:
                     pending = work.send(value)
         except StopIteration as stop:
             return stop.value
+
+
+def _weight(event: Message) -> int:
+    """What content that is read ahead counts; tiny pieces cost more than their bytes."""
+    return len(event.get("body", b"")) + _TINY
 
 
 @types.coroutine
