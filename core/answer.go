@@ -218,12 +218,6 @@ func (c *ServerCall) closeEnd(b *Event, at int) {
 	c.inText(b)
 }
 
-// emitReply emits the one message of a call that has no stream of them.
-func (c *ServerCall) emitReply() *Event {
-	c.one[0] = c.reply
-	return c.emitEnvelopes(c.one[:])
-}
-
 // repliesOnce says whether a response that ends well still has to show its one
 // message.
 func (c *ServerCall) repliesOnce(e *Error) bool {
@@ -231,10 +225,7 @@ func (c *ServerCall) repliesOnce(e *Error) bool {
 }
 
 // addType adds the content type of a response with messages.
-func (c *ServerCall) addType() {
-	c.head.Begin(nameContentType)
-	c.head.b = c.d.appendType(c.head.b, c.server.cfg.Codecs[c.codec])
-}
+func (c *ServerCall) addType() { c.addTypeAs(nameContentType, c.server.cfg.Codecs[c.codec]) }
 
 // beginEnvelopes adds what the head of every response with envelopes has.
 func beginEnvelopes(c *ServerCall) {

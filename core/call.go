@@ -208,16 +208,15 @@ func (r Reason) valid() bool { return r >= RejectDecode && r <= RejectKind }
 // received says whether it is about a message that came.
 func (r Reason) received() bool { return r <= RejectTooLarge }
 
-const (
-	textDecompress = "a message does not decompress"
-	textDecode     = "a message does not decode"
-)
-
 // verdict is what a reason means. Ours, rule 2.
 func (c *call) verdict(r Reason) (Code, []byte) {
 	switch r {
 	case RejectTooLarge:
-		return ResourceExhausted, c.sayTooLarge()
+		// It names the limit alone: how much came before it was found out depends
+		// on how the content was cut.
+		c.say("a message is larger than the limit of ")
+		c.text = append(appendDecimal(c.text, uint64(c.limit)), " bytes"...)
+		return ResourceExhausted, c.text
 	case RejectEncode:
 		return Internal, c.say("the message to send cannot be encoded")
 	case RejectLost:
@@ -227,15 +226,7 @@ func (c *call) verdict(r Reason) (Code, []byte) {
 	case RejectKind:
 		return Unimplemented, c.say("calls of this kind are not made here")
 	case RejectDecompress:
-		return c.malformed, c.say(textDecompress)
+		return c.malformed, c.say("a message does not decompress")
 	}
-	return c.malformed, c.say(textDecode)
-}
-
-// sayTooLarge names the limit alone: how much came before it was found out
-// depends on how the content was cut.
-func (c *call) sayTooLarge() []byte {
-	c.say("a message is larger than the limit of ")
-	c.text = append(appendDecimal(c.text, uint64(c.limit)), " bytes"...)
-	return c.text
+	return c.malformed, c.say("a message does not decode")
 }

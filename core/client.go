@@ -113,8 +113,7 @@ func (c *ClientCall) End(*Outcome) ([]Event, error) {
 		c.emit(EventBody).End = true
 	default:
 		c.emitHead()
-		c.one[0] = c.reply
-		c.inText(c.emitEnvelopes(c.one[:])).End = true
+		c.inText(c.emitReply()).End = true
 	}
 	c.sending, c.receiving = ended, max(c.receiving, awaited)
 	return c.events, nil
@@ -144,18 +143,14 @@ func (c *ClientCall) emitHead() {
 		c.head.AddString("te", "trailers") // PROTOCOL-HTTP2.md, "TE"
 	}
 	if c.d.text { // PROTOCOL-WEB.md, "Text-encoded (response) streams"
-		c.head.Begin("accept")
-		c.head.b = c.d.appendType(c.head.b, c.client.cfg.Codec)
+		c.addTypeAs("accept", c.client.cfg.Codec)
 	}
 	c.finishHead(false, false)
 	c.receiving = awaited
 }
 
 // addType adds the content type of a request.
-func (c *ClientCall) addType() {
-	c.head.Begin(nameContentType)
-	c.head.b = c.d.appendType(c.head.b, c.client.cfg.Codec)
-}
+func (c *ClientCall) addType() { c.addTypeAs(nameContentType, c.client.cfg.Codec) }
 
 // finishHead emits c.head with what every request has behind it.
 func (c *ClientCall) finishHead(get, end bool) {

@@ -24,19 +24,18 @@ func endConnectStream(c *ServerCall, e *Error, fields Fields, binary Pairs) {
 
 // Client role.
 
-func connectStreamAnswered(c *ClientCall, t ContentType, ours bool) bool {
+func connectStreamAnswered(c *ClientCall, t ContentType, ours, offered bool) bool {
 	if c.status != 200 { // "Streaming-Response": only 200 has an end marker
 		c.failStatus()
 		return false
 	}
-	return c.agreed(t, ours)
+	return c.agreed(t, ours, offered)
 }
 
 // connectStreamUnpacked reads an end marker.
 func connectStreamUnpacked(c *ClientCall, content []byte, fault Reason) {
 	if fault != 0 {
-		code, text := c.verdict(fault)
-		c.receiveFailed(code, string(text))
+		c.receiveBad(fault)
 		return
 	}
 	if !ParseEndStream(content, &c.endStream) {

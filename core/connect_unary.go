@@ -90,7 +90,7 @@ func (c *ServerCall) receiveQuery() {
 	c.mode, c.needBytes = receiveNothing, true
 	c.payload = append(c.payload[:0], c.get.Message...)
 	if uint64(len(c.payload)) > uint64(c.limit) {
-		c.receiveTooLarge()
+		c.receiveBad(RejectTooLarge)
 	} else if c.takePayload(0, uint32(len(c.payload)), c.packed.index != 0) {
 		c.received()
 	}
@@ -134,24 +134,23 @@ func askUnary(c *ClientCall) {
 	}
 }
 
-func unaryAnswered(c *ClientCall, t ContentType, ours bool) bool {
+func unaryAnswered(c *ClientCall, t ContentType, ours, offered bool) bool {
 	if c.status == 200 {
-		if !c.agreed(t, ours) {
+		if !c.agreed(t, ours, offered) {
 			return false
 		}
 		if n, ok := parseDigits(c.in.values[fieldContentLength], lengthDigits); ok && n > uint64(c.limit) {
-			c.receiveTooLarge()
+			c.receiveBad(RejectTooLarge)
 			return false
 		}
 		return true
 	}
 	// "Error codes": where the content is no error, the status says.
-	in := CodingIndex(c.in.values[c.d.coding], c.client.offer.names)
-	if !ours || t.Stream || !EqualFold(t.Codec, "json") || in < 0 {
+	if !ours || t.Stream || !EqualFold(t.Codec, "json") || !offered {
 		c.failStatus()
 		return false
 	}
-	c.packed, c.mode = c.client.offer.packing(in), receiveWhole
+	c.mode = receiveWhole
 	return true
 }
 

@@ -131,12 +131,8 @@ func (r *jsonReader) metadata(into *EndStream) {
 		}
 		for r.open('['); r.more(']'); {
 			count, size := text.n, len(text.b)
-			text.Add(key, nil)
+			name := text.beginLower(key)
 			at := len(text.b)
-			name := text.b[at-1-len(key) : at-1]
-			for i, c := range name {
-				name[i] = lower(c)
-			}
 			text.b = r.text(text.b)
 			value := text.b[at:]
 			if !ValidFieldValue(value) {

@@ -72,10 +72,10 @@ func addStatus(dst *Fields, e *Error, scratch []byte) []byte {
 
 // Client role.
 
-func grpcAnswered(c *ClientCall, t ContentType, ours bool) bool {
+func grpcAnswered(c *ClientCall, t ContentType, ours, offered bool) bool {
 	switch {
 	case c.status == 200:
-		return c.agreed(t, ours)
+		return c.agreed(t, ours, offered)
 	case c.told(): // http-grpc-status-mapping.md: "If grpc-status was provided, it must be used"
 		c.conclude()
 	default: // a status of success is not believed: ours, rule 6

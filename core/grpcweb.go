@@ -37,8 +37,7 @@ func plainGRPCWeb(c *ServerCall, e *Event) {
 // grpcWebUnpacked reads the envelope that ends a response.
 func grpcWebUnpacked(c *ClientCall, content []byte, fault Reason) {
 	if fault != 0 {
-		code, text := c.verdict(fault)
-		c.receiveFailed(code, string(text))
+		c.receiveBad(fault)
 		return
 	}
 	c.tail.Reset()
@@ -73,11 +72,8 @@ func parseTrailerBlock(b []byte, into *Fields) bool {
 		}
 		name, value := cutAt(line, ':')
 		trimmed := trimSpace(value)
-		into.Add(name, trimmed)
-		name = into.b[len(into.b)-len(trimmed)-1-len(name):][:len(name)]
-		for i, c := range name {
-			name[i] = lower(c)
-		}
+		name = into.beginLower(name)
+		into.b = append(into.b, trimmed...)
 		if value == nil || !ValidFieldValue(trimmed) || !ValidFieldName(name) {
 			return false
 		}

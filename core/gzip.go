@@ -31,11 +31,7 @@ const gzipHead = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
 // Compress appends src as one gzip member.
 func (z *Gzip) Compress(dst, src []byte) []byte {
-	if z.out == nil {
-		z.out = new(deflater)
-	}
-	dst = append(dst, gzipHead...)
-	dst = z.out.deflate(dst, src)
+	dst = z.deflate(append(dst, gzipHead...), src)
 	sum, size := crc32.ChecksumIEEE(src), uint32(len(src))
 	return append(dst,
 		byte(sum), byte(sum>>8), byte(sum>>16), byte(sum>>24),
@@ -48,9 +44,6 @@ func (z *Gzip) Compress(dst, src []byte) []byte {
 // ErrTooLarge and ErrMalformed, with dst as it was. What lies between dst's length
 // and its capacity may be overwritten in any case.
 func (z *Gzip) Decompress(dst, src []byte, limit int) ([]byte, error) {
-	if z.in == nil {
-		z.in = new(inflater)
-	}
 	limit = max(limit, 0)
 	whole := len(dst)
 	out := z.reserve(dst, src, limit)
@@ -63,8 +56,7 @@ func (z *Gzip) Decompress(dst, src []byte, limit int) ([]byte, error) {
 		start := len(out)
 		var used int
 		var err error
-		out, used, err = z.in.inflate(out, src, limit-(start-whole))
-		z.in.in = nil
+		out, used, err = z.inflate(out, src, limit-(start-whole))
 		if err != nil {
 			return dst, err
 		}
@@ -76,6 +68,25 @@ func (z *Gzip) Decompress(dst, src []byte, limit int) ([]byte, error) {
 		src = src[gzipTailSize:]
 	}
 	return out, nil
+}
+
+// deflate appends src as one DEFLATE stream.
+func (z *Gzip) deflate(dst, src []byte) []byte {
+	if z.out == nil {
+		z.out = new(deflater)
+	}
+	return z.out.deflate(dst, src)
+}
+
+// inflate appends what one DEFLATE stream stands for, and says how much of src
+// that took.
+func (z *Gzip) inflate(dst, src []byte, limit int) (out []byte, used int, err error) {
+	if z.in == nil {
+		z.in = new(inflater)
+	}
+	out, used, err = z.in.inflate(dst, src, limit)
+	z.in.in = nil // it is the caller's
+	return out, used, err
 }
 
 // reserve gives dst the room that src says it needs, within the limit and what

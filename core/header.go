@@ -66,6 +66,18 @@ func (f *Fields) Begin(name string) {
 	f.n++
 }
 
+// beginLower adds a field of that name in lower case, as Begin does, and returns
+// the name, a view.
+func (f *Fields) beginLower(name []byte) []byte {
+	f.Add(name, nil)
+	end := len(f.b) - 1
+	name = f.b[end-len(name) : end]
+	for i, c := range name {
+		name[i] = lower(c)
+	}
+	return name
+}
+
 // AppendBase64 adds b in unpadded base64 to the value of the field begun last.
 func (f *Fields) AppendBase64(b []byte) { f.b = AppendBase64(f.b, b) }
 

@@ -40,13 +40,14 @@ type dialect struct {
 	plain func(c *ServerCall, e *Event)
 
 	// Client role. ask, if there is one, writes a request that is not envelopes.
-	// answered says whether the content of a response is to be read,
-	// after its head was: t is its content type, and ours says that it belongs to
-	// this protocol. unpacked reads the content of an error or of an end marker.
-	// finish follows the end of the content. trailing, if there is one, takes
-	// fields of the head that are trailing metadata.
+	// answered says whether the content of a response is to be read, after its
+	// head was: t is its content type, ours says that it belongs to this protocol,
+	// offered that its compression is one that the client named. unpacked reads
+	// the content of an error or of an end marker. finish follows the end of the
+	// content. trailing, if there is one, takes fields of the head that are
+	// trailing metadata.
 	ask      func(c *ClientCall)
-	answered func(c *ClientCall, t ContentType, ours bool) bool
+	answered func(c *ClientCall, t ContentType, ours, offered bool) bool
 	unpacked func(c *ClientCall, content []byte, fault Reason)
 	finish   func(c *ClientCall)
 	trailing func(c *ClientCall, name, value []byte) bool

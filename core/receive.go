@@ -160,7 +160,7 @@ func (c *call) spent() bool { return c.stepMessages >= StepMessages || c.stepByt
 
 func (c *call) receiveWhole() {
 	if c.announced > uint64(c.limit) {
-		c.receiveTooLarge()
+		c.receiveBad(RejectTooLarge)
 		return
 	}
 	if c.needBytes {
@@ -285,7 +285,7 @@ func (c *call) openEnvelope(flags byte, length uint32) bool {
 		// gRPC statuscodes.md: "cardinality violation", of both roles.
 		c.receiveFailed(Unimplemented, "the ", c.peer, " has more than one message, and this procedure takes exactly one")
 	case length > c.limit:
-		c.receiveTooLarge()
+		c.receiveBad(RejectTooLarge)
 	default:
 		c.inPayload, c.left, c.length = true, uint64(length), length
 		c.payload = c.payload[:0]
@@ -324,13 +324,9 @@ func (c *call) takePayload(start uint64, length uint32, compressed bool) bool {
 		mark = lengthBit
 		c.data = append(c.data, c.payload...)
 	case compressed:
-		out, err := c.packed.own.decompress(c.memory(), c.data, c.payload, int(c.limit))
-		if err == ErrTooLarge {
-			c.receiveTooLarge()
-			return false
-		}
-		if err != nil {
-			c.receiveFailed(c.malformed, textDecompress)
+		out, fault := c.unpackOwn(c.data, c.payload)
+		if fault != 0 {
+			c.receiveBad(fault)
 			return false
 		}
 		c.stepBytes += len(out) - len(c.data)
@@ -358,9 +354,23 @@ func (c *call) deliver() {
 	}
 }
 
-func (c *call) receiveTooLarge() {
+// unpackOwn appends what src stands for in a coding that the core does itself, or
+// says why it is not accepted.
+func (c *call) unpackOwn(dst, src []byte) (out []byte, fault Reason) {
+	out, err := c.packed.own.decompress(c.memory(), dst, src, int(c.limit))
+	switch err {
+	case nil:
+		return out, 0
+	case ErrTooLarge:
+		return out, RejectTooLarge
+	}
+	return out, RejectDecompress
+}
+
+// receiveBad fails the call for what is wrong with something that came.
+func (c *call) receiveBad(fault Reason) {
 	c.mode = receiveNothing
-	c.role.receiveFault(ResourceExhausted, c.sayTooLarge())
+	c.role.receiveFault(c.verdict(fault))
 }
 
 func (c *call) receiveFailed(code Code, parts ...string) {

@@ -29,8 +29,9 @@ func (c *ClientCall) ResponseHead(status uint32, fields Fields, end bool) ([]Eve
 	// It may be the only section: then what it has is leading and trailing metadata,
 	// since nothing says which of both a field was (ours, rule 6).
 	tailOnly := c.d.tailOnly(h)
-	coding := c.client.offer.packing(CodingIndex(h.values[c.d.coding], c.client.offer.names))
-	c.needBytes = coding.here() || c.d.text || !c.d.envelopes && status != 200
+	in := CodingIndex(h.values[c.d.coding], c.client.offer.names)
+	c.packed = c.client.offer.packing(in)
+	c.needBytes = c.packed.here() || c.d.text || !c.d.envelopes && status != 200
 
 	e := c.emit(EventResponse)
 	e.Hidden, e.Binary, e.ContentInline = h.hidden, h.binary, c.needBytes
@@ -41,7 +42,7 @@ func (c *ClientCall) ResponseHead(status uint32, fields Fields, end bool) ([]Eve
 	case !c.checkTrailing() || tailOnly && !c.readTail(fields):
 	default:
 		c.early = tailOnly
-		if c.d.answered(c, t, ours) {
+		if c.d.answered(c, t, ours, in >= 0) {
 			c.receive()
 		}
 	}
@@ -52,9 +53,9 @@ func (c *ClientCall) ResponseHead(status uint32, fields Fields, end bool) ([]Eve
 func (c *ClientCall) told() bool { return c.ended && c.parsed.Code != OK }
 
 // agreed checks the content type and the compression of a response with messages,
-// and readies the receiving half; false where that ends the call.
-func (c *ClientCall) agreed(t ContentType, ours bool) bool {
-	in := CodingIndex(c.in.values[c.d.coding], c.client.offer.names)
+// and readies the receiving half; false where that ends the call. The arguments are
+// those of the dialect's answered.
+func (c *ClientCall) agreed(t ContentType, ours, offered bool) bool {
 	code, wrong, known := Internal, "", ""
 	switch {
 	case !ours: // ours, rule 7
@@ -63,11 +64,11 @@ func (c *ClientCall) agreed(t ContentType, ours bool) bool {
 		wrong = "the response's content type is of another kind than the request's"
 	case !EqualFold(t.Codec, c.client.cfg.Codec):
 		wrong = "the response has another codec than the request"
-	case in < 0:
+	case !offered:
 		// gRPC compression.md, "Test cases": the supported ones are named.
 		wrong, known = "the response has a compression that was not offered; this client knows: ", c.client.offer.known()
 	default:
-		c.packed, c.mode = c.client.offer.packing(in), receiveWhole
+		c.mode = receiveWhole
 		if c.d.envelopes {
 			c.mode = receiveEnvelopes
 			c.single = !c.stream.manyResponses()
@@ -191,14 +192,8 @@ func (c *ClientCall) unpack(content []byte, compressed bool) {
 		e := c.emit(EventDecompress)
 		e.Coding, e.Limit, e.Data = c.packed.index, c.limit, content
 	default:
-		out, err := c.packed.own.decompress(c.memory(), c.encoded[:0], content, int(c.limit))
+		out, fault := c.unpackOwn(c.encoded[:0], content)
 		c.encoded = out[:0]
-		fault := Reason(0)
-		if err == ErrTooLarge {
-			fault = RejectTooLarge
-		} else if err != nil {
-			fault = RejectDecompress
-		}
 		c.d.unpacked(c, out, fault)
 	}
 }

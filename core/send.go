@@ -115,6 +115,18 @@ func (c *call) emitEnvelopes(payloads []payloadOut) *Event {
 	return e
 }
 
+// emitReply emits the one message of a side that has no stream of them.
+func (c *call) emitReply() *Event {
+	c.one[0] = c.reply
+	return c.emitEnvelopes(c.one[:])
+}
+
+// addTypeAs adds the dialect's content type for a codec, as a field of that name.
+func (c *call) addTypeAs(name, codec string) {
+	c.head.Begin(name)
+	c.head.b = c.d.appendType(c.head.b, codec)
+}
+
 // emitPayload emits a payload that is the whole content.
 func (c *call) emitPayload(p payloadOut) {
 	e := c.emit(EventBody)

@@ -204,7 +204,7 @@ func (c *ServerCall) agree(f *head, can Capabilities) bool {
 	case d.get:
 		c.mode = receiveGet
 	case length > uint64(c.limit):
-		c.receiveTooLarge()
+		c.receiveBad(RejectTooLarge)
 		return false
 	}
 	return true

@@ -15,10 +15,7 @@ const (
 
 // CompressZlib appends src in zlib's format.
 func (z *Gzip) CompressZlib(dst, src []byte) []byte {
-	if z.out == nil {
-		z.out = new(deflater)
-	}
-	dst = z.out.deflate(append(dst, zlibHead...), src)
+	dst = z.deflate(append(dst, zlibHead...), src)
 	return binary.BigEndian.AppendUint32(dst, adler32.Checksum(src))
 }
 
@@ -30,12 +27,8 @@ func (z *Gzip) DecompressZlib(dst, src []byte, limit int) ([]byte, error) {
 		src[1]&dictionary != 0 || (uint(src[0])<<8|uint(src[1]))%31 != 0 {
 		return dst, ErrMalformed
 	}
-	if z.in == nil {
-		z.in = new(inflater)
-	}
 	src = src[len(zlibHead):]
-	out, used, err := z.in.inflate(dst, src, max(limit, 0))
-	z.in.in = nil
+	out, used, err := z.inflate(dst, src, max(limit, 0))
 	if err != nil {
 		return dst, err
 	}

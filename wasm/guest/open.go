@@ -30,15 +30,19 @@ func names(b []byte) []string {
 	return out
 }
 
-func codingsOf(list, native []byte) ([]core.Coding, bool) {
-	var out []core.Coding
-	for i, n := range names(list) {
-		if i >= len(native) || native[i] > 1 {
-			return nil, false
+// codingsOf reads a configuration's codings. Where it is false the fault is told.
+func (g *Guest) codingsOf(list, native []byte) (out []core.Coding, ok bool) {
+	all := names(list)
+	if ok = len(all) == len(native); ok {
+		for i, n := range all {
+			ok = ok && native[i] <= 1
+			out = append(out, core.Coding{Name: n, Native: native[i] == 1})
 		}
-		out = append(out, core.Coding{Name: n, Native: native[i] == 1})
 	}
-	return out, len(out) == len(native)
+	if !ok {
+		g.fault(0, abi.FaultConfig, "native must have one byte, 0 or 1, for each coding")
+	}
+	return out, ok
 }
 
 func (g *Guest) configureServer(r *abi.Record) bool {
@@ -52,8 +56,7 @@ func (g *Guest) configureServer(r *abi.Record) bool {
 	cfg.RequireVersion = r.Flags&abi.ServerRequireVersion != 0
 	cfg.Codecs = names(codecs)
 	var ok bool
-	if cfg.Codings, ok = codingsOf(codings, native); !ok {
-		g.fault(0, abi.FaultConfig, "native must have one byte, 0 or 1, for each coding")
+	if cfg.Codings, ok = g.codingsOf(codings, native); !ok {
 		return true
 	}
 	paths := names(procedures)
@@ -93,8 +96,7 @@ func (g *Guest) configureClient(r *abi.Record) bool {
 	cfg.Text = r.Flags&abi.ClientText != 0
 	cfg.Codec, cfg.Prefix, cfg.UserAgent = string(codec), string(prefix), string(userAgent)
 	var ok bool
-	if cfg.Codings, ok = codingsOf(codings, native); !ok {
-		g.fault(0, abi.FaultConfig, "native must have one byte, 0 or 1, for each coding")
+	if cfg.Codings, ok = g.codingsOf(codings, native); !ok {
 		return true
 	}
 	client, err := core.NewClient(cfg)
