@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 INTERFACES = ("asgi", "wsgi")
 SERVICE = "acme.v1.Service"
+CONNECT: dict[str, Any] = {"content_type": "application/connect+proto", "length": False}
+GRPC: dict[str, Any] = {"content_type": "application/grpc", "length": False, "http_version": "2", "trailers": True}
+"""What makes a `Request` a stream's, in these protocols."""
 UNARY, CLIENT, SERVER, BIDI = "Unary", "ClientStream", "ServerStream", "BidiStream"
 STREAM_TYPES = {
     UNARY: StreamType.UNARY,

@@ -14,7 +14,7 @@ import pyqwest
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from client_support import DATA, MESSAGE, METHOD, MODES, call, method, open_calls, response, serving
+from client_support import DATA, MESSAGE, METHOD, call, method, open_calls, response, serving
 from connectcore.client import ConnectClient, ConnectClientSync, ResponseMetadata
 from connectcore.code import Code
 from connectcore.codec import proto_json_codec
@@ -23,11 +23,6 @@ from connectcore.errors import ConnectError
 from connectcore.method import StreamType
 from connectcore.protocol import ProtocolType
 from connectcore.request import Headers, RequestContext
-
-
-@pytest.fixture(params=MODES)
-def mode(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def error_of(mode: str, address: str, *arguments: Any, **options: Any) -> ConnectError:

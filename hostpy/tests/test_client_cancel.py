@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 import time
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from client_support import DATA, GOOD, HEAD, MESSAGE, METHOD, Exchange, call, open_calls, serving
 from connectcore._client.cancellation import current_cancellation
+from connectcore._client.response_metadata import current_response
 from connectcore.client import Cancellation, ConnectClient, ConnectClientSync, ResponseMetadata
 from connectcore.code import Code
 from connectcore.errors import ConnectError
@@ -191,3 +193,13 @@ def test_cancellations_nest_and_belong_to_their_thread() -> None:
         thread.join()
         assert seen == [None]
     assert current_cancellation() is None
+
+
+@pytest.mark.parametrize("surrounding", [Cancellation, ResponseMetadata])
+def test_block_that_is_left_in_another_context(surrounding: type[Cancellation | ResponseMetadata]) -> None:
+    """As where an async generator is closed by another task than began it."""
+    block = surrounding()
+    contextvars.copy_context().run(block.__enter__)
+    block.__exit__(None, None, None)
+    assert current_cancellation() is None
+    assert current_response() is None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pyqwest
 import pytest
 
-from client_support import DATA, GOOD, HEAD, MESSAGE, METHOD, MODES, Exchange, call, open_calls, response, serving
+from client_support import DATA, GOOD, HEAD, MESSAGE, METHOD, Exchange, call, open_calls, response, serving
 from connectcore.client import ConnectClient, ConnectClientSync, ResponseMetadata
 from connectcore.code import Code
 from connectcore.errors import ConnectError
@@ -31,11 +31,6 @@ PATIENCE = 10.0
 """Seconds in which every call here has to be over; most take milliseconds."""
 
 MEGABYTE = 1 << 20
-
-
-@pytest.fixture(params=MODES)
-def mode(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def says(*pieces: bytes, pause: float = 0.02, close: bool = True) -> Answer:

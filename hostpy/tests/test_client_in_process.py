@@ -77,11 +77,6 @@ def call(mode: str, message: StringValue, timeout: float | None = None, use_get:
     return asyncio.run(run())
 
 
-@pytest.fixture(params=MODES)
-def mode(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.mark.parametrize("codec", [None, proto_json_codec()], ids=["proto", "json"])
 @pytest.mark.parametrize("gzip", [None, GzipCompression()], ids=["identity", "gzip"])
 @pytest.mark.parametrize("use_get", [False, True], ids=["POST", "GET"])

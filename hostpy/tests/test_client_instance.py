@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from client_support import DATA, GOOD, MESSAGE, METHOD, MODES, Exchange, call, open_calls, response, serving
+from client_support import DATA, GOOD, MESSAGE, METHOD, Exchange, call, open_calls, response, serving
 from connectcore._wasm import abi, records
 from connectcore._wasm.configuration import Configuration
 from connectcore._wasm.pool import POOL, Pool
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from connectcore._wasm.instance import Instance
-
-
-@pytest.fixture(params=MODES)
-def mode(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture

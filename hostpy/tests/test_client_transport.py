@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pyqwest
 import pytest
 
-from client_support import DATA, GOOD, MESSAGE, METHOD, MODES, Exchange, call, open_calls, response, serving
+from client_support import DATA, GOOD, MESSAGE, METHOD, Exchange, call, open_calls, response, serving
 from connectcore._transport.pyqwest import default_transport, default_transport_sync
 from connectcore.client import Cancellation, ConnectClient, ConnectClientSync
 from connectcore.code import Code
@@ -38,11 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 TYPE = [("content-type", "application/proto")]
-
-
-@pytest.fixture(params=MODES)
-def mode(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def error_of(mode: str, address: str, **options: Any) -> ConnectError:

@@ -20,7 +20,6 @@ from server_support import (
     ASGI,
     BIDI,
     CLIENT,
-    INTERFACES,
     SERVER,
     UNARY,
     Answer,
@@ -142,11 +141,6 @@ def code_of(request: Request, answer: Answer) -> str:
     *_, (flags, end) = envelopes(answer.content)
     assert flags == 2
     return str(json.loads(end).get("error", {}).get("code", "ok"))
-
-
-@pytest.fixture(params=INTERFACES)
-def interface(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture(params=CALLS)

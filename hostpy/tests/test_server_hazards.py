@@ -28,7 +28,8 @@ from server_support import (
     ASGI,
     BIDI,
     CLIENT,
-    INTERFACES,
+    CONNECT,
+    GRPC,
     SERVER,
     UNARY,
     Answer,
@@ -50,13 +51,6 @@ if TYPE_CHECKING:
     from google.protobuf.wrappers_pb2 import StringValue
 
 TESTS = Path(__file__).parent
-CONNECT: dict[str, Any] = {"content_type": "application/connect+proto", "length": False}
-GRPC: dict[str, Any] = {"content_type": "application/grpc", "length": False, "http_version": "2", "trailers": True}
-
-
-@pytest.fixture(params=INTERFACES)
-def interface(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture

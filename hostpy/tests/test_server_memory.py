@@ -9,12 +9,7 @@ import pytest
 from connectcore._server import memory
 from connectcore._server.memory import Memory
 from connectcore._wasm.pool import POOL
-from server_support import ALL, BIDI, INTERFACES, UNARY, Request, Server, echo, envelope, message
-
-
-@pytest.fixture(params=INTERFACES)
-def interface(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+from server_support import ALL, BIDI, UNARY, Request, Server, echo, envelope, message
 
 
 class TestMemory:

@@ -15,7 +15,8 @@ from server_support import (
     ALL,
     BIDI,
     CLIENT,
-    INTERFACES,
+    CONNECT,
+    GRPC,
     SERVER,
     UNARY,
     Answer,
@@ -34,14 +35,6 @@ if TYPE_CHECKING:
     from connectcore.request import RequestContext
 
     Context = RequestContext[Any, Any]
-
-CONNECT: dict[str, Any] = {"content_type": "application/connect+proto", "length": False}
-GRPC: dict[str, Any] = {"content_type": "application/grpc", "length": False, "http_version": "2", "trailers": True}
-
-
-@pytest.fixture(params=INTERFACES)
-def interface(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def requests(*texts: str) -> bytes:

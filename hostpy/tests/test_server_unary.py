@@ -15,7 +15,6 @@ from connectcore.code import Code
 from connectcore.errors import ConnectError
 from server_support import (
     CLIENT,
-    INTERFACES,
     SERVER,
     UNARY,
     Answer,
@@ -34,11 +33,6 @@ if TYPE_CHECKING:
     from connectcore.request import RequestContext
 
     Context = RequestContext[Any, Any]
-
-
-@pytest.fixture(params=INTERFACES)
-def interface(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from connectcore.server import ConnectWSGIRouter
 from server_support import (
     ALL,
     CLIENT,
+    CONNECT,
     SERVER,
     UNARY,
     WSGI,
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from google.protobuf.wrappers_pb2 import StringValue
-
-CONNECT: dict[str, Any] = {"content_type": "application/connect+proto", "length": False}
 
 
 def call(variables: dict[str, Any], application: Any = None) -> Answer:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ._server.asgi import ConnectASGIApplication
 from ._server.endpoint import Endpoint, EndpointSync
 from ._server.router import ConnectASGIRouter, ConnectWSGIRouter
-from ._server.service import DEFAULT_READ_MAX_BYTES
 from ._server.wsgi import ConnectWSGIApplication
+from ._wasm.configuration import DEFAULT_READ_MAX_BYTES
 
 __all__ = [
     "DEFAULT_READ_MAX_BYTES",

@@ -7,11 +7,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, TypeVar
 
 from .._headers import Headers
+from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
 from ..method import StreamType
 from ..protocol import ProtocolType
 from ..request import RequestContext, set_response_metadata
 from .call import ClientCall
-from .config import DEFAULT_READ_MAX_BYTES, ClientConfig, timeout_seconds
+from .config import ClientConfig, timeout_seconds
 from .exchange import exchange
 from .response_metadata import current_response, fill
 

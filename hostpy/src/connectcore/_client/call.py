@@ -24,7 +24,7 @@ from .._headers import Headers, headers_from_fields, metadata_columns
 from .._transport.transport import Gone, Request, TransportError, fields_column
 from .._wasm import abi, columns, records
 from .._wasm.configuration import BusyError, attributes
-from .._wasm.content import Content
+from .._wasm.content import Content, carried
 from .._wasm.instance import GuestError
 from .._wasm.pool import POOL
 from ..code import Code
@@ -299,8 +299,8 @@ class ClientCall:
         """The command for content that the module does not know of: all of its bytes where that is cheap, else the first."""
         start, self._announced = self._announced, self._received
         length = self._received - start
-        carried = length if self._inline or length <= abi.CARRY_WHOLE else abi.CARRY_FIRST
-        return records.content(self._handle, flags, length, self._content.peek(start, carried))
+        data = self._content.peek(start, length if self._inline else carried(length))
+        return records.content(self._handle, flags, length, data)
 
     def _tell(self, batch: bytes) -> None:
         """Give commands, behind the response's head if that has waited, and do what the events say."""

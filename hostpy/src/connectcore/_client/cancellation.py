@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import threading
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
+
+from .surrounding import Surrounding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextvars import Token
-    from types import TracebackType
 
 __all__ = ["Cancellation", "current_cancellation"]
 
 _current: ContextVar[Cancellation | None] = ContextVar("connectcore_cancellation", default=None)
 
 
-class Cancellation:
+class Cancellation(Surrounding):
     """Lets other threads cancel the synchronous calls that are made inside its `with` block.
 
         with Cancellation() as cancellation:
@@ -28,24 +28,15 @@ class Cancellation:
     ends it at once, but where it has a `pyqwest` client of the user's own, only when the server next says something.
     """
 
-    __slots__ = ("_canceled", "_lock", "_token", "_watchers")
+    __slots__ = ("_canceled", "_lock", "_watchers")
+
+    _current = _current
 
     def __init__(self) -> None:
+        super().__init__()
         self._canceled = False
         self._lock = threading.Lock()
-        self._token: Token[Cancellation | None] | None = None
         self._watchers: list[Callable[[], object]] = []
-
-    def __enter__(self) -> Self:
-        self._token = _current.set(self)
-        return self
-
-    def __exit__(
-        self, _type: type[BaseException] | None, _value: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
-        token, self._token = self._token, None
-        if token is not None:
-            _current.reset(token)
 
     @property
     def canceled(self) -> bool:

@@ -10,7 +10,7 @@ from .._codec.codec import proto_binary_codec
 from .._version import __version__
 from .._wasm import abi, records
 from .._wasm.columns import join_names
-from .._wasm.configuration import Configuration
+from .._wasm.configuration import Configuration, read_max_of
 from ..compression import GzipCompression
 from ..protocol import ProtocolType
 
@@ -21,12 +21,8 @@ if TYPE_CHECKING:
     from .._wasm.instance import Instance
     from ..compression import Compression
 
-__all__ = ["DEFAULT_READ_MAX_BYTES", "ClientConfig", "timeout_seconds"]
+__all__ = ["ClientConfig", "timeout_seconds"]
 
-DEFAULT_READ_MAX_BYTES: Final = abi.DEFAULT_READ_MAX
-"""Bytes in one received message, unless a client is told otherwise."""
-
-_MOST: Final = abi.COMPRESSED - 1  # a longer message has no length in the module's interface
 _SCHEMES: Final = ("http", "https")
 
 
@@ -77,12 +73,10 @@ class ClientConfig:
                 codings.append(send_compression)
                 names.append(name)
             send = names.index(name) + 1
-        if read_max_bytes is not None and not 0 < read_max_bytes <= _MOST:
-            raise ValueError(f"read_max_bytes must be from 1 to {_MOST}, not {read_max_bytes}")
         self.codings = codings
         self.send_compression = send_compression
         self.timeout = timeout
-        self.read_max = read_max_bytes or _MOST
+        self.read_max = read_max_of(read_max_bytes)
         self._configuration = Configuration.of(
             records.configure_client(
                 protocol=protocol.value,

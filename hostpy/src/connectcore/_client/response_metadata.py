@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Self
 
 from .._headers import Headers
-
-if TYPE_CHECKING:
-    from contextvars import Token
-    from types import TracebackType
+from .surrounding import Surrounding
 
 __all__ = ["ResponseMetadata", "current_response"]
 
 _current: ContextVar[ResponseMetadata | None] = ContextVar("connectcore_response_metadata", default=None)
 
 
-class ResponseMetadata:
+class ResponseMetadata(Surrounding):
     """Collects the metadata of the calls that are made inside its `with` block, in this task or thread; the last one stays.
 
         with ResponseMetadata() as response:
@@ -26,27 +22,15 @@ class ResponseMetadata:
     A failed call's metadata is here, too, and on its `ConnectError`.
     """
 
-    __slots__ = ("_headers", "_http_status", "_token", "_trailers")
+    __slots__ = ("_headers", "_http_status", "_trailers")
+
+    _current = _current
 
     def __init__(self) -> None:
+        super().__init__()
         self._http_status: int | None = None
         self._headers: Headers | None = None
         self._trailers: Headers | None = None
-        self._token: Token[ResponseMetadata | None] | None = None
-
-    def __enter__(self) -> Self:
-        self._token = _current.set(self)
-        return self
-
-    def __exit__(
-        self, _type: type[BaseException] | None, _value: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
-        token, self._token = self._token, None
-        if token is not None:
-            try:
-                _current.reset(token)
-            except ValueError:  # left in another context than it was entered in: nothing there to put back
-                pass
 
     @property
     def http_status(self) -> int | None:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from .._codec.payload import decoded, encoded
 from .._interceptors import check, split_leading, wrap
+from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
 from .asgi_call import Exchange, awaitable
 from .asgi_request import addresses, content_follows, head_of
 from .call import ServerCall
 from .lifespan import serve_other
 from .response import whole
-from .service import DEFAULT_READ_MAX_BYTES, Service, Verdict
+from .service import Service, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping

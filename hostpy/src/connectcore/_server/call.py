@@ -16,7 +16,7 @@ from .._codec.payload import RejectedError, compressed, decoded, decompressed
 from .._headers import metadata_columns
 from .._wasm import abi, module, records
 from .._wasm.configuration import BusyError
-from .._wasm.content import Content
+from .._wasm.content import Content, carried
 from .._wasm.instance import GuestError
 from .._wasm.pool import POOL
 from ..request import expired, response_metadata
@@ -43,7 +43,7 @@ def announced(data: bytes, handle: int = 0, whole: int = abi.CARRY_WHOLE, *, end
     """The record for content that came: all of its bytes up to `whole`, of longer content the first."""
     length = len(data)
     flags = abi.CONTENT_END_FLAG if end else 0
-    return records.content(handle, flags, length, data if length <= whole else data[: abi.CARRY_FIRST])
+    return records.content(handle, flags, length, data[: carried(length, whole)])
 
 
 class ServerCall:

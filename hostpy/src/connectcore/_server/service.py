@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from .._codec.codec import default_codecs
 from .._wasm import abi, records
 from .._wasm.columns import join_names, layout, split_fields, split_text_fields
-from .._wasm.configuration import BusyError, Configuration
+from .._wasm.configuration import BusyError, Configuration, read_max_of
 from .._wasm.instance import GuestError
 from .._wasm.pool import POOL
 from ..compression.gzip import GzipCompression
@@ -31,12 +31,7 @@ if TYPE_CHECKING:
     from ..compression import Compression
     from ..request import RequestContext
 
-__all__ = ["DEFAULT_READ_MAX_BYTES", "Head", "Service", "Verdict"]
-
-DEFAULT_READ_MAX_BYTES: Final = abi.DEFAULT_READ_MAX
-"""Bytes in one received message, unless a server is told otherwise."""
-
-_MOST: Final = (1 << 31) - 1  # longest message that a span can name
+__all__ = ["Head", "Service", "Verdict"]
 
 Head: TypeAlias = "tuple[int, bytes, bytes, bytes, int, bytes]"
 """A request's head: capability flags, HTTP method, path, query, number of fields, fields as a column."""
@@ -129,10 +124,8 @@ class Service:
         self.codings: list[Compression] = [GzipCompression()] if compressions is None else list(compressions)
         self.procedures = [Procedure(path, *endpoint, known) for path, endpoint in endpoints.items()]
         self.routes = {procedure.name: procedure for procedure in self.procedures}
-        if read_max_bytes is not None and not 0 < read_max_bytes <= _MOST:
-            raise ValueError(f"read_max_bytes must be from 1 to {_MOST}, or None for no limit, not {read_max_bytes}")
         record = records.configure_server(
-            read_max=_MOST if read_max_bytes is None else read_max_bytes,
+            read_max=read_max_of(read_max_bytes),
             compress_min=abi.DEFAULT_COMPRESS_MIN,
             codecs=join_names(codec.name() for codec in known),
             codings=join_names(coding.name() for coding in self.codings),

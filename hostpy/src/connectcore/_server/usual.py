@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._wasm import abi, records
 from .._wasm.columns import layout
+from .response import whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,16 +60,14 @@ def answer(
         body_kind, body_size, count, prefix, data_size = _BODY.unpack_from(events, size)
         if kind != abi.EV_HTTP_RESPONSE_HEAD or body_kind != abi.EV_HTTP_BODY or count != 1 or prefix != data_size:
             return None
-        start = {"type": "http.response.start", "status": status, "headers": fields_of(events[_HEAD.size : size])}
+        fields = fields_of(events[_HEAD.size : size])
         end = size + body_size
-        body = {"type": "http.response.body", "body": events[end - data_size : end] + payload}
+        content = events[end - data_size : end] + payload
         if end + abi.HEADER_SIZE == len(events):
-            return None if flags else (start, body)
+            return None if flags else whole(status, fields, content, None)
         kind, size = _TRAILERS.unpack_from(events, end)
     except struct.error:
         return None
     if kind != abi.EV_HTTP_TRAILERS or end + size + abi.HEADER_SIZE != len(events):
         return None
-    start["trailers"] = True
-    fields = fields_of(events[end + _TRAILERS.size : end + size])
-    return start, body, {"type": "http.response.trailers", "headers": fields}
+    return whole(status, fields, content, fields_of(events[end + _TRAILERS.size : end + size]))

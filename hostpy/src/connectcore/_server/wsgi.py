@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._codec.payload import decoded, encoded
 from .._interceptors import check_sync, split_leading_sync, wrap_sync
+from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
 from .call import ServerCall
-from .service import DEFAULT_READ_MAX_BYTES, Service
+from .service import Service
 from .wsgi_call import Exchange, answer_nobody, status_line
 from .wsgi_request import SEND_TRAILERS, RequestContent, addresses, head_of
 

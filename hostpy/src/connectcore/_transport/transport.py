@@ -27,7 +27,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
-from .._wasm.columns import join_fields
+from .._wasm.columns import join_fields, split_fields, split_text_fields
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -148,8 +148,7 @@ class Request:
     def fields(self) -> list[tuple[bytes, bytes]]:
         """The header section, names in lower case. The authority is not in it, nor framing, except for the length of content
         that is known."""
-        parts = self._fields.split(b"\0")
-        return list(zip(parts[0::2], parts[1::2], strict=True)) if self._fields else []
+        return split_fields(self._fields)
 
     @property
     def text_fields(self) -> list[tuple[str, str]]:
@@ -159,14 +158,11 @@ class Request:
             UnicodeDecodeError: a value is not UTF-8.
 
         """
-        if not self._fields:
-            return []
-        parts = self._fields.decode("utf-8").split("\0")
-        return list(zip(parts[0::2], parts[1::2], strict=True))
+        return split_text_fields(self._fields, "utf-8")
 
 
-class Response(Protocol):
-    """An HTTP response whose head has come, in the async form."""
+class ResponseHead(Protocol):
+    """What both forms of a response know."""
 
     @property
     def status(self) -> int:
@@ -187,6 +183,10 @@ class Response(Protocol):
     def trailers(self) -> Fields:
         """The trailer section, known when `read` has given its last."""
         ...
+
+
+class Response(ResponseHead, Protocol):
+    """An HTTP response whose head has come, in the async form."""
 
     async def read(self) -> bytes:
         """The next bytes of content, as many as there are; empty after the last. Raises TransportError or OSError."""
@@ -197,28 +197,8 @@ class Response(Protocol):
         ...
 
 
-class ResponseSync(Protocol):
+class ResponseSync(ResponseHead, Protocol):
     """An HTTP response whose head has come, in the sync form."""
-
-    @property
-    def status(self) -> int:
-        """The final status; informational responses are not shown."""
-        ...
-
-    @property
-    def fields(self) -> Fields:
-        """The header section."""
-        ...
-
-    @property
-    def length(self) -> int | None:
-        """How many bytes of content come, if nothing comes after them: no trailer section, and no error. Otherwise None."""
-        ...
-
-    @property
-    def trailers(self) -> Fields:
-        """The trailer section, known when `read` has given its last."""
-        ...
 
     def read(self) -> bytes:
         """The next bytes of content, as many as there are; empty after the last. Raises TransportError or OSError."""

@@ -43,11 +43,11 @@ def split_fields(column: bytes) -> list[tuple[bytes, bytes]]:
     return list(zip(parts, parts, strict=True))
 
 
-def split_text_fields(column: bytes) -> list[tuple[str, str]]:
-    """The same as text, a character per byte (latin-1), which is how WSGI and HTTP libraries take them."""
+def split_text_fields(column: bytes, encoding: str = "latin-1") -> list[tuple[str, str]]:
+    """The same as text; a character per byte, as WSGI takes them, if not told otherwise."""
     if not column:
         return []
-    parts = iter(column.decode("latin-1").split("\0"))
+    parts = iter(column.decode(encoding).split("\0"))
     return list(zip(parts, parts, strict=True))
 
 

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from ..method import MethodInfo
     from .instance import Instance
 
-__all__ = ["BusyError", "Configuration", "attributes"]
+__all__ = ["DEFAULT_READ_MAX_BYTES", "BusyError", "Configuration", "attributes", "read_max_of"]
+
+DEFAULT_READ_MAX_BYTES: Final = abi.DEFAULT_READ_MAX
+"""Bytes in one received message, unless a server or a client is told otherwise."""
+
+_READ_MOST: Final = abi.COMPRESSED - 1  # a longer message has no length in the interface
 
 _STREAM_TYPES: Final = {
     StreamType.UNARY: abi.UNARY,
@@ -99,6 +104,20 @@ def attributes(method: MethodInfo[Any, Any]) -> int:
     """A procedure's attributes, as the guest wants them."""
     safe = method.idempotency_level is IdempotencyLevel.NO_SIDE_EFFECTS
     return _STREAM_TYPES[method.stream_type] | (abi.NO_SIDE_EFFECTS if safe else 0)
+
+
+def read_max_of(read_max_bytes: int | None) -> int:
+    """The option as the guest wants it.
+
+    Raises:
+        ValueError: there is no message of this length.
+
+    """
+    if read_max_bytes is None:
+        return _READ_MOST
+    if not 0 < read_max_bytes <= _READ_MOST:
+        raise ValueError(f"read_max_bytes must be from 1 to {_READ_MOST}, or None for no limit, not {read_max_bytes}")
+    return read_max_bytes
 
 
 def _close(key: int, places: list[tuple[weakref.ref[Instance], int]]) -> None:

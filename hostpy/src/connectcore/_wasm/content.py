@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-__all__ = ["Content"]
+from . import abi
+
+__all__ = ["Content", "carried"]
+
+
+def carried(length: int, whole: int = abi.CARRY_WHOLE) -> int:
+    """How many bytes of content of this length the guest is given: all up to `whole`, of longer content the first."""
+    return length if length <= whole else abi.CARRY_FIRST
 
 
 class Content:
