@@ -27,7 +27,7 @@ import (
 func eachClient(t *testing.T, test func(t *testing.T, client *hostgo.Client)) {
 	t.Helper()
 	servers := map[string]http.Handler{
-		"connect-go": theirs(),
+		"connect-go": Theirs(),
 		"own":        ours(t, hostgo.HandlerOptions{}),
 	}
 	for server, h := range servers {
@@ -379,7 +379,7 @@ func TestOwnClientContextHasEnded(t *testing.T) {
 func TestOwnClientAlwaysSaysWhatItAccepts(t *testing.T) {
 	for name, codings := range map[string][]string{"gzip": nil, "identity": {}} {
 		var seen []string
-		h := theirs()
+		h := Theirs()
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			seen = slices.Clone(r.Header.Values("Accept-Encoding"))
 			h.ServeHTTP(w, r)
@@ -398,7 +398,7 @@ func TestOwnClientAlwaysSaysWhatItAccepts(t *testing.T) {
 }
 
 func TestOwnClientLimits(t *testing.T) {
-	server := httptest.NewServer(theirs())
+	server := httptest.NewServer(Theirs())
 	defer server.Close()
 	for _, test := range []struct {
 		name    string
@@ -422,7 +422,7 @@ func TestOwnClientLimits(t *testing.T) {
 }
 
 func TestOwnClientPrefix(t *testing.T) {
-	server := httptest.NewServer(http.StripPrefix("/api/v1", theirs(connect.WithCompressMinBytes(1000))))
+	server := httptest.NewServer(http.StripPrefix("/api/v1", Theirs(connect.WithCompressMinBytes(1000))))
 	defer server.Close()
 	var response text
 	if err := ownClient(t, server.URL+"/api/v1/", hostgo.ClientOptions{}).Unary(soon(t), unaryPath, wrapperspb.String("x"), &response); err != nil {

@@ -291,7 +291,7 @@ func TestDifferential(t *testing.T) {
 	v := versions[0]
 	client := v.client(t)
 	oursURL := v.serve(t, ours(t, hostgo.HandlerOptions{ReadMax: readMax}))
-	theirsURL := v.serve(t, theirs(connect.WithReadMaxBytes(readMax)))
+	theirsURL := v.serve(t, Theirs(connect.WithReadMaxBytes(readMax)))
 	for _, e := range exchanges() {
 		t.Run(e.name, func(t *testing.T) {
 			mine, other := outcome(t, client, oursURL, &e), outcome(t, client, theirsURL, &e)

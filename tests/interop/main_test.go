@@ -1,15 +1,14 @@
-// Package interop runs the Go host against connect-go: its unmodified client
-// calls our handler, our client calls its handlers, and both servers get the
-// same requests.
 package interop
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/connectcore/connectcore/hostgo"
 )
@@ -68,4 +67,21 @@ func (v version) client(t *testing.T) *http.Client {
 	transport := &http.Transport{Protocols: v.protocols(), DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
+}
+
+func ours(t *testing.T, options hostgo.HandlerOptions) http.Handler {
+	t.Helper()
+	options.Module, options.Logger, options.CompressMin = module, slog.New(slog.DiscardHandler), -1
+	h, err := Ours(&options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func soon(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
 }

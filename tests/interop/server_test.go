@@ -238,7 +238,7 @@ func TestPeerClientClientStream(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := response.Msg.GetValue(); got != "a+b+c" {
+		if got := response.Msg.GetValue(); got != "A+B+C" {
 			t.Errorf("got %q", got)
 		}
 	})

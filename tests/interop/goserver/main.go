@@ -1,0 +1,63 @@
+// Command goserver serves the interop service on a free loopback port,
+// HTTP/1.1 and HTTP/2 without TLS, with this project's handler or, by
+// -peer, with connect-go's. It prints its URL and serves until its standard
+// input ends.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+
+	"connectrpc.com/connect"
+
+	"github.com/connectcore/connectcore/hostgo"
+	"github.com/connectcore/connectcore/tests/interop"
+)
+
+func main() {
+	peer := flag.Bool("peer", false, "serve with connect-go")
+	cache := flag.String("cache", "", "the directory of the module's compiled code")
+	flag.Parse()
+	if err := run(*peer, *cache); err != nil {
+		fmt.Fprintln(os.Stderr, "goserver:", err)
+		os.Exit(1)
+	}
+}
+
+func run(peer bool, cache string) error {
+	handler := interop.Theirs(connect.WithReadMaxBytes(4 << 20))
+	if !peer {
+		ctx := context.Background()
+		module, err := hostgo.Load(ctx, &hostgo.Options{CacheDir: cache})
+		if err != nil {
+			return err
+		}
+		defer module.Close(ctx) //nolint:errcheck // the process ends
+		if handler, err = interop.Ours(&hostgo.HandlerOptions{Module: module}); err != nil {
+			return err
+		}
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	server := &http.Server{Handler: handler, Protocols: protocols}
+	fmt.Printf("http://%s\n", listener.Addr())
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		_ = server.Close()
+	}()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
