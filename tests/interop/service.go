@@ -260,7 +260,7 @@ func theirsAnswer(ctx context.Context, httpMethod string, header http.Header, as
 	if err != nil {
 		var e *connect.Error
 		if errors.As(err, &e) {
-			theirsMetadata(header, e.Meta(), http.Header{})
+			theirsMetadata(header, e.Meta(), e.Meta())
 		}
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 
 	"connectrpc.com/connect"
 
@@ -23,14 +24,15 @@ import (
 func main() {
 	peer := flag.Bool("peer", false, "serve with connect-go")
 	cache := flag.String("cache", "", "the directory of the module's compiled code")
+	codings := flag.String("codings", "gzip", "the compressions to offer, separated by commas")
 	flag.Parse()
-	if err := run(*peer, *cache); err != nil {
+	if err := run(*peer, *cache, *codings); err != nil {
 		fmt.Fprintln(os.Stderr, "goserver:", err)
 		os.Exit(1)
 	}
 }
 
-func run(peer bool, cache string) error {
+func run(peer bool, cache, codings string) error {
 	handler := interop.Theirs(connect.WithReadMaxBytes(4 << 20))
 	if !peer {
 		ctx := context.Background()
@@ -39,7 +41,7 @@ func run(peer bool, cache string) error {
 			return err
 		}
 		defer module.Close(ctx) //nolint:errcheck // the process ends
-		if handler, err = interop.Ours(&hostgo.HandlerOptions{Module: module}); err != nil {
+		if handler, err = interop.Ours(&hostgo.HandlerOptions{Module: module, Codings: strings.Split(codings, ",")}); err != nil {
 			return err
 		}
 	}
