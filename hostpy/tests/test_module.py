@@ -10,7 +10,7 @@ import pytest
 
 import module_support
 from connectcore import _cli
-from connectcore._wasm import module
+from connectcore._wasm import codings, module
 from connectcore._wasm.instance import Instance, new_instance
 
 if TYPE_CHECKING:
@@ -203,11 +203,13 @@ class TestCommandLine:
     ) -> None:
         path = module_support.write(tmp_path)
         monkeypatch.setattr(module, "wasm_path", lambda: str(path))
+        monkeypatch.setattr(codings, "wasm_path", lambda: str(path))
+        monkeypatch.setattr(codings, "_CONTRACT", module._CONTRACT)
         monkeypatch.setenv("CONNECTCORE_CACHE", str(tmp_path / "cache"))
         assert _cli.main(["precompile", "--shared"]) == 0
         files = capsys.readouterr().out.split()
-        assert len(files) == 2
-        assert [oct(os.stat(file).st_mode & 0o777) for file in files] == ["0o644", "0o644"]
+        assert len(files) == 4
+        assert [oct(os.stat(file).st_mode & 0o777) for file in files] == ["0o644"] * 4
         for quick in (True, False):
             assert module._load(str(path), quick).where == "cache"
 

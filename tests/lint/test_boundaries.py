@@ -26,7 +26,9 @@ LIBRARY_FIELDS = {
     ("hostgo/client_call.go", "Accept-Encoding"),  # net/http decompresses by itself unless this is set
     ("hostgo/write.go", "Content-Type"),  # net/http guesses one unless the key is there
 }
-WASM_FILES = ("hostgo/connectcore.wasm", "hostpy/src/connectcore/connectcore.wasm")
+WASM_NAMES = ("connectcore.wasm", "connectcore-codings.wasm")
+WASM_PLACES = ("hostgo", "hostpy/src/connectcore")
+MOST_CODINGS = 5_000_000
 
 
 def tracked(pattern: str = "") -> list[str]:
@@ -236,18 +238,25 @@ def import_modules(section: bytes) -> set[str]:
     return modules
 
 
-@pytest.mark.parametrize("path", WASM_FILES)
-def test_module_file(path: str) -> None:
-    module = (ROOT / path).read_bytes()
+@pytest.mark.parametrize("name", WASM_NAMES)
+@pytest.mark.parametrize("place", WASM_PLACES)
+def test_module_file(place: str, name: str) -> None:
+    module = (ROOT / place / name).read_bytes()
     assert module[:8] == b"\0asm\1\0\0\0"
     assert import_modules(sections(module)[2]) == {"wasi_snapshot_preview1"}
-    for place in (b"/root/", b"/home/", str(ROOT).encode()):
-        assert place not in module, f"a path of the machine that built it: {place!r}"
+    for path in (b"/root/", b"/home/", str(ROOT).encode()):
+        assert path not in module, f"a path of the machine that built it: {path!r}"
 
 
-def test_both_hosts_have_one_module() -> None:
-    first, second = ((ROOT / path).read_bytes() for path in WASM_FILES)
+@pytest.mark.parametrize("name", WASM_NAMES)
+def test_both_hosts_have_one_module(name: str) -> None:
+    first, second = ((ROOT / place / name).read_bytes() for place in WASM_PLACES)
     assert first == second
+
+
+def test_the_codings_module_stays_small() -> None:
+    size = (ROOT / WASM_PLACES[0] / WASM_NAMES[1]).stat().st_size
+    assert size <= MOST_CODINGS, f"{size} bytes: what does it link that is new?"
 
 
 # --- the tree -----------------------------------------------------------------------------------------------------

@@ -7,14 +7,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from ._version import __version__
-from ._wasm import cache, module
+from ._wasm import cache, codings, module
 from ._wasm.engine import wasmtime_version
 from ._wasm.instance import new_instance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PRECOMPILE = f"""Compile the protocol module into the cache, so that no process has to.
+_PRECOMPILE = f"""Compile the modules into the cache, so that no process has to.
 
 For an image that is built by one user and run by another:
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     precompile = commands.add_parser(
         "precompile",
-        help="compile the protocol module into the cache",
+        help="compile the modules into the cache",
         description=_PRECOMPILE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.command == "precompile":
-            for path in module.precompile(shared=options.shared):
+            for path in module.precompile(shared=options.shared) + codings.precompile(shared=options.shared):
                 print(path)
         else:
             _info()

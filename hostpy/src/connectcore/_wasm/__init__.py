@@ -7,7 +7,7 @@
 `configuration` is what all calls of a server or client have in common.
 
 `module` finds the module and has it compiled, `cache` keeps it compiled, `pool` holds the instances of the process. `engine`
-alone touches wasmtime.
+alone touches wasmtime. `codings` is another module, with instances of its own: br and zstd where no library does them.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ _log: Final = logging.getLogger("connectcore")
 ENVIRONMENT: Final = "CONNECTCORE_CACHE"
 """Names the cache directory; `off` turns the cache off."""
 
-KEPT: Final = 8
+KEPT: Final = 16
 """Compiled modules, of any version, that the cache holds at most."""
 
 _SUFFIX: Final = ".cwasm"

@@ -148,10 +148,10 @@ class Compiled:
 class Machine:
     """One instance: its functions and its memory. Not to be used by two threads at a time: that would abort the process."""
 
-    __slots__ = ("_compiled", "_exports", "_memory", "_store")
+    __slots__ = ("_exports", "_memory", "_store", "compiled")
 
     def __init__(self, compiled: Compiled, store: wasmtime.Store, exports: Any) -> None:
-        self._compiled = compiled  # the store must not outlive the engine
+        self.compiled = compiled  # the store must not outlive the engine
         self._store = store
         self._exports = exports
         self._memory = exports["memory"]
@@ -180,7 +180,7 @@ class Machine:
 
     def raw(self, name: str) -> RawCall:
         """The fast way to call an export of one number. Raises AttributeError where there is none."""
-        if not self._compiled.engine.stable:
+        if not self.compiled.engine.stable:
             raise AttributeError("memory can move")
         return RawCall(self._store, self._exports[name]._func, self._memory.data_ptr(self._store))
 

@@ -1,4 +1,4 @@
-"""Finds, checks and compiles the module that decides the protocols.
+"""Finds, checks and compiles a module: the one that decides the protocols, and for `codings.py` that of the codings.
 
 The engine and the compiled module belong to one process and are made on first use. With a warm compile cache
 (`cache.py`) that takes a few milliseconds; without, a second or two.
@@ -16,7 +16,7 @@ import os
 import platform
 import sys
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from . import abi, cache
 from .engine import MEMORY_CAP, Engine, EngineError, wasmtime_version
@@ -28,13 +28,25 @@ FILE: Final = "connectcore.wasm"
 
 _REINSTALL: Final = "reinstall connectcore"
 _WASI: Final = "wasi_snapshot_preview1"
-_FUNCTIONS: Final[dict[str, Signature]] = {
-    abi.EXPORT_MARKER: ((), ("i32",)),
-    abi.EXPORT_VERSION: ((), ("i32",)),
-    abi.EXPORT_RESERVE: (("i32",), ("i32",)),
-    abi.EXPORT_STEP: (("i32",), ("i64",)),
-    "_initialize": ((), ()),
-}
+
+
+class Contract(NamedTuple):
+    """What a module exports: a function whose name ends with the interface's major version, and all functions."""
+
+    marker: str
+    functions: dict[str, Signature]
+
+
+_CONTRACT: Final = Contract(
+    abi.EXPORT_MARKER,
+    {
+        abi.EXPORT_MARKER: ((), ("i32",)),
+        abi.EXPORT_VERSION: ((), ("i32",)),
+        abi.EXPORT_RESERVE: (("i32",), ("i32",)),
+        abi.EXPORT_STEP: (("i32",), ("i64",)),
+        "_initialize": ((), ()),
+    },
+)
 
 
 class ModuleError(RuntimeError):
@@ -62,14 +74,26 @@ _faulthandler: bool | None = None  # whether it was on when the first quick engi
 
 def load() -> LoadedModule:
     """The process's module, loaded or compiled on the first call. Raises ModuleError."""
-    global _loaded, _faulthandler
+    global _loaded
     if _loaded is None:
         with _lock:
             if _loaded is None:
-                if _quick and _faulthandler is None:
-                    _faulthandler = faulthandler.is_enabled()
-                _loaded = _load(wasm_path(), _quick)
+                _loaded = _load(wasm_path(), _quick, inherited=_inherited)
     return _loaded
+
+
+def load_other(path: str, contract: Contract, inherited: LoadedModule | None) -> LoadedModule:
+    """Another module, for a caller who keeps it, and closes it before `unload`. Raises ModuleError.
+
+    `inherited` is what a forked process has from its parent, if anything.
+    """
+    with _lock:
+        return _load(path, _quick, contract, inherited)
+
+
+def quick() -> bool:
+    """Whether what is loaded now is for the quick engine."""
+    return _quick
 
 
 def sound() -> bool:
@@ -101,17 +125,18 @@ def wasm_path() -> str:
     return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), FILE)
 
 
-def precompile(*, shared: bool = False) -> list[str]:
-    """Compile the module into the cache for both kinds of engine, whether or not it is there, and return the paths.
+def precompile(path: str | None = None, contract: Contract = _CONTRACT, *, shared: bool = False) -> list[str]:
+    """Compile a module into the cache for both kinds of engine, whether or not it is there, and return the paths.
 
     `shared` makes the result readable to other users, for images that are built by one user and run by another. Raises
     ModuleError, and OSError where the cache cannot be written.
     """
-    wasm = _read(wasm_path())
+    path = path or wasm_path()
+    wasm = _read(path)
     paths: list[str] = []
     for quick in (True, False):
-        compiled = _compile(_engine(quick), wasm, wasm_path())
-        _verify(compiled, wasm_path())
+        compiled = _compile(_engine(quick), wasm, path)
+        _verify(compiled, path, contract)
         paths.append(cache.store(_key(wasm, compiled.engine), compiled.serialize(), shared=shared))
     return paths
 
@@ -126,7 +151,10 @@ def _engine(quick: bool) -> Engine:
     return Engine(quick=quick, serial=_compiled_before_fork)
 
 
-def _load(path: str, quick: bool) -> LoadedModule:
+def _load(path: str, quick: bool, contract: Contract = _CONTRACT, inherited: LoadedModule | None = None) -> LoadedModule:
+    global _faulthandler
+    if quick and _faulthandler is None:
+        _faulthandler = faulthandler.is_enabled()
     wasm = _read(path)
     engine = _engine(quick)
     key = _key(wasm, engine)
@@ -134,13 +162,13 @@ def _load(path: str, quick: bool) -> LoadedModule:
     compiled = None if descriptor is None else engine.load(descriptor)
     where = "cache"
     if compiled is None:
-        if _inherited is not None and _inherited.compiled.engine.quick == quick:
+        if inherited is not None and inherited.compiled.engine.quick == quick:
             # The parent's module works in a forked child; compiling there is slow at best.
-            return _inherited
+            return inherited
         compiled = _compile(engine, wasm, path)
         where = "compiled"
         cache.keep(key, compiled.serialize())
-    _verify(compiled, path)
+    _verify(compiled, path, contract)
     return LoadedModule(compiled, where)
 
 
@@ -166,20 +194,21 @@ def _compile(engine: Engine, wasm: bytes, path: str) -> Compiled:
         raise ModuleError(f"{path} does not compile ({error}): {_REINSTALL}") from error
 
 
-def _verify(compiled: Compiled, path: str) -> None:
+def _verify(compiled: Compiled, path: str, contract: Contract) -> None:
     """Check that the module imports and exports what the contract says, and name all that differs."""
     foreign = sorted({f"{module}.{name}" for module, name in compiled.imports() if module != _WASI})
     if foreign:
         raise ModuleError(f"{path} imports {', '.join(foreign)}, but only {_WASI} is served: {_REINSTALL}")
     exports = compiled.exports()
-    if abi.EXPORT_MARKER not in exports:
-        other = [name for name in exports if name.startswith("connectcore_abi_v") and name[-1:].isdigit()]
+    if contract.marker not in exports:
+        stem = contract.marker.rstrip("0123456789")
+        other = [name for name in exports if name.startswith(stem) and name[-1:].isdigit()]
         found = f"speaks another interface ({', '.join(other)})" if other else "is not a Connectcore module"
-        raise ModuleError(f"{path} {found}; this package needs {abi.EXPORT_MARKER}: {_REINSTALL}")
+        raise ModuleError(f"{path} {found}; this package needs {contract.marker}: {_REINSTALL}")
     missing = [] if "memory" in exports else ["memory"]
     missing += [
         f"{name}({', '.join(signature[0])}) -> ({', '.join(signature[1])})"
-        for name, signature in _FUNCTIONS.items()
+        for name, signature in contract.functions.items()
         if exports.get(name) != signature
     ]
     if missing:
