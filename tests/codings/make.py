@@ -224,7 +224,6 @@ def zstd() -> Iterator[Case]:
     yield good("a block of 128 KiB", frame(block(b"a", kind=1, size=128 << 10), window=0x60), b"a" * (128 << 10))
     yield bad("no last block", frame(block(b"hello", last=False)))
     yield bad("only a head", frame())
-    yield bad("a compressed block of nothing", frame(block(b"", kind=2)))
     window = 13 << 3
     yield good("a window of 8 MiB", frame(block(b"hello"), window=window), b"hello")
     yield bad("a window above 8 MiB", frame(block(b"hello"), window=window | 1))

@@ -1,4 +1,6 @@
-"""Compressions that run in Python. The protocol core itself knows gzip: none of these is needed to serve it."""
+"""Compressions for servers and clients to offer: `gzip.GzipCompression`, `deflate.DeflateCompression`, `brotli.BrotliCompression`
+and `zstd.ZstdCompression`, in the modules of those names. None of them needs another package.
+"""
 
 from __future__ import annotations
 

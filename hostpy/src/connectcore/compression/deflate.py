@@ -1,0 +1,56 @@
+"""deflate, as HTTP means it, by CPython's own zlib."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+
+from ._members import too_large
+
+__all__ = ["DeflateCompression"]
+
+
+class DeflateCompression:
+    """The compression `deflate` of HTTP (RFC 9110, section 8.4.1.2): zlib's format (RFC 1950).
+
+    Args:
+        level: 1 is quickest, 9 smallest.
+
+    Raises:
+        ValueError: the level is not from 0 to 9.
+
+    """
+
+    def __init__(self, level: int = 6) -> None:
+        if not 0 <= level <= 9:
+            raise ValueError(f"deflate has levels 0 to 9, not {level}")
+        self._level = level
+
+    def name(self) -> str:
+        """`deflate`."""
+        return "deflate"
+
+    def compress(self, data: bytes | bytearray | memoryview) -> bytes:
+        """Compress data; equal data gives equal bytes."""
+        return zlib.compress(data, self._level)
+
+    def decompress(self, data: bytes | bytearray | memoryview, read_max_bytes: int | None = None) -> bytes:
+        """Decompress one stream, to at most `read_max_bytes`.
+
+        Raises:
+            ConnectError: `RESOURCE_EXHAUSTED`: more than that would come out. The excess is never made.
+            ValueError: it is not zlib's format, is damaged, ends too early, or something follows it.
+
+        """
+        stream = zlib.decompressobj()
+        limit = sys.maxsize - 1 if read_max_bytes is None else read_max_bytes
+        try:
+            # One byte more than may come out tells "exactly the limit" from "too much".
+            out = stream.decompress(data, limit + 1)
+        except zlib.error as e:
+            raise ValueError(f"not deflate data: {e}") from e
+        if len(out) > limit:
+            raise too_large(read_max_bytes)
+        if not stream.eof or stream.unused_data:
+            raise ValueError("not deflate data: it ends too early, or something follows it")
+        return out
