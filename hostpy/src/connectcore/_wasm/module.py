@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 FILE: Final = "connectcore.wasm"
 
+_HEAD: Final = 16 << 10
+"""Bytes that tell a module from others: Go writes a hash of all that it is built from to its start. To read and hash all of
+it would take as long as all else."""
+
 _REINSTALL: Final = "reinstall connectcore"
 _WASI: Final = "wasi_snapshot_preview1"
 
@@ -137,13 +141,13 @@ def precompile(path: str | None = None, contract: Contract = _CONTRACT, *, share
     for quick in (True, False):
         compiled = _compile(_engine(quick), wasm, path)
         _verify(compiled, path, contract)
-        paths.append(cache.store(_key(wasm, compiled.engine), compiled.serialize(), shared=shared))
+        paths.append(cache.store(_key(wasm[:_HEAD], compiled.engine), compiled.serialize(), shared=shared))
     return paths
 
 
 def cached_path() -> str | None:
     """Where the cache keeps the module of this version on this machine, or None where the cache is off."""
-    return cache.path_of(_key(_read(wasm_path()), _engine(_quick)))
+    return cache.path_of(_key(_read(wasm_path(), _HEAD), _engine(_quick)))
 
 
 def _engine(quick: bool) -> Engine:
@@ -155,9 +159,8 @@ def _load(path: str, quick: bool, contract: Contract = _CONTRACT, inherited: Loa
     global _faulthandler
     if quick and _faulthandler is None:
         _faulthandler = faulthandler.is_enabled()
-    wasm = _read(path)
     engine = _engine(quick)
-    key = _key(wasm, engine)
+    key = _key(_read(path, _HEAD), engine)
     descriptor = cache.find(key)
     compiled = None if descriptor is None else engine.load(descriptor)
     where = "cache"
@@ -165,17 +168,18 @@ def _load(path: str, quick: bool, contract: Contract = _CONTRACT, inherited: Loa
         if inherited is not None and inherited.compiled.engine.quick == quick:
             # The parent's module works in a forked child; compiling there is slow at best.
             return inherited
-        compiled = _compile(engine, wasm, path)
+        compiled = _compile(engine, _read(path), path)
         where = "compiled"
         cache.keep(key, compiled.serialize())
     _verify(compiled, path, contract)
     return LoadedModule(compiled, where)
 
 
-def _read(path: str) -> bytes:
+def _read(path: str, most: int = -1) -> bytes:
+    """A module, or the first bytes of it. Raises ModuleError."""
     try:
         with open(path, "rb") as file:
-            wasm = file.read()
+            wasm = file.read(most)
     except FileNotFoundError:
         raise ModuleError(f"{path} is missing: {_REINSTALL}, or run `make wasm` in a source checkout") from None
     except OSError as error:
@@ -215,9 +219,9 @@ def _verify(compiled: Compiled, path: str, contract: Contract) -> None:
         raise ModuleError(f"{path} lacks the export {'; '.join(missing)}: {_REINSTALL}")
 
 
-def _key(wasm: bytes, engine: Engine) -> str:
-    """Names a compiled module: by the module, the compiler, its settings and the processor."""
-    digest = hashlib.sha256(wasm)
+def _key(head: bytes, engine: Engine) -> str:
+    """Names a compiled module: by how the module starts, the compiler, its settings and the processor."""
+    digest = hashlib.sha256(head)
     settings = f"quick={engine.quick} stable={engine.stable} cap={MEMORY_CAP}"
     for part in (wasmtime_version(), settings, sys.platform, _processor()):
         digest.update(b"\0" + part.encode())

@@ -1,5 +1,5 @@
-"""Compressions for servers and clients to offer: `gzip.GzipCompression`, `deflate.DeflateCompression`, `brotli.BrotliCompression`
-and `zstd.ZstdCompression`, in the modules of those names. None of them needs another package.
+"""Compressions for servers and clients to offer: `gzip.GzipCompression`, `deflate.DeflateCompression`,
+`brotli.BrotliCompression` and `zstd.ZstdCompression`. None of them needs another package.
 """
 
 from __future__ import annotations
