@@ -80,6 +80,8 @@ class _Library:
                 if left < 0:
                     raise too_large(limit)
                 if stream.is_finished():
+                    if not out:
+                        return part
                     out += part
                     return bytes(out)
                 if not part and not piece:
