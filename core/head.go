@@ -91,6 +91,9 @@ type head struct {
 	tooMuch bool // more metadata than MaxMetadata or MaxMetadataFields
 }
 
+// twice stands for lengths, of which there is one: it is not a number.
+var twice = []byte(",")
+
 func (h *head) has(f field) bool { return h.present&(1<<f) != 0 }
 
 // read reads a section; reserved says which names that it does not know are
@@ -132,6 +135,8 @@ func (h *head) read(fields Fields, reserved section, trailer func(name, value []
 		}
 		f := knownField(name)
 		switch {
+		case f == fieldContentLength && h.has(f):
+			h.values[f] = twice // unknown, whatever the values are
 		case f != fieldNone:
 			if h.has(f) {
 				value = h.join(h.values[f], value)

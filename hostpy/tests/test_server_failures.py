@@ -413,7 +413,9 @@ def test_instance_that_is_full(interface: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(POOL, "_quick_picks", 0)
     instance = POOL.pick()
     service = server.application._service
-    head = (0, b"POST", f"/acme.v1.Service/{CLIENT}".encode(), b"", 1, b"content-type\0application/connect+proto")
+    content_type = ("content-type", "application/connect+proto")
+    name, value = content_type if interface == "wsgi" else (each.encode() for each in content_type)
+    head = (0, b"POST", f"/acme.v1.Service/{CLIENT}".encode(), b"", (name,)), (value,)
     handles: list[int] = []
     while len(handles) < abi.MAX_CALLS:
         (event,) = records.decode(instance.step(service.opening(instance, head, 0, None, end=False)))

@@ -9,7 +9,7 @@ import pytest
 from connectcore._server import memory
 from connectcore._server.memory import Memory
 from connectcore._wasm.pool import POOL
-from server_support import ALL, BIDI, UNARY, Request, Server, echo, envelope, message
+from server_support import ALL, BIDI, UNARY, Request, Server, echo, envelope, message, watched_steps
 
 
 class TestMemory:
@@ -50,22 +50,44 @@ class TestMemory:
 
 class TestHeads:
     def test_within_bounds(self, interface: str) -> None:
+        """Bounded in shapes, and in values that matter, of which those that come once are not kept."""
         server = Server(interface, {UNARY: echo})
         service = server.application._service
+
+        def call(name: str, value: str) -> None:
+            assert server.call(fields=[(name, value)]).status == 200
+
         for number in range(memory.MOST + 100):
-            assert server.call(fields=[("x-request-id", str(number))]).status == 200
+            call(f"x-{number}", "1")
+            call("connect-timeout-ms", str(10_000 + number))
         assert len(service._verdicts) == 0
         for number in range(memory.MOST + 100):
             for _ in range(2):
-                assert server.call(fields=[("x-request-id", f"again {number}")]).status == 200
+                call(f"x-again-{number}", "1")
+                call("connect-timeout-ms", str(20_000 + number))
         assert 0 < len(service._verdicts) <= memory.MOST
-        assert 0 < len(service._answers) <= memory.MOST
+        assert 0 < len(service._verdicts._forms) <= memory.MOST
+        assert 0 < len(service._plains) <= memory.MOST
 
     def test_large_ones_are_not_kept(self, interface: str) -> None:
         server = Server(interface, {UNARY: echo})
-        for _ in range(3):
-            assert server.call(fields=[("x-long", "x" * (memory.LARGEST + 1))]).status == 200
+        for name in (f"x-{'x' * memory.LARGEST}", "x-long-bin"):
+            for _ in range(3):
+                assert server.call(fields=[(name, "x" * memory.LARGEST)]).status == 200
         assert len(server.application._service._verdicts) == 0
+
+    def test_unlike_only_where_it_does_not_matter(self, interface: str) -> None:
+        """One that has only been heard of twice serves all."""
+        server = Server(interface, {UNARY: echo})
+        with watched_steps() as steps:
+            for number in range(10):
+                content = message("x" * number)
+                answer = server.call(
+                    Request(UNARY, [content], fields=[("traceparent", f"00-{number:032x}"), ("x-a", "y" * (number + 1))])
+                )
+                assert (answer.status, answer.content) == (200, content)
+            assert len(steps.batches) == 3  # the configuration, too
+        assert len(server.application._service._verdicts) == 1
 
 
 @pytest.mark.parametrize("cycles", [False, True])

@@ -29,7 +29,7 @@ class Case:
     messages: int = 1  # figures are per message
     target: float | None = None  # wanted ratio of our time to the peer's
     http_version: str = "1.1"
-    unlike: bool = False  # each call has a field of its own, so that nothing learnt from an earlier head helps
+    unlike: tuple[str, str] | None = None  # a field whose value, made with a number, is each call's own
     reply: bytes = field(default=b"", repr=False)  # the content that a right answer has, decompressed
 
 
@@ -72,6 +72,7 @@ def envelope(message: bytes, flags: int = 0) -> bytes:
 _small, _large = payload(SMALL), payload(LARGE)
 assert (len(_small), len(_large)) == (SMALL, LARGE)
 _json = json.dumps({"text": text_of(SMALL)}, separators=(",", ":")).encode()
+_trace = ("traceparent", "00-{:032x}-00f067aa0ba902b7-01")
 _gzip = (("content-encoding", "gzip"), ("accept-encoding", "gzip"))
 _grpc = (("te", "trailers"),)
 
@@ -84,8 +85,8 @@ CASES: dict[str, Case] = {
         "Unary",
         "application/proto",
         content=_small,
-        target=0.6,
-        unlike=True,
+        target=0.42,
+        unlike=_trace,
         reply=_small,
     ),
     "unlike64k": Case(
@@ -95,7 +96,7 @@ CASES: dict[str, Case] = {
         "application/proto",
         content=_large,
         target=0.9,
-        unlike=True,
+        unlike=_trace,
         reply=_large,
     ),
     "timeout52": Case(
@@ -105,6 +106,15 @@ CASES: dict[str, Case] = {
         "application/proto",
         (("connect-timeout-ms", "5000"),),
         _small,
+        reply=_small,
+    ),
+    "deadlines52": Case(
+        "ASGI unary, each its own timeout",
+        "asgi",
+        "Unary",
+        "application/proto",
+        content=_small,
+        unlike=("connect-timeout-ms", "1{:07d}"),
         reply=_small,
     ),
     "json52": Case("ASGI unary, json", "asgi", "Unary", "application/json", content=_json, reply=_json),
@@ -130,9 +140,9 @@ CASES: dict[str, Case] = {
         "application/grpc+proto",
         _grpc,
         envelope(_small),
-        target=0.45,
+        target=0.42,
         http_version="2",
-        unlike=True,
+        unlike=_trace,
         reply=envelope(_small),
     ),
     "grpcgzip52": Case(
@@ -172,8 +182,8 @@ CASES: dict[str, Case] = {
         "Unary",
         "application/proto",
         content=_small,
-        target=0.75,
-        unlike=True,
+        target=0.42,
+        unlike=_trace,
         reply=_small,
     ),
     "wsgigzip52": Case(

@@ -71,7 +71,8 @@ class AsgiDriver:
     def scope(self) -> dict[str, Any]:
         headers = list(self.headers)
         if self.case.unlike:
-            headers.append((b"x-request-id", b"%032x" % next(self.numbers)))
+            name, value = self.case.unlike
+            headers.append((name.encode(), value.format(next(self.numbers)).encode()))
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -172,7 +173,8 @@ class WsgiDriver:
     def _call(self, start_response: Any) -> bytes:
         environ = dict(self.environ)
         if self.case.unlike:
-            environ["HTTP_X_REQUEST_ID"] = f"{next(self.numbers):032x}"
+            name, value = self.case.unlike
+            environ["HTTP_" + name.upper().replace("-", "_")] = value.format(next(self.numbers))
         environ["wsgi.input"] = io.BytesIO(self.case.content)
         result = self.app(environ, start_response)
         try:

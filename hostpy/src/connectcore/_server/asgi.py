@@ -10,11 +10,12 @@ from .._codec.payload import decoded, encoded
 from .._interceptors import check, split_leading, wrap
 from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
 from .asgi_call import Exchange, awaitable
-from .asgi_request import addresses, content_follows, head_of
+from .asgi_request import addresses, head_of, length_of
 from .call import ServerCall
 from .lifespan import serve_other
 from .response import whole
-from .service import Service, Verdict
+from .service import Service
+from .verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
@@ -97,18 +98,22 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
         procedure, head, fields = head_of(service, scope)
         content: bytes | None = None
         more = True
-        if content_follows(head) and procedure is not None and not procedure.many_requests and not self._leading:
-            event = await receive()
-            if event["type"] != "http.request":
-                return  # gone before it asked for anything
-            content, more = event.get("body", b""), event.get("more_body", False)
+        if procedure is not None and not procedure.many_requests and not self._leading:
+            length = length_of(head)
+            if length == b"0":
+                content, more = b"", False
+            elif length is not None:
+                event = await receive()
+                if event["type"] != "http.request":
+                    return  # gone before it asked for anything
+                content, more = event.get("body", b""), event.get("more_body", False)
         # Else the head alone decides what is to be read, or whether anything is.
         opened = service.open(head, content, end=not more)
         if more and content is not None and isinstance(opened, Verdict):
-            content, more = await _rest(content, opened.limit, receive)
+            content, more = await _rest(content, opened.plain.limit, receive)
             if content is None:
                 return
-            if len(content) > opened.limit or opened.message(content) is None:
+            if len(content) > opened.plain.limit or opened.plain.message(content) is None:
                 opened = service.open(head, content, end=not more)
         if isinstance(opened, ServerCall):
             exchange = Exchange(opened, receive, send)
@@ -123,9 +128,9 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             reply = stop.value
         except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
             error = raised
-        answer = opened.answer(reply, ctx) if reply is not None else None
+        answer = opened.plain.answer(reply, ctx) if reply is not None else None
         if answer is not None:
-            for message in whole(opened.status, *answer, opened.trailers):
+            for message in whole(opened.plain.status, *answer, opened.plain.trailers):
                 await send(message)
             return
         exchange = Exchange(ServerCall.settled(service, head, opened, content, ctx), receive, send)
@@ -183,7 +188,7 @@ async def _rest(first: bytes, limit: int, receive: Receive) -> tuple[bytes | Non
 async def _answered(verdict: Verdict, content: bytes, ctx: Any) -> bytes:
     """The work of a plain call."""
     procedure, codec = verdict.procedure, verdict.request.codec
-    payload = verdict.message(content)
+    payload = verdict.plain.message(content)
     assert payload is not None
     response = await awaitable(procedure.function(decoded(procedure.decoders[codec], payload), ctx))
     return encoded(procedure.encoders[codec], response)

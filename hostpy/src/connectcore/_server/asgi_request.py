@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from .._wasm import abi
 from .mount import below_mount, found
 
 if TYPE_CHECKING:
+    from .memory import Head
     from .procedure import Procedure
-    from .service import Head, Service
+    from .service import Service
 
-__all__ = ["addresses", "content_follows", "head_of"]
+__all__ = ["addresses", "head_of", "length_of"]
 
 _TRAILERS: Final = "http.response.trailers"
 
-_EMPTY: Final = b"content-length\x000"
+_LENGTH: Final = b"content-length"
 _HALF_DUPLEX: Final = ("1.1", "1.0")
 
 
@@ -39,17 +39,20 @@ def head_of(service: Service, scope: Any) -> tuple[Procedure | None, Head, list[
         flags |= abi.OPEN_DUPLEX
     method = scope["method"]
     method = b"POST" if method == "POST" else method.encode("latin-1")
-    column = b"\0".join(chain.from_iterable(fields))
-    return procedure, (flags, method, path, scope.get("query_string", b""), len(fields), column), fields
+    names, values = zip(*fields, strict=True) if fields else ((), ())
+    return procedure, ((flags, method, path, scope.get("query_string", b""), names), values), fields
 
 
-def content_follows(head: Head) -> bool:
-    """Whether to wait for content before the guest is asked: not where there may be none.
+def length_of(head: Head) -> bytes | None:
+    """The content's length as the head says it: b"" where a POST says none, None where content is not to be waited for.
 
-    A server may have nothing to give there: uvicorn with zttp, where an HTTP/2 head has ended the request, gives no more than
-    the news that the peer is gone, in the end. A POST that says no length is waited for there in vain.
+    A server may have none to give there: uvicorn with zttp, where an HTTP/2 head has ended the request, gives no more than the
+    news that the peer is gone, in the end. A POST that says no length is waited for there in vain.
     """
-    return head[1] == b"POST" and _EMPTY not in head[5]
+    (_, method, _, _, names), values = head
+    if method != b"POST":
+        return None
+    return values[names.index(_LENGTH)] if _LENGTH in names else b""
 
 
 def _candidates(scope: Any) -> tuple[str, ...]:

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from .._wasm.instance import Instance
     from ..errors import ConnectError
     from ..request import ServerContext
+    from .memory import Head
     from .procedure import Procedure
-    from .service import Head, Service, Verdict
+    from .service import Service
+    from .verdict import Verdict
 
 __all__ = ["ServerCall", "announced"]
 
@@ -212,10 +214,11 @@ class ServerCall:
             return
         plainly = error is None and not self.procedure.many_responses and not any(response_metadata(self.ctx))
         if plainly and self._verdict is not None:
-            plain = self._verdict.answer(payloads[0], self.ctx)
-            if plain is not None:
+            plain = self._verdict.plain
+            prepared = plain.answer(payloads[0], self.ctx)
+            if prepared is not None:
                 self.done = True
-                self.response.whole(self._verdict.status, *plain, self._verdict.trailers)
+                self.response.whole(plain.status, *prepared, plain.trailers)
                 return
         try:
             if plainly and not self.request.flags & abi.REQUEST_SEND_INLINE:

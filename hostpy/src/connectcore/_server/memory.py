@@ -1,17 +1,24 @@
 """What a server remembers of requests that come again.
 
-Memory is bounded in number and bytes, and something is kept from the second time on: a head that comes once, such as one with
-an identifier of its own, pushes nothing out and costs next to nothing.
+Memory is bounded in number and bytes, and something is kept from the second time on: a head that comes once pushes nothing out
+and costs next to nothing.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-__all__ = ["Memory"]
+__all__ = ["Head", "Heads", "Memory", "Shape"]
+
+Shape: TypeAlias = "tuple[int, bytes, bytes, bytes, tuple[Any, ...]]"
+"""What heads are alike in: capability flags, HTTP method, path, query, names of the fields in their order."""
+
+Head: TypeAlias = "tuple[Shape, tuple[Any, ...]]"
+"""A request's head: its shape, and the values of its fields. Names and values are bytes, or text with a character per byte."""
 
 V = TypeVar("V")
 
@@ -45,14 +52,80 @@ class Memory(Generic[V]):
 
     def offer(self, key: Hashable, value: V, size: int) -> None:
         """Keep a value of `size` bytes, key included, if its key was offered before."""
+        if self.again(key):
+            self.keep(key, value, size)
+
+    def again(self, key: Hashable) -> bool:
+        """Whether this was asked of the key before."""
         mark = hash(key)
-        if mark not in self._once:
-            if len(self._once) >= _ONCE:
-                self._once.clear()
-            self._once.add(mark)
-        elif size <= LARGEST:
+        if mark in self._once:
+            return True
+        if len(self._once) >= _ONCE:
+            self._once.clear()
+        self._once.add(mark)
+        return False
+
+    def keep(self, key: Hashable, value: V, size: int) -> None:
+        """Keep a value, unless it is too large."""
+        if size <= LARGEST:
             if len(self._kept) >= MOST or self._bytes + size > MOST_BYTES:
                 self._kept.clear()
                 self._bytes = 0
             self._kept[key] = value
             self._bytes += size
+
+
+class _Form:
+    """Which values of heads of one shape matter, as the guest has said, and how many bytes all values may have together."""
+
+    __slots__ = ("matters", "pick", "room")
+
+    def __init__(self, names: tuple[Any, ...], matters: bytes, head_max: int) -> None:
+        self.matters = matters
+        self.room = head_max - sum(map(len, names))
+        wanted = [index for index in range(len(names)) if matters[index >> 3] >> (index & 7) & 1]
+        self.pick: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+        # The first is picked twice, because a getter of one item would give it alone.
+        self.pick = itemgetter(wanted[0], *wanted) if wanted else lambda _: ()
+
+
+class Heads(Generic[V]):
+    """Values by heads. One value is for all heads of which the guest says the same (ABI.md section 9, "An answer can be kept"):
+    those of one shape whose fields have the same values where these matter.
+    """
+
+    __slots__ = ("_empty", "_forms", "_nul", "_values")
+
+    def __init__(self, *, text: bool) -> None:
+        self._forms: Memory[_Form] = Memory()
+        self._values: Memory[V] = Memory()
+        self._empty: Any = "" if text else b""
+        self._nul: Any = "\0" if text else b"\0"
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, head: Head) -> V | None:
+        """The value for a head, if one is kept."""
+        shape, values = head
+        form = self._forms.get(shape)
+        if form is None:
+            return None
+        value = self._values.get((form, form.pick(values)))
+        if value is None:
+            return None
+        joined = self._empty.join(values)
+        return None if len(joined) > form.room or self._nul in joined else value
+
+    def offer(self, head: Head, matters: bytes, head_max: int, value: V) -> None:
+        """Keep the value for heads like this one, if it was offered before."""
+        shape, values = head
+        form = known = self._forms.get(shape)
+        if form is None or form.matters != matters:
+            form = _Form(shape[4], matters, head_max)
+        picked = form.pick(values)
+        if self._values.again((shape, picked)):
+            size = len(shape[2]) + len(shape[3]) + sum(map(len, shape[4])) + sum(map(len, picked))
+            if form is not known:
+                self._forms.keep(shape, form, size)
+            self._values.keep((form, picked), value, size)

@@ -87,7 +87,8 @@ class ConnectWSGIApplication(ABC):
         content = RequestContent(environ)
         procedure, head, fields = head_of(service, environ, unbounded=content.unbounded)
         data: bytes | None = None
-        if procedure is not None and not procedure.many_requests and not self._leading and 0 < (content.left or 0) < _WHOLE:
+        left = content.left
+        if left is not None and left < _WHOLE and procedure is not None and not procedure.many_requests and not self._leading:
             data = content.read(_WHOLE)
             if content.left:
                 return answer_nobody(start_response)
@@ -96,23 +97,23 @@ class ConnectWSGIApplication(ABC):
         if isinstance(opened, ServerCall):
             return Exchange(opened, content, environ, start_response).run(self._leading, fields)
         assert data is not None
-        procedure, codec = opened.procedure, opened.request.codec
+        plain, procedure, codec = opened.plain, opened.procedure, opened.request.codec
         ctx = procedure.context(opened.request, environ["REQUEST_METHOD"], fields, addresses, environ)
         reply: bytes | None = None
         error: BaseException | None = None
         try:
-            payload = opened.message(data)
+            payload = plain.message(data)
             assert payload is not None
             request = decoded(procedure.decoders[codec], payload)
             reply = encoded(procedure.encoders[codec], procedure.function(request, ctx))
         except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
             error = raised
         else:
-            answer = opened.answer(reply, ctx)
+            answer = plain.answer(reply, ctx)
             if answer is not None:
-                start_response(status_line(opened.status), answer[0])
-                if opened.trailers is not None:
-                    environ[SEND_TRAILERS](opened.trailers)
+                start_response(status_line(plain.status), answer[0])
+                if plain.trailers is not None:
+                    environ[SEND_TRAILERS](plain.trailers)
                 return answer[1:]
         call = ServerCall.settled(service, head, opened, data, ctx)
         return Exchange(call, content, environ, start_response).end(reply, error)

@@ -13,8 +13,9 @@ from .mount import below_mount, found
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from .memory import Head
     from .procedure import Procedure
-    from .service import Head, Service
+    from .service import Service
 
 __all__ = ["SEND_TRAILERS", "Fields", "RequestContent", "addresses", "fields_of", "head_of"]
 
@@ -23,15 +24,13 @@ SEND_TRAILERS: Final = "wsgi.ext.http.send_trailers"
 
 
 class _Layout:
-    """Which keys of an environment are fields, and what their column looks like, for one set of keys."""
+    """Which keys of an environment are fields, and their names, for one set of keys."""
 
-    __slots__ = ("count", "names", "template", "values")
+    __slots__ = ("names", "values")
 
     def __init__(self, keys: tuple[str, ...]) -> None:
         fields = [(key, name) for key in keys if (name := _field_name(key))]
         self.names = tuple(name for _, name in fields)
-        self.count = len(fields)
-        self.template = "\0".join(name.replace("%", "%%") + "\0%s" for name in self.names)
         wanted = [key for key, _ in fields]
         self.values: Callable[[Any], tuple[str, ...]]
         if len(wanted) > 1:
@@ -67,21 +66,15 @@ def head_of(service: Service, environ: dict[str, Any], *, unbounded: bool) -> tu
         procedure, path = _mounted(service, environ, raw_path)
     else:
         path = procedure.path
-    count, column, fields = fields_of(environ)
+    names, values = fields_of(environ)
     flags = 0 if environ.get(SEND_TRAILERS) is None else abi.OPEN_TRAILERS
     if unbounded:
         flags |= abi.OPEN_UNBOUNDED
     method = environ["REQUEST_METHOD"]
     query = environ.get("QUERY_STRING")
-    head = (
-        flags,
-        b"POST" if method == "POST" else method.encode("latin-1"),
-        path,
-        query.encode("latin-1") if query else b"",
-        count,
-        column,
-    )
-    return procedure, head, fields
+    method = b"POST" if method == "POST" else method.encode("latin-1")
+    head = (flags, method, path, query.encode("latin-1") if query else b"", names), values
+    return procedure, head, Fields(names, values)
 
 
 def _mounted(service: Service, environ: dict[str, Any], raw_path: str) -> tuple[Procedure | None, bytes]:
@@ -97,16 +90,14 @@ def _mounted(service: Service, environ: dict[str, Any], raw_path: str) -> tuple[
     )
 
 
-def fields_of(environ: dict[str, Any]) -> tuple[int, bytes, Fields]:
-    """The request's fields: their number, their column, and themselves."""
+def fields_of(environ: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of the request's fields, and their values: text with a character per byte (PEP 3333, "Unicode Issues")."""
     keys = tuple(environ)
     layout = _layouts.get(keys)
     if layout is None:
         layout = _Layout(keys)
-        _layouts.offer(keys, layout, len(layout.template))
-    values = layout.values(environ)
-    # WSGI gives text with a character per byte (PEP 3333, "Unicode Issues").
-    return layout.count, (layout.template % values).encode("latin-1", "replace"), Fields(layout.names, values)
+        _layouts.offer(keys, layout, sum(map(len, layout.names)))
+    return layout.names, layout.values(environ)
 
 
 def addresses(environ: Any) -> tuple[str | None, str | None]:

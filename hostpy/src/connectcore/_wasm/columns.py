@@ -5,6 +5,7 @@ Names and values of fields are bytes here, joined by NUL: one native call joins 
 
 from __future__ import annotations
 
+from itertools import chain
 from struct import Struct
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -17,6 +18,7 @@ __all__ = [
     "join_fields",
     "join_names",
     "join_pairs",
+    "join_text_fields",
     "layout",
     "split_fields",
     "split_pairs",
@@ -32,7 +34,12 @@ _SKIPPED: Final = {"H": "2x", "I": "4x", "Q": "8x"}
 
 def join_fields(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Fields as one column. A NUL inside of one is found by the guest, which counts."""
-    return b"\0".join([part for field in fields for part in field])
+    return b"\0".join(chain.from_iterable(fields))
+
+
+def join_text_fields(fields: Iterable[tuple[str, str]]) -> bytes:
+    """The same of text, a character per byte (latin-1); others, which no peer can have sent, become question marks."""
+    return "\0".join(chain.from_iterable(fields)).encode("latin-1", "replace")
 
 
 def split_fields(column: bytes) -> list[tuple[bytes, bytes]]:
