@@ -44,7 +44,8 @@ type Event struct {
 	Hidden []byte
 
 	// Request: 1-based index of the native coding to compress with, 0 for none.
-	// Messages, Decompress: of the coding that the bytes are compressed with.
+	// Messages, Decompress: of the coding that the bytes are compressed with;
+	// Prepared: that the request's message may be compressed with.
 	Coding uint32
 
 	// Messages: start and length of each payload. Starts count from Base in
@@ -61,13 +62,15 @@ type Event struct {
 	// decimal, and as content a prefix, the payload and Data, then Trailers, if
 	// HasTrailers. The request's content is a prefix and the message, at most
 	// Limit bytes. A prefix is Prefix bytes: none, or the last four are the size of
-	// what follows, big-endian, and those before are zero. Where anything else
-	// happens, the call is opened again. The same holds for another head with the
+	// what follows, big-endian, and those before are zero, but for a first one of
+	// Mark, with which the message is compressed with Coding, as it always is behind
+	// no prefix, unless it is empty. Where anything else happens, the call is opened again. The same holds for another head with the
 	// same names in the same order, at most HeadMax bytes in names and values, and
 	// the same values where Matters has a bit.
 	Length   []byte
 	ReplyMax uint32
 	HeadMax  uint32
+	Mark     uint32
 	Matters  []byte
 	Trailers Fields
 

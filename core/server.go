@@ -106,7 +106,7 @@ func (s *Server) Open(c *ServerCall, h *RequestHead, can Capabilities, end bool)
 	}
 
 	switch {
-	case can.Prepare && c.d.plain != nil && kind == Unary && (c.d.envelopes || c.packed.index == 0):
+	case can.Prepare && c.d.plain != nil && kind == Unary && (c.d.envelopes || !c.packed.here()):
 		c.prepare()
 	case c.contentEnded:
 		c.receive()
@@ -230,9 +230,12 @@ func (c *ServerCall) prepare() {
 	e := c.emit(EventPrepared)
 	e.HasTrailers = c.d.trailers
 	if c.d.envelopes {
-		e.Prefix = prefixSize
+		e.Prefix, e.Mark = prefixSize, flagCompressed
 	} else {
 		e.Length = lengthName
+	}
+	if c.packed.native() {
+		e.Coding = c.packed.index
 	}
 	c.d.plain(c, e)
 	e.Limit, e.Status, e.Fields = c.limit, 200, c.head

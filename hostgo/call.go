@@ -177,7 +177,7 @@ func (c *Call) event(ev *event) error {
 		c.requested(&c.s.verdict)
 		c.state = callOpen
 	case abi.EvPrepared:
-		if ev.prefix > mostPrefix {
+		if ev.prefix > mostPrefix || ev.coding != 0 { // no coding is native here
 			return errMalformedEvents
 		}
 		c.s.verdict.keepPrepared(ev)

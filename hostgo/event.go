@@ -97,7 +97,8 @@ func (b *batch) columns(r *abi.Record, ev *event) {
 	case abi.EvStop:
 		ev.code, ev.graceUS, ev.message = r.U32(), r.U32(), r.Bytes()
 	case abi.EvPrepared:
-		ev.limit, ev.replyMax, ev.headMax, ev.prefix, ev.status = r.U32(), r.U32(), r.U32(), r.U32(), r.U32()
+		ev.limit, ev.replyMax, ev.headMax, ev.coding, _ = r.U32(), r.U32(), r.U32(), r.U32(), r.U32()
+		ev.prefix, ev.status = r.U32(), r.U32()
 		ev.fields, ev.message, ev.data = countedOf(r), r.Bytes(), r.Bytes() // message: the field of the length
 		ev.trailers, ev.matters = countedOf(r), r.Bytes()
 	case abi.EvMore:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gzip
+from base64 import b64encode
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from server_support import INTERFACES, UNARY, Answer, Request, Server, envelope, message, watched_steps
+from server_support import UNARY, Answer, Request, Server, envelope, message, watched_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -127,7 +128,6 @@ def _same(answer: Answer) -> Answer:
     return replace(answer, writes=[])
 
 
-@pytest.mark.parametrize("interface", INTERFACES)
 @pytest.mark.parametrize("protocol", [CONNECT, GRPC, WEB, TEXT], ids=lambda protocol: protocol[0].partition("/")[2])
 def test_remembered_and_general_way_agree(interface: str, protocol: tuple[str, str, str, bool]) -> None:
     content_type, timeout, coding, enveloped = protocol
@@ -150,3 +150,59 @@ def test_remembered_and_general_way_agree(interface: str, protocol: tuple[str, s
         assert _same(found) == _same(general.call(request)), (name, fields)
     assert number >= 100
     assert served >= (0 if protocol is TEXT else 30), f"{served} of {number} heads were remembered"
+
+
+GOOD = gzip.compress(message("hello"))
+CONTENTS = {
+    "plain": message("hello"),
+    "empty": b"",
+    "gzip": GOOD,
+    "gzip in two members": gzip.compress(message("hello")[:3]) + gzip.compress(message("hello")[3:]),
+    "gzip of nothing": gzip.compress(b""),
+    "gzip that is cut": GOOD[:-3],
+    "gzip that is damaged": GOOD[:12] + b"\xff" + GOOD[13:],
+    "gzip and more": GOOD + b"more",
+    "gzip of no message": gzip.compress(b"\xff"),
+    "gzip of a bomb": gzip.compress(b"\0" * 20_000),
+    "gzip of as much as may be": gzip.compress(message("x" * 990)),
+    "gzip of too much": gzip.compress(message("x" * 1000)),
+    "no gzip": b"no gzip",
+    "too large as it comes": b"x" * 1001,
+    "large": message("x" * 500),
+}
+
+
+@pytest.mark.parametrize("protocol", [CONNECT, GRPC, WEB, TEXT], ids=lambda protocol: protocol[0].partition("/")[2])
+@pytest.mark.parametrize("named", ["", "identity", "gzip", "br"])
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_contents_agree(interface: str, protocol: tuple[str, str, str, bool], named: str, pieces: int) -> None:
+    """Every content, for heads that are remembered and in the general way; compressed or not, with a prefix or without."""
+    content_type, _, coding, enveloped = protocol
+    options = {"read_max_bytes": 1000}
+    remembering, general = (Server(interface, {UNARY: shown}, options) for _ in range(2))
+    general.application._service._prepare = False
+    contents = dict(CONTENTS)
+    if enveloped:
+        contents = {
+            f"{name}, flags {flags}": envelope(content, flags) for name, content in CONTENTS.items() for flags in (0, 1, 2, 128)
+        }
+        contents |= {"no envelope": b"", "two": 2 * envelope(b""), "cut": envelope(b"x")[:-1], "half a prefix": b"\0\0\0"}
+    for name, content in contents.items():
+        if protocol is TEXT:
+            content = b64encode(content)
+        third = len(content) // 3
+        chunks = [content] if pieces == 1 else [content[:third], content[third : 2 * third], content[2 * third :]]
+        for accepts in ("", "gzip"):
+            fields = [(coding, named), ("accept-encoding", accepts), ("grpc-accept-encoding", accepts)]
+            request = Request(UNARY, chunks, content_type, fields, http_version="2", trailers=protocol is GRPC)
+            expected = _same(general.call(request))
+            for _ in range(3):
+                assert _same(remembering.call(request)) == expected, (name, accepts)
+    if protocol is not TEXT and named != "br":
+        content = GOOD if named == "gzip" else message("hello")
+        chunks = [envelope(content, int(named == "gzip")) if enveloped else content]
+        request = Request(UNARY, chunks, content_type, [(coding, named)], http_version="2", trailers=protocol is GRPC)
+        for _ in range(3):
+            with watched_steps() as steps:
+                assert remembering.call(request).status == 200
+        assert not steps.batches

@@ -121,9 +121,12 @@ func (p *prober) check(events []event, opened []*promise) error {
 		case abi.EvMessages:
 			made := p.promises[e.handle]
 			if made != nil && made.prepared != nil {
-				size, limit := e.cols["spans"].words[1]&^abi.Compressed, made.prepared.cols["limit"].n
-				if uint64(size) > limit {
-					return fmt.Errorf("a message of %d bytes, and the prepared limit is %d", size, limit)
+				size, limit := e.cols["spans"].words[1], made.prepared.cols["limit"].n
+				if uint64(size&^abi.Compressed) > limit {
+					return fmt.Errorf("a message of %d bytes, and the prepared limit is %d", size&^abi.Compressed, limit)
+				}
+				if coding := made.prepared.cols["coding"].n; size&abi.Compressed != 0 && coding != e.cols["coding"].n {
+					return fmt.Errorf("a message is compressed with coding %d, and %d was prepared", e.cols["coding"].n, coding)
 				}
 			}
 		case abi.EvResponseHead:

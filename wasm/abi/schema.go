@@ -90,7 +90,7 @@ var Schemas = []Schema{
 	{EvDone, "done", nil, nil},
 	{EvFault, "fault", nil, []Column{{"fault", U32}, {"text", Bytes}}},
 	{EvPrepared, "prepared", []string{"trailers"}, []Column{
-		{"limit", U32}, {"reply_max", U32}, {"head_max", U32}, {"prefix", U32}, {"status", U32},
+		{"limit", U32}, {"reply_max", U32}, {"head_max", U32}, {"coding", U32}, {"mark", U32}, {"prefix", U32}, {"status", U32},
 		{"fields", Fields}, {"length", Bytes}, {"data", Bytes}, {"trailers", Fields}, {"matters", Bytes}}},
 	{EvDecompress, "decompress", nil, []Column{{"coding", U32}, {"limit", U32}, {"data", Bytes}}},
 }

@@ -144,6 +144,8 @@ func (g *Guest) encodeEvent(handle uint32, e *core.Event) {
 		w.U32(e.Limit)
 		w.U32(e.ReplyMax)
 		w.U32(e.HeadMax)
+		w.U32(e.Coding)
+		w.U32(e.Mark)
 		w.U32(e.Prefix)
 		w.U32(e.Status)
 		w.Counted(e.Fields.Len(), e.Fields.Bytes())

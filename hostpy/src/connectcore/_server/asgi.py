@@ -113,7 +113,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             content, more = await _rest(content, opened.plain.limit, receive)
             if content is None:
                 return
-            if len(content) > opened.plain.limit or opened.plain.message(content) is None:
+            if len(content) > opened.plain.limit or not opened.plain.holds(content):
                 opened = service.open(head, content, end=not more)
         if isinstance(opened, ServerCall):
             exchange = Exchange(opened, receive, send)
@@ -188,7 +188,6 @@ async def _rest(first: bytes, limit: int, receive: Receive) -> tuple[bytes | Non
 async def _answered(verdict: Verdict, content: bytes, ctx: Any) -> bytes:
     """The work of a plain call."""
     procedure, codec = verdict.procedure, verdict.request.codec
-    payload = verdict.plain.message(content)
-    assert payload is not None
-    response = await awaitable(procedure.function(decoded(procedure.decoders[codec], payload), ctx))
+    request = decoded(procedure.decoders[codec], verdict.plain.payload(content))
+    response = await awaitable(procedure.function(request, ctx))
     return encoded(procedure.encoders[codec], response)

@@ -37,25 +37,25 @@ _ONCE: Final = 1024  # how many are known to have come, without being kept
 class Memory(Generic[V]):
     """Values by key. `get` is a dict's. When it is full it starts over."""
 
-    __slots__ = ("_bytes", "_kept", "_once", "get")
+    __slots__ = ("_bytes", "_count", "_kept", "_once", "get")
 
     get: Callable[[Hashable], V | None]
 
     def __init__(self) -> None:
         self._kept: dict[Hashable, V] = {}
         self._once: set[int] = set()
-        self._bytes = 0
+        self._bytes = self._count = 0
         self.get = self._kept.get
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return self._count
 
     def offer(self, key: Hashable, value: V, size: int) -> None:
         """Keep a value of `size` bytes, key included, if its key was offered before."""
-        if self.again(key):
-            self.keep(key, value, size)
+        if self._again(key) and self._room(size):
+            self._kept[key] = value
 
-    def again(self, key: Hashable) -> bool:
+    def _again(self, key: Hashable) -> bool:
         """Whether this was asked of the key before."""
         mark = hash(key)
         if mark in self._once:
@@ -65,20 +65,23 @@ class Memory(Generic[V]):
         self._once.add(mark)
         return False
 
-    def keep(self, key: Hashable, value: V, size: int) -> None:
-        """Keep a value, unless it is too large."""
-        if size <= LARGEST:
-            if len(self._kept) >= MOST or self._bytes + size > MOST_BYTES:
-                self._kept.clear()
-                self._bytes = 0
-            self._kept[key] = value
-            self._bytes += size
+    def _room(self, size: int) -> bool:
+        """Make room for something of `size` bytes, unless that is too large."""
+        if size > LARGEST:
+            return False
+        if self._count >= MOST or self._bytes + size > MOST_BYTES:
+            self._kept.clear()
+            self._bytes = self._count = 0
+        self._bytes += size
+        self._count += 1
+        return True
 
 
-class _Form:
-    """Which values of heads of one shape matter, as the guest has said, and how many bytes all values may have together."""
+class _Form(Generic[V]):
+    """Which values of heads of one shape matter, as the guest has said, how many bytes all values may have together, and what
+    is kept by those that matter."""
 
-    __slots__ = ("matters", "pick", "room")
+    __slots__ = ("kept", "matters", "pick", "room")
 
     def __init__(self, names: tuple[Any, ...], matters: bytes, head_max: int) -> None:
         self.matters = matters
@@ -87,45 +90,42 @@ class _Form:
         self.pick: Callable[[tuple[Any, ...]], tuple[Any, ...]]
         # The first is picked twice, because a getter of one item would give it alone.
         self.pick = itemgetter(wanted[0], *wanted) if wanted else lambda _: ()
+        self.kept: dict[tuple[Any, ...], V] = {}
 
 
-class Heads(Generic[V]):
+class Heads(Memory[_Form[V]]):
     """Values by heads. One value is for all heads of which the guest says the same (ABI.md section 9, "An answer can be kept"):
     those of one shape whose fields have the same values where these matter.
     """
 
-    __slots__ = ("_empty", "_forms", "_nul", "_values")
+    __slots__ = ("_empty", "_nul")
 
     def __init__(self, *, text: bool) -> None:
-        self._forms: Memory[_Form] = Memory()
-        self._values: Memory[V] = Memory()
+        super().__init__()
         self._empty: Any = "" if text else b""
-        self._nul: Any = "\0" if text else b"\0"
+        self._nul: Any = "\0" if text else 0
 
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def get(self, head: Head) -> V | None:
+    def find(self, head: Head) -> V | None:
         """The value for a head, if one is kept."""
         shape, values = head
-        form = self._forms.get(shape)
+        form = self.get(shape)
         if form is None:
             return None
-        value = self._values.get((form, form.pick(values)))
+        value = form.kept.get(form.pick(values))
         if value is None:
             return None
         joined = self._empty.join(values)
         return None if len(joined) > form.room or self._nul in joined else value
 
-    def offer(self, head: Head, matters: bytes, head_max: int, value: V) -> None:
+    def saw(self, head: Head, matters: bytes, head_max: int, value: V) -> None:
         """Keep the value for heads like this one, if it was offered before."""
         shape, values = head
-        form = known = self._forms.get(shape)
+        form = self.get(shape)
         if form is None or form.matters != matters:
-            form = _Form(shape[4], matters, head_max)
+            form = _Form[V](shape[4], matters, head_max)
         picked = form.pick(values)
-        if self._values.again((shape, picked)):
-            size = len(shape[2]) + len(shape[3]) + sum(map(len, shape[4])) + sum(map(len, picked))
-            if form is not known:
-                self._forms.keep(shape, form, size)
-            self._values.keep((form, picked), value, size)
+        size = len(shape[2]) + len(shape[3]) + sum(map(len, shape[4])) + sum(map(len, picked))
+        if self._again((shape, picked)) and self._room(size):
+            if self.get(shape) is not form:
+                self._kept[shape] = form = _Form[V](shape[4], matters, head_max)
+            form.kept[picked] = value

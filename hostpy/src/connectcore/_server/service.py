@@ -91,7 +91,7 @@ class Service:
         Where the answer is a verdict, nothing is open, and it holds for the content that is here.
         """
         if content is not None and self._prepare:
-            verdict = self._verdicts.get(head)
+            verdict = self._verdicts.find(head)
             if verdict is None:
                 opened = self._open(head, content, end, abi.OPEN_PREPARE)
                 if isinstance(opened, ServerCall):
@@ -99,9 +99,7 @@ class Service:
                 verdict = opened
             # Content that is still to come is waited for by the call where that has a deadline.
             plain = verdict.plain
-            if len(content) <= plain.limit and (
-                plain.message(content) is not None if end else verdict.request.timeout_us == abi.NO_TIMEOUT
-            ):
+            if len(content) <= plain.limit and (plain.holds(content) if end else verdict.request.timeout_us == abi.NO_TIMEOUT):
                 return verdict
         return self._open(head, content, end, 0)
 
@@ -142,10 +140,10 @@ class Service:
         known = self._plains.get(said)
         if known is None:
             prepared = records.Prepared(events, second)
-            known = Plain(prepared, self.fields_of), prepared
+            known = Plain(prepared, self.fields_of, self.codings), prepared
             self._plains.offer(said, known, 2 * len(said))
         plain, prepared = known
         request = records.Request(events, 0)
         verdict = Verdict(self.procedures[request.procedure], request, plain)
-        self._verdicts.offer(head, prepared.matters, prepared.head_max, verdict)
+        self._verdicts.saw(head, prepared.matters, prepared.head_max, verdict)
         return verdict

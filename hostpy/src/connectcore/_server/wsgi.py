@@ -102,9 +102,7 @@ class ConnectWSGIApplication(ABC):
         reply: bytes | None = None
         error: BaseException | None = None
         try:
-            payload = plain.message(data)
-            assert payload is not None
-            request = decoded(procedure.decoders[codec], payload)
+            request = decoded(procedure.decoders[codec], plain.payload(data))
             reply = encoded(procedure.encoders[codec], procedure.function(request, ctx))
         except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
             error = raised

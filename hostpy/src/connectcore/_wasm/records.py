@@ -83,7 +83,7 @@ _END_OF_CALL: Final = Struct("<HHIIIIIIIIII").unpack_from
 _STOP: Final = Struct("<HHIIIII").unpack_from
 _MORE: Final = Struct("<HHIIQI").unpack_from
 _FAULT: Final = Struct("<HHIIII").unpack_from
-_PREPARED: Final = Struct("<HHIIIIIIIIIIIIII").unpack_from
+_PREPARED: Final = Struct("<HHIIIIIIIIIIIIIIII").unpack_from
 _DECOMPRESS: Final = Struct("<HHIIIII").unpack_from
 _START: Final = Struct("<H2xI").unpack_from  # a record's kind and size
 
@@ -580,6 +580,7 @@ class Prepared:
     """`prepared`. Flags: 1 trailers."""
 
     __slots__ = (
+        "coding",
         "data",
         "fields",
         "flags",
@@ -587,6 +588,7 @@ class Prepared:
         "head_max",
         "length",
         "limit",
+        "mark",
         "matters",
         "prefix",
         "reply_max",
@@ -598,6 +600,8 @@ class Prepared:
     limit: int
     reply_max: int
     head_max: int
+    coding: int
+    mark: int
     prefix: int
     status: int
     fields: bytes
@@ -615,6 +619,8 @@ class Prepared:
             self.limit,
             self.reply_max,
             self.head_max,
+            self.coding,
+            self.mark,
             self.prefix,
             self.status,
             _,
@@ -625,7 +631,7 @@ class Prepared:
             trailers_size,
             matters_size,
         ) = _PREPARED(batch, at)
-        at += 60
+        at += 68
         self.fields = batch[at : at + fields_size]
         at += fields_size
         self.length = batch[at : at + length_size]
