@@ -39,7 +39,13 @@ var codings = [...]coding{
 // Codings is the memory that the core's own codings work in, about 1 MiB once
 // used. The zero value is ready. Calls that are never in a method at the same
 // time may share one.
-type Codings struct{ gzip Gzip }
+type Codings struct {
+	// Made is about how many bytes were decompressed since somebody set it to 0, with
+	// as much as may have been made of what turned out bad.
+	Made int
+
+	gzip Gzip
+}
 
 // codingNamed finds the core's own coding of that name; nil where there is none.
 func codingNamed(name string) *coding {

@@ -357,11 +357,14 @@ func (c *call) deliver() {
 // unpackOwn appends what src stands for in a coding that the core does itself, or
 // says why it is not accepted.
 func (c *call) unpackOwn(dst, src []byte) (out []byte, fault Reason) {
-	out, err := c.packed.own.decompress(c.memory(), dst, src, int(c.limit))
-	switch err {
-	case nil:
+	memory := c.memory()
+	out, err := c.packed.own.decompress(memory, dst, src, int(c.limit))
+	if err == nil {
+		memory.Made += len(out) - len(dst)
 		return out, 0
-	case ErrTooLarge:
+	}
+	memory.Made += int(c.limit)
+	if err == ErrTooLarge {
 		return out, RejectTooLarge
 	}
 	return out, RejectDecompress

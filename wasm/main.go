@@ -7,11 +7,18 @@ import (
 	"unsafe"
 
 	"github.com/connectcore/connectcore/wasm/abi"
+	"github.com/connectcore/connectcore/wasm/collect"
 	"github.com/connectcore/connectcore/wasm/guest"
 )
 
 // instance is made when the module starts, and lives as long as its store.
-var instance = guest.New()
+var instance = start()
+
+func start() *guest.Guest {
+	g := guest.New()
+	g.Collect = collect.Garbage
+	return g
+}
 
 func main() {}
 

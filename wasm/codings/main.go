@@ -9,9 +9,10 @@ import (
 
 	"github.com/connectcore/connectcore/wasm/codings/abi"
 	"github.com/connectcore/connectcore/wasm/codings/guest"
+	"github.com/connectcore/connectcore/wasm/collect"
 )
 
-var instance guest.Guest
+var instance = guest.Guest{Collect: collect.Garbage}
 
 func main() {}
 

@@ -24,6 +24,11 @@ type Guest struct {
 	words   []uint32
 	outcome core.Outcome
 	over    []uint32 // calls that this batch has ended
+	work    int      // about how much may have been allocated since Collect was called
+
+	// Collect, if not nil, is called now and then, between two batches: the place to
+	// have garbage collected.
+	Collect func()
 }
 
 // call is one RPC in one of the roles; the other's is kept for its next use.
@@ -55,11 +60,19 @@ func (g *Guest) Reserve(size int) []byte {
 // Step carries out the batch in the first size bytes of the in arena and
 // returns the events, which hold until the next call.
 func (g *Guest) Step(size int) (events []byte) {
-	const keep = 1 << 20
+	const keep, often, least = 1 << 20, 512 << 10, 4 << 10
+	// What a batch allocates is told by what goes in and out, about, and a small one may
+	// make a configuration.
+	g.work += least + len(g.w.B) + size + g.memory.Made
+	g.memory.Made = 0
 	if cap(g.w.B) > keep {
 		g.w.B = make([]byte, 0, arenaSize)
 	}
 	g.w.B = g.w.B[:0]
+	if g.work > often && g.Collect != nil {
+		g.work = 0
+		g.Collect()
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			g.w.B = g.w.B[:0]

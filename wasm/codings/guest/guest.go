@@ -4,7 +4,6 @@ package guest
 
 import (
 	"errors"
-	"runtime"
 
 	"github.com/connectcore/connectcore/wasm/codings/abi"
 )
@@ -15,11 +14,17 @@ type Guest struct {
 	in, out []byte
 	br      brotliCoding
 	zstd    zstdCoding
-	litter  bool // the last message left much behind
+	work    int // about how much may have been allocated since Collect was called
+
+	// Collect, if not nil, is called now and then, between two messages: the place to
+	// have garbage collected.
+	Collect func()
 }
 
-// keep is the largest arena, in bytes, that is kept for the next message.
-const keep = 1 << 20
+const (
+	keep  = 1 << 20   // the largest arena, in bytes, that is kept for the next message
+	often = 512 << 10 // how much work it takes to look for garbage
+)
 
 var (
 	errTooLarge  = errors.New("decompresses to more than the limit")
@@ -84,7 +89,11 @@ func (g *Guest) run(size uint32, code func(dst, src []byte) ([]byte, error)) (ou
 		g.out = make([]byte, 0, 4<<10) // never without an address, which would mean a fault
 	}
 	out, err := code(g.out[:0], g.in[:size:size])
-	g.litter = size > keep || cap(out) > keep || err == errTooLarge
+	const least = 16 << 10
+	g.work += least + int(size) + len(out)
+	if err != nil {
+		g.work += often // nobody knows how much was made of it
+	}
 	switch err {
 	case nil:
 		g.out = out
@@ -97,18 +106,19 @@ func (g *Guest) run(size uint32, code func(dst, src []byte) ([]byte, error)) (ou
 	return nil, abi.FaultMalformed
 }
 
-// tidy gives back what a large message took, now instead of when as much again is
-// in use: a module's memory never shrinks.
+// tidy gives back what the messages before took.
 func (g *Guest) tidy() {
-	if !g.litter {
+	if g.work <= often {
 		return
 	}
-	g.litter = false
+	g.work = 0
 	if len(g.in) > keep {
 		g.in = nil
 	}
 	if cap(g.out) > keep {
 		g.out = nil
 	}
-	runtime.GC()
+	if g.Collect != nil {
+		g.Collect()
+	}
 }
