@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 import module_support
+from compression_support import STANDARD
 from connectcore.code import Code
 from connectcore.compression import brotli, zstd
 from connectcore.compression.brotli import BrotliCompression
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 TEXT = b"".join(b"%d bottles of beer on the wall, %d bottles of beer. " % (n, n) for n in range(999, 0, -1))
 NOISE = random.Random(1).randbytes(200_000)
-STANDARD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 NAMES = {"br": ("brotli", "brotlicffi", "module"), "zstd": (STANDARD, "zstandard", "module")}
 WAYS: dict[str, dict[str, Way]] = {
     "br": {name: brotli._WAYS[name]() for name in NAMES["br"]},

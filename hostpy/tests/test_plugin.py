@@ -48,7 +48,7 @@ GET = ", use_get: bool = False"
 def application(interceptor: str) -> str:
     return (
         f"interceptors: Iterable[{interceptor}] = (), read_max_bytes: int | None = 4194304, "
-        "compressions: Iterable[Compression] | None = None, codecs: Iterable[Codec] | None = None) -> None"
+        "compressions: Iterable[AnyCompression] | None = None, codecs: Iterable[Codec] | None = None) -> None"
     )
 
 

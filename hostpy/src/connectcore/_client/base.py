@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from .._codec.codec import Codec
-    from ..compression import Compression
+    from ..compression import AnyCompression
     from ..method import MethodInfo
     from .exchange import IO
 
@@ -120,8 +120,8 @@ class ClientBase(Generic[I, H]):
         *,
         codec: Codec[Any, Any] | None = None,
         protocol: ProtocolType = ProtocolType.CONNECT,
-        accept_compression: Iterable[Compression] | None = None,
-        send_compression: Compression | None = None,
+        accept_compression: Iterable[AnyCompression] | None = None,
+        send_compression: AnyCompression | None = None,
         timeout_ms: float | None = None,
         timeout: float | None = None,
         read_max_bytes: int | None = DEFAULT_READ_MAX_BYTES,
@@ -137,7 +137,7 @@ class ClientBase(Generic[I, H]):
             protocol: what to speak. Streams are not made yet, in any: they fail with `UNIMPLEMENTED`.
             accept_compression: compressions that responses may have, most preferred first; None for gzip, empty for none.
             send_compression: what to compress requests with; None, the default, for nothing: servers need not understand any.
-                A compression that is sent with is accepted, too.
+                A compression that is sent with is accepted, too, and stands in the place of an accepted one of its name.
             timeout_ms: milliseconds that a call may take when it does not say itself; None for no limit.
             timeout: the same in seconds.
             read_max_bytes: longest message to receive, in bytes, before and after decompression; None for no limit.

@@ -110,8 +110,8 @@ class ClientCall:
         try:
             payload = encoded(config.codec.encode, message)
             length = len(payload)
-            if config.send_compression is not None:
-                payload = compressed(config.send_compression, payload)
+            if config.packs_with is not None:
+                payload = compressed(config.packs_with, payload)
                 length = len(payload) | abi.COMPRESSED
         except RejectedError as rejected:
             self._fail(rejected.reason, rejected.why)

@@ -11,7 +11,7 @@ from .._version import __version__
 from .._wasm import abi, records
 from .._wasm.columns import join_names
 from .._wasm.configuration import Configuration, read_max_of
-from ..compression import GzipCompression
+from ..compression import GzipCompression, ModuleCompression, native
 from ..protocol import ProtocolType
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .._codec.codec import Codec
     from .._wasm.instance import Instance
-    from ..compression import Compression
+    from ..compression import AnyCompression
 
 __all__ = ["ClientConfig", "timeout_seconds"]
 
@@ -44,7 +44,7 @@ class ClientConfig:
 
     """
 
-    __slots__ = ("_configuration", "codec", "codings", "origin", "read_max", "send_compression", "server_address", "timeout")
+    __slots__ = ("_configuration", "codec", "codings", "origin", "packs_with", "read_max", "server_address", "timeout")
 
     def __init__(
         self,
@@ -52,8 +52,8 @@ class ClientConfig:
         address: str,
         codec: Codec[Any, Any] | None,
         protocol: ProtocolType,
-        accept_compression: Iterable[Compression] | None,
-        send_compression: Compression | None,
+        accept_compression: Iterable[AnyCompression] | None,
+        send_compression: AnyCompression | None,
         timeout: float | None,
         read_max_bytes: int | None,
     ) -> None:
@@ -61,7 +61,7 @@ class ClientConfig:
         if not isinstance(protocol, ProtocolType):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"protocol must be a connectcore.protocol.ProtocolType, not {protocol!r}")
         self.codec: Codec[Any, Any] = proto_binary_codec() if codec is None else codec
-        codings: list[Compression] = [GzipCompression()] if accept_compression is None else list(accept_compression)
+        codings: list[Any] = [GzipCompression()] if accept_compression is None else list(accept_compression)
         names = [coding.name() for coding in codings]
         if len(set(names)) != len(names):
             raise ValueError(f"accept_compression names one compression twice: {', '.join(names)}")
@@ -73,8 +73,10 @@ class ClientConfig:
                 codings.append(send_compression)
                 names.append(name)
             send = names.index(name) + 1
+            codings[send - 1] = send_compression
         self.codings = codings
-        self.send_compression = send_compression
+        # What Python compresses requests with.
+        self.packs_with = None if isinstance(send_compression, ModuleCompression) else send_compression
         self.timeout = timeout
         self.read_max = read_max_of(read_max_bytes)
         self._configuration = Configuration.of(
@@ -87,7 +89,7 @@ class ClientConfig:
                 get_max=0,
                 codec=self.codec.name().encode(),
                 codings=join_names(names),
-                native=bytes([True] * len(names)),
+                native=native(codings),
                 prefix=prefix.encode(),
                 user_agent=f"connectcore-python/{__version__}".encode(),
             )

@@ -122,7 +122,7 @@ def _imports(file: File) -> Iterable[str]:
     yield "    )"
     yield ""
     yield "    from connectcore.codec import Codec as _Codec"
-    yield "    from connectcore.compression import Compression as _Compression"
+    yield "    from connectcore.compression import AnyCompression as _AnyCompression"
     yield "    from connectcore.interceptor import Interceptor as _Interceptor, InterceptorSync as _InterceptorSync"
     if methods:
         yield "    from connectcore.request import Headers as _Headers, RequestContext as _RequestContext"
@@ -225,7 +225,7 @@ def _wsgi(service: Service) -> Iterable[str]:
 def _application_parameters(interceptor: str) -> Iterable[str]:
     yield f"        interceptors: _Iterable[{interceptor}] = (),"
     yield "        read_max_bytes: int | None = _DEFAULT_READ_MAX_BYTES,"
-    yield "        compressions: _Iterable[_Compression] | None = None,"
+    yield "        compressions: _Iterable[_AnyCompression] | None = None,"
     yield "        codecs: _Iterable[_Codec] | None = None,"
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 
     from .._codec.codec import Codec
-    from ..compression import Compression
+    from ..compression import AnyCompression
     from ..interceptor import Interceptor
     from .endpoint import Endpoint
 
@@ -54,7 +54,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
         endpoints: Callable[[SVC], Mapping[str, Endpoint[Any, Any]]],
         interceptors: Iterable[Interceptor] = (),
         read_max_bytes: int | None = DEFAULT_READ_MAX_BYTES,
-        compressions: Iterable[Compression] | None = None,
+        compressions: Iterable[AnyCompression] | None = None,
         codecs: Iterable[Codec] | None = None,
     ) -> None:
         """Make the application.

@@ -17,7 +17,7 @@ from .._wasm.columns import join_fields, join_names, join_text_fields, layout, s
 from .._wasm.configuration import BusyError, Configuration, read_max_of
 from .._wasm.instance import GuestError
 from .._wasm.pool import POOL
-from ..compression.gzip import GzipCompression
+from ..compression import GzipCompression, native
 from .call import ServerCall, announced
 from .memory import Heads, Memory
 from .procedure import Procedure
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from .._codec.codec import Codec
     from .._wasm.instance import Instance
-    from ..compression import Compression
+    from ..compression import AnyCompression
     from .memory import Head
 
 __all__ = ["Service"]
@@ -60,13 +60,13 @@ class Service:
         endpoints: Mapping[str, tuple[Any, Callable[..., Any]]],
         *,
         codecs: Iterable[Codec] | None,
-        compressions: Iterable[Compression] | None,
+        compressions: Iterable[AnyCompression] | None,
         read_max_bytes: int | None,
         text: bool,
         prepare: bool,
     ) -> None:
         known = list(default_codecs() if codecs is None else codecs)
-        self.codings: list[Compression] = [GzipCompression()] if compressions is None else list(compressions)
+        self.codings: list[Any] = [GzipCompression()] if compressions is None else list(compressions)
         self.procedures = [Procedure(path, *endpoint, known) for path, endpoint in endpoints.items()]
         self.routes = {procedure.name: procedure for procedure in self.procedures}
         record = records.configure_server(
@@ -74,7 +74,7 @@ class Service:
             compress_min=abi.DEFAULT_COMPRESS_MIN,
             codecs=join_names(codec.name() for codec in known),
             codings=join_names(coding.name() for coding in self.codings),
-            native=bytes([True] * len(self.codings)),
+            native=native(self.codings),
             procedures=join_names(self.routes),
             attributes=bytes(procedure.attributes for procedure in self.procedures),
         )

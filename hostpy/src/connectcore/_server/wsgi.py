@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from .._codec.codec import Codec
-    from ..compression import Compression
+    from ..compression import AnyCompression
     from ..interceptor import InterceptorSync
     from .endpoint import EndpointSync
     from .wsgi_call import StartResponse
@@ -49,7 +49,7 @@ class ConnectWSGIApplication(ABC):
         endpoints: Mapping[str, EndpointSync[Any, Any]],
         interceptors: Iterable[InterceptorSync] = (),
         read_max_bytes: int | None = DEFAULT_READ_MAX_BYTES,
-        compressions: Iterable[Compression] | None = None,
+        compressions: Iterable[AnyCompression] | None = None,
         codecs: Iterable[Codec] | None = None,
     ) -> None:
         """Make the application.

@@ -1,16 +1,19 @@
 """Compressions for servers and clients to offer: `gzip.GzipCompression`, `deflate.DeflateCompression`,
-`brotli.BrotliCompression` and `zstd.ZstdCompression`. None of them needs another package.
+`brotli.BrotliCompression`, `zstd.ZstdCompression` and `snappy.SnappyCompression`. None of them needs another package.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from ..code import Code
 from ..errors import ConnectError
 from .gzip import GzipCompression
 
-__all__ = ["Compression", "GzipCompression"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["AnyCompression", "Compression", "GzipCompression", "ModuleCompression"]
 
 
 class Compression(Protocol):
@@ -37,6 +40,31 @@ class Compression(Protocol):
 
         """
         ...
+
+
+class ModuleCompression:
+    """A compression that the protocol module does itself, while it deals with a call: no Python code compresses anything.
+
+    `snappy.SnappyCompression` is one.
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def name(self) -> str:
+        """The compression's name on the wire."""
+        return self._name
+
+
+AnyCompression: TypeAlias = Compression | ModuleCompression
+"""What servers and clients can be given."""
+
+
+def native(compressions: Iterable[AnyCompression]) -> bytes:
+    """A byte for each, which says to the module whether Python does it."""
+    return bytes(not isinstance(each, ModuleCompression) for each in compressions)
 
 
 def says_too_large(error: BaseException) -> bool:
