@@ -25,7 +25,6 @@ import pyqwest  # noqa: E402
 from connectcore.client import Cancellation, ConnectClient, ConnectClientSync, ResponseMetadata  # noqa: E402
 from connectcore.code import Code  # noqa: E402
 from connectcore.codec import proto_binary_codec, proto_json_codec  # noqa: E402
-from connectcore.compression import GzipCompression  # noqa: E402
 from connectcore.errors import ConnectError  # noqa: E402
 from connectcore.method import IdempotencyLevel, MethodInfo, StreamType  # noqa: E402
 from connectcore.protocol import ProtocolType  # noqa: E402
@@ -33,6 +32,8 @@ from connectcore.request import Headers  # noqa: E402
 from connectcore.transport import PyqwestTransport, PyqwestTransportSync  # noqa: E402
 from connectrpc.conformance.v1 import client_compat_pb2, config_pb2, service_pb2  # type: ignore[import-not-found]  # noqa: E402
 from google.protobuf.any_pb2 import Any as AnyMessage  # noqa: E402
+
+from codings import codings  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -50,6 +51,7 @@ PROTOCOLS = {
     config_pb2.PROTOCOL_GRPC_WEB: ProtocolType.GRPC_WEB,
 }
 CODECS = {config_pb2.CODEC_PROTO: proto_binary_codec, config_pb2.CODEC_JSON: proto_json_codec}
+known_codings: dict[Any, Any] = {}
 CODES = {code: number for number, code in enumerate(Code, 1)}
 
 
@@ -71,15 +73,13 @@ def method_of(request: client_compat_pb2.ClientCompatRequest) -> MethodInfo[Any,
 
 def client_options(request: client_compat_pb2.ClientCompatRequest) -> dict[str, Any]:
     """What both kinds of client are made with."""
-    if request.compression not in (config_pb2.COMPRESSION_IDENTITY, config_pb2.COMPRESSION_GZIP):
-        raise ValueError(f"{config_pb2.Compression.Name(request.compression)} is not a compression of this client")
-    gzip = GzipCompression() if request.compression == config_pb2.COMPRESSION_GZIP else None
+    coding = None if request.compression == config_pb2.COMPRESSION_IDENTITY else known_codings[request.compression]
     return {
         "address": f"{'https' if request.server_tls_cert else 'http'}://{request.host}:{request.port}",
         "protocol": PROTOCOLS[request.protocol],
         "codec": CODECS[request.codec](),
-        "accept_compression": () if gzip is None else (gzip,),
-        "send_compression": gzip,
+        "accept_compression": () if coding is None else (coding,),
+        "send_compression": coding,
         "read_max_bytes": request.message_receive_limit or None,
     }
 
@@ -244,7 +244,10 @@ def run_sync() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--mode", choices=("async", "sync"), required=True)
-    if parser.parse_args().mode == "async":
+    parser.add_argument("--modules", action="store_true", help="compress in this package's modules, whatever is installed")
+    options = parser.parse_args()
+    known_codings.update(codings(modules=options.modules))
+    if options.mode == "async":
         asyncio.run(run_async())
     else:
         run_sync()

@@ -31,18 +31,23 @@ class Run:
 
 
 SERVER_CASES, CLIENT_CASES = 344, 368
+ASYNC, SYNC = (PYTHON, str(HERE / "client.py"), "--mode", "async"), (PYTHON, str(HERE / "client.py"), "--mode", "sync")
 UVICORN = (PYTHON, str(HERE / "server.py"), "--mode", "async", "--server", "uvicorn")
 GUNICORN = (PYTHON, str(HERE / "server.py"), "--mode", "sync", "--server", "gunicorn")
 GO_SERVER = (str(BIN / "goserver"),)
 RUNS = {
     "server-async-uvicorn": Run("server", UVICORN, SERVER_CASES),
     "server-sync-gunicorn": Run("server", GUNICORN, SERVER_CASES),
-    "client-async": Run("client", (PYTHON, str(HERE / "client.py"), "--mode", "async"), CLIENT_CASES),
-    "client-sync": Run("client", (PYTHON, str(HERE / "client.py"), "--mode", "sync"), CLIENT_CASES),
+    "client-async": Run("client", ASYNC, 5352, "config-clients.yaml"),
+    "client-sync": Run("client", SYNC, 5352, "config-clients.yaml"),
+    "client-modules-async": Run("client", (*ASYNC, "--modules"), 5352, "config-clients.yaml"),
+    "client-modules-sync": Run("client", (*SYNC, "--modules"), 5352, "config-clients.yaml"),
     "goserver": Run("server", GO_SERVER, SERVER_CASES),
     "goclient": Run("client", (str(BIN / "goclient"),), CLIENT_CASES),
-    "all-async-uvicorn": Run("server", UVICORN, 3820, "config-servers.yaml"),
-    "all-sync-gunicorn": Run("server", GUNICORN, 1396, "config-servers-http1.yaml"),
+    "all-async-uvicorn": Run("server", UVICORN, 10756, "config-servers.yaml"),
+    "all-sync-gunicorn": Run("server", GUNICORN, 4052, "config-servers-http1.yaml"),
+    "all-modules-uvicorn": Run("server", (*UVICORN, "--modules"), 10756, "config-servers.yaml"),
+    "all-modules-gunicorn": Run("server", (*GUNICORN, "--modules"), 4052, "config-servers-http1.yaml"),
     "all-goserver": Run("server", GO_SERVER, 7288, "config-go.yaml"),
 }
 

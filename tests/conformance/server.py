@@ -1,4 +1,4 @@
-"""The suite's server under test: `server.py --mode async|sync --server NAME`.
+"""The suite's server under test: `server.py --mode async|sync --server NAME [--modules]`.
 
 The runner writes one ServerCompatRequest to standard input, behind its size; the answer, once the server listens, is a
 ServerCompatResponse on standard output. Then the server serves until it is told to stop.
@@ -27,6 +27,7 @@ from connectrpc.conformance.v1.service_connectcore import (  # type: ignore[impo
     ConformanceServiceWSGIApplication,
 )
 
+from codings import codings  # noqa: E402
 from service import Service, ServiceSync  # noqa: E402
 
 HOST = "127.0.0.1"
@@ -39,16 +40,17 @@ class Settings:
     http2: bool
     read_max: int
     certificate: bytes
+    compressions: list[Any]
     certificate_file: str | None = None
     key_file: str | None = None
     client_file: str | None = None
 
 
-def read_settings(folder: Path) -> Settings:
+def read_settings(folder: Path, *, modules: bool) -> Settings:
     size = struct.unpack(">I", sys.stdin.buffer.read(4))[0]
     asked = server_compat_pb2.ServerCompatRequest.FromString(sys.stdin.buffer.read(size))
     read_max = asked.message_receive_limit or DEFAULT_READ_MAX_BYTES
-    settings = Settings(asked.http_version == config_pb2.HTTP_VERSION_2, read_max, b"")
+    settings = Settings(asked.http_version == config_pb2.HTTP_VERSION_2, read_max, b"", [*codings(modules=modules).values()])
     if asked.use_tls:
         settings.certificate = asked.server_creds.cert
         settings.certificate_file = _file(folder / "cert.pem", asked.server_creds.cert)
@@ -72,11 +74,13 @@ def announce(port: int, settings: Settings) -> None:
 
 
 def asgi(settings: Settings) -> Any:
-    return ConformanceServiceASGIApplication(Service(), read_max_bytes=settings.read_max)
+    return ConformanceServiceASGIApplication(Service(), read_max_bytes=settings.read_max, compressions=settings.compressions)
 
 
 def wsgi(settings: Settings) -> Any:
-    return ConformanceServiceWSGIApplication(ServiceSync(), read_max_bytes=settings.read_max)
+    return ConformanceServiceWSGIApplication(
+        ServiceSync(), read_max_bytes=settings.read_max, compressions=settings.compressions
+    )
 
 
 def uvicorn(settings: Settings) -> None:
@@ -144,12 +148,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mode", choices=SERVERS, required=True)
     parser.add_argument("--server", required=True, help=f"one of {SERVERS}")
+    parser.add_argument("--modules", action="store_true", help="compress in this package's modules, whatever is installed")
     options = parser.parse_args()
     serve = SERVERS[options.mode].get(options.server)
     if serve is None:
         parser.error(f"--mode {options.mode} serves under {', '.join(SERVERS[options.mode])}, not {options.server}")
     with tempfile.TemporaryDirectory() as folder:
-        serve(read_settings(Path(folder)))
+        serve(read_settings(Path(folder), modules=options.modules))
 
 
 if __name__ == "__main__":
