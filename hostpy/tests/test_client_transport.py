@@ -13,6 +13,7 @@ import sys
 import textwrap
 import threading
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pyqwest
@@ -146,6 +147,23 @@ def test_failures(mode: str, failure: Exception, code: Code, text: str, where: s
     assert error.__cause__ is not None
     assert canned.closed == (0 if where == "open" else 1)
     assert open_calls() == 0
+
+
+def test_a_failure_after_the_deadline(mode: str) -> None:
+    """A server that keeps the same deadline may be the first to act on it."""
+
+    class Late(Canned):
+        def open_sync(self, request: Request) -> Any:
+            assert request.deadline is not None
+            while monotonic() < request.deadline:
+                threading.Event().wait(0.01)
+            return super().open_sync(request)
+
+        async def open(self, request: Request) -> Any:
+            return self.open_sync(request)
+
+    late = Late("open", TransportError(Gone.RESET, "why", 0x8))
+    assert error_of(mode, "http://a", http_client=late, timeout=0.05).code is Code.DEADLINE_EXCEEDED
 
 
 def test_content_shorter_than_its_length(mode: str) -> None:

@@ -16,6 +16,7 @@ place in the content.
 from __future__ import annotations
 
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from .._codec.codec import resolve_decoder
@@ -79,6 +80,7 @@ class ClientCall:
         self._payload: bytes | None = None
         self._packed: tuple[int, int] | None = None  # coding and limit, if the payload is compressed
         self._end: records.EndOfCall | None = None
+        self._deadline: float | None = None
         self.finished = False
         self.cause: BaseException | None = None
         self.http_status: int | None = None
@@ -107,6 +109,7 @@ class ClientCall:
 
         """
         config = self._config
+        self._deadline = deadline
         try:
             payload = encoded(config.codec.encode, message)
             length = len(payload)
@@ -219,10 +222,11 @@ class ClientCall:
         self.cause = error
         handle = self._handle
         match error.reason:
-            case Gone.TIMEOUT:
-                record = records.deadline(handle)
             case Gone.CANCELED:
                 record = records.cancel(handle)
+            case reason if reason is Gone.TIMEOUT or (self._deadline is not None and monotonic() >= self._deadline):
+                # A server that keeps the same deadline may be the first to act on it.
+                record = records.deadline(handle)
             case reason:
                 record = records.peer_gone(handle, _GONE[reason], error.reset_code, error.text.encode("utf-8", "replace"))
         self._tell(record)
