@@ -87,6 +87,9 @@ NOT_HTTP: dict[str, Answer] = {
     "content length that is no number": says(HEAD + b"content-length: abc\r\n\r\n"),
     "broken chunk size": says(CHUNKED, b"zz\r\nabc\r\n"),
     "huge chunk size": says(CHUNKED, b"fffffffffffffffffff\r\nabc\r\n"),
+}
+
+ENDLESS_HEADS: dict[str, Answer] = {
     "head without an end": endless(b"HTTP/1.1 200 OK\r\n", b"x: " + b"a" * 1000 + b"\r\n"),
     "field without an end": endless(b"HTTP/1.1 200 OK\r\nx: ", b"a" * 1000),
 }
@@ -157,6 +160,12 @@ def test_not_http(mode: str, name: str) -> None:
     error = fails_once(mode, NOT_HTTP[name])
     assert error.code is Code.INTERNAL
     assert error.message.startswith("the response is not HTTP: ")
+
+
+@pytest.mark.parametrize("name", ENDLESS_HEADS)
+def test_endless_head(mode: str, name: str) -> None:
+    """A transport may say that it is no HTTP, or that it is too much."""
+    assert fails_once(mode, ENDLESS_HEADS[name]).code in (Code.INTERNAL, Code.RESOURCE_EXHAUSTED)
 
 
 @pytest.mark.parametrize("name", CASES)

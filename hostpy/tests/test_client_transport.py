@@ -20,7 +20,8 @@ import pyqwest
 import pytest
 
 from client_support import DATA, GOOD, MESSAGE, METHOD, Exchange, call, open_calls, response, serving
-from connectcore._transport.pyqwest import default_transport, default_transport_sync
+from connectcore._transport.default import default_transport
+from connectcore._transport.pyqwest import default_transport_sync
 from connectcore.client import Cancellation, ConnectClient, ConnectClientSync
 from connectcore.code import Code
 from connectcore.errors import ConnectError
@@ -200,7 +201,7 @@ def test_keyboard_interrupt_leaves_nothing() -> None:
 
 def test_metadata_that_pyqwest_cannot_send(mode: str) -> None:
     with serving(GOOD) as server:
-        error = error_of(mode, server.address, headers=Headers([("x-a", "\udcff")]))
+        error = error_of(mode, server.address, headers=Headers([("x-a", "\udcff")]), http_client=transport(mode))
         assert (error.code, "not UTF-8" in error.message) == (Code.INTERNAL, True)
         assert server.connections == 0
     assert open_calls() == 0

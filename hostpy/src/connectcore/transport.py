@@ -1,19 +1,27 @@
 """What sends a client's requests, for the argument `http_client` of a client.
 
-`PyqwestTransport` and `PyqwestTransportSync` are the default, here to be made with other options; `ASGITransport` and
-`WSGITransport` call an application in this process, without a network, which is good for tests. Any object with the methods of
-`Transport` or `TransportSync` serves: the protocol is written down in `_transport/transport.py`.
+`HTTPTransport` is the default of async clients, here to be made with other options: HTTP/1.1 and HTTP/2 in the caller's own
+event loop. `PyqwestTransport` and `PyqwestTransportSync` send by `pyqwest`, HTTP/3 included; the second is the default of sync
+clients, and the first where `zttp` has no wheel. `ASGITransport` and `WSGITransport` call an application in this process,
+without a network, which is good for tests. Any object with the methods of `Transport` or `TransportSync` serves: the protocol
+is written down in `_transport/transport.py`.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from ._transport.app import ASGITransport, WSGITransport
 from ._transport.pyqwest import PyqwestTransport, PyqwestTransportSync
 from ._transport.transport import Gone, Request, Response, ResponseSync, Transport, TransportError, TransportSync
 
+if TYPE_CHECKING:
+    from ._transport.http.async_transport import HTTPTransport
+
 __all__ = [
     "ASGITransport",
     "Gone",
+    "HTTPTransport",
     "PyqwestTransport",
     "PyqwestTransportSync",
     "Request",
@@ -24,3 +32,11 @@ __all__ = [
     "TransportSync",
     "WSGITransport",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "HTTPTransport":  # on first use, for it needs `zttp`
+        from ._transport.http.async_transport import HTTPTransport
+
+        return HTTPTransport
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -125,6 +125,7 @@ class ClientCall:
             if isinstance(event, records.HttpRequestHead):
                 target = event.target.decode("ascii")
                 request = Request(event.method.decode("ascii"), config.origin, target, event.fields, b"", deadline)
+                request.http2 = config.http2
             elif isinstance(event, records.HttpBody) and request is not None:
                 data, prefix = event.data, event.prefix
                 request.content = data[:prefix] + payload + data[prefix:] if event.count else data
@@ -227,6 +228,9 @@ class ClientCall:
             case reason if reason is Gone.TIMEOUT or (self._deadline is not None and monotonic() >= self._deadline):
                 # A server that keeps the same deadline may be the first to act on it.
                 record = records.deadline(handle)
+            case Gone.TOO_LARGE:
+                self._fail(abi.REJECT_TOO_LARGE, error.text)
+                return
             case reason:
                 record = records.peer_gone(handle, _GONE[reason], error.reset_code, error.text.encode("utf-8", "replace"))
         self._tell(record)

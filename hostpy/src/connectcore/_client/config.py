@@ -44,7 +44,17 @@ class ClientConfig:
 
     """
 
-    __slots__ = ("_configuration", "codec", "codings", "origin", "packs_with", "read_max", "server_address", "timeout")
+    __slots__ = (
+        "_configuration",
+        "codec",
+        "codings",
+        "http2",
+        "origin",
+        "packs_with",
+        "read_max",
+        "server_address",
+        "timeout",
+    )
 
     def __init__(
         self,
@@ -60,6 +70,8 @@ class ClientConfig:
         self.origin, prefix, self.server_address = _parse_address(address)
         if not isinstance(protocol, ProtocolType):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"protocol must be a connectcore.protocol.ProtocolType, not {protocol!r}")
+        # gRPC is defined over HTTP/2 alone: servers speak it at once over cleartext, and in no other version.
+        self.http2 = True if protocol is ProtocolType.GRPC else None
         self.codec: Codec[Any, Any] = proto_binary_codec() if codec is None else codec
         codings: list[Any] = [GzipCompression()] if accept_compression is None else list(accept_compression)
         names = [coding.name() for coding in codings]

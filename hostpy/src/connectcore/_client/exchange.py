@@ -106,7 +106,7 @@ class AsyncIO:
     async def open(self, request: Request) -> Response:
         transport = self._transport
         if transport is None:
-            from .._transport.pyqwest import default_transport
+            from .._transport.default import default_transport
 
             transport = default_transport()
         return await transport.open(request)

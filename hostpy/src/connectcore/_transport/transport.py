@@ -8,7 +8,12 @@ A transport sends a request and hands the response over piece by piece:
     await response.close()                        at any time; what is still under way is aborted
 
 A transport knows nothing of RPC. It sends the fields that it is given, and adds only what HTTP's framing needs. It follows no
-redirect, decompresses no content and sends no request twice.
+redirect and decompresses no content. It sends no request again, unless the first sending has surely come to nothing: it never
+left, or the server said that it did not look at it.
+
+Content may be an iterator. Each chunk is sent at once, and `open` returns when the response's head is there, even while content
+is still being sent. If the iterator raises, the exchange is aborted, and `open` or `read` raises the same. If the response is
+complete before the content is, the rest is not asked for, and that is no error. In each case the iterator is closed.
 
 What goes wrong is an exception: a `TransportError`, or an `OSError` as the standard library raises it, where a `TimeoutError`
 means that a time limit of the transport's own has passed. The client makes an RPC error of it.
@@ -81,6 +86,9 @@ class Gone(enum.Enum):
     CANCELED = 6
     """`Request.cancellation` was canceled."""
 
+    TOO_LARGE = 7
+    """The response's head or trailer section is larger than the transport takes."""
+
 
 class TransportError(Exception):
     """There is no whole response.
@@ -116,13 +124,16 @@ class Request:
         method: the HTTP method.
         origin: scheme and authority, such as `https://example.com:8443`.
         target: path and query, escaped as they go over the wire; it begins with a slash.
+        column: the header section as the module writes it: `name NUL value NUL name NUL value`.
         content: the whole content, or an iterator of its chunks (an async one for an async transport); empty for none.
+        http2: whether only HTTP/2 can carry the request: then it is spoken at once over cleartext ("prior knowledge"), and has
+            to be agreed to over TLS. None: HTTP/1.1 over cleartext, what ALPN finds over TLS.
         deadline: when to give up, on the clock of `time.monotonic`; None for never. An async transport need not look at it.
         cancellation: what may cancel a sync call from another thread; None for nothing.
 
     """
 
-    __slots__ = ("_fields", "cancellation", "content", "deadline", "method", "origin", "target")
+    __slots__ = ("cancellation", "column", "content", "deadline", "http2", "method", "origin", "target")
 
     content: bytes | AsyncIterator[bytes] | Iterator[bytes]
 
@@ -135,20 +146,21 @@ class Request:
         content: bytes | AsyncIterator[bytes] | Iterator[bytes],
         deadline: float | None,
     ) -> None:
-        """Make a request. `fields` is a column as the module writes it: `name NUL value NUL name NUL value`."""
+        """Make a request. `fields` is the attribute `column`."""
         self.method = method
         self.origin = origin
         self.target = target
-        self._fields = fields
+        self.column = fields
         self.content = content
         self.deadline = deadline
+        self.http2: bool | None = None
         self.cancellation: Cancellation | None = None
 
     @property
     def fields(self) -> list[tuple[bytes, bytes]]:
         """The header section, names in lower case. The authority is not in it, nor framing, except for the length of content
         that is known."""
-        return split_fields(self._fields)
+        return split_fields(self.column)
 
     @property
     def text_fields(self) -> list[tuple[str, str]]:
@@ -158,7 +170,7 @@ class Request:
             UnicodeDecodeError: a value is not UTF-8.
 
         """
-        return split_text_fields(self._fields, "utf-8")
+        return split_text_fields(self.column, "utf-8")
 
 
 class ResponseHead(Protocol):
