@@ -190,11 +190,18 @@ def test_content_that_fails(version: str) -> None:
                 await transport.open(request(server.address, content(), http2=version == "2"))
             assert len(asyncio.all_tasks()) == 1
 
-    with http2_server(lambda _c, e: resets.append(e)) as server:
-        resets: list[Any] = []
+    def heard(_connection: Connection, event: Any) -> None:
+        if isinstance(event, h2.events.StreamReset):
+            codes.append(event.error_code)
+            reset.set()
+
+    codes: list[int] = []
+    reset = threading.Event()
+    with http2_server(heard) as server:
         finish(run())
         if version == "2":
-            assert [e.error_code for e in resets if isinstance(e, h2.events.StreamReset)] == [8]
+            assert reset.wait(5)
+            assert codes == [8]
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -25,6 +25,9 @@ HEAVY = {"fmt", "encoding/json", "net/http", "text/template"}
 LIBRARY_FIELDS = {
     ("hostgo/client_call.go", "Accept-Encoding"),  # net/http decompresses by itself unless this is set
     ("hostgo/write.go", "Content-Type"),  # net/http guesses one unless the key is there
+    # HTTP's own, and what the client that speaks it has to know.
+    ("hostpy/src/connectcore/_transport/http/message.py", "proxy-connection"),
+    ("hostpy/src/connectcore/_transport/http/message.py", "proxy-authorization"),
 }
 WASM_NAMES = ("connectcore.wasm", "connectcore-codings.wasm")
 WASM_PLACES = ("hostgo", "hostpy/src/connectcore")
@@ -89,6 +92,13 @@ def test_hosts_speak_no_protocol() -> None:
     assert len(files) > 20, "the hosts' files were not found"
     said = [line for path in files for line in spoken(path)]
     assert not said, "protocol constants belong into core:\n" + "\n".join(said)
+
+
+def test_one_file_touches_zttp() -> None:
+    source = "hostpy/src/connectcore"
+    imports = re.compile(r"^\s*(import|from) zttp\b", re.MULTILINE)
+    found = [path for path in tracked(f"{source}/*.py") if imports.search((ROOT / path).read_text())]
+    assert found == [f"{source}/_transport/http/parser.py"]
 
 
 # What the interface's table has once (wasm/abi) stands in no host again: the binary names' suffix, the coding that is none,

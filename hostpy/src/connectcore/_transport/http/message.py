@@ -9,7 +9,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["field_block", "field_lines", "request_block", "request_line"]
+from ..._wasm.columns import split_fields
+
+__all__ = ["AUTHORIZATION", "field_block", "field_lines", "request_block", "request_line"]
 
 _OF_A_CONNECTION: Final = frozenset(
     {b"connection", b"host", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"http2-settings"}
@@ -22,19 +24,19 @@ _SCHEMES: Final = {"http": b"\x86", "https": b"\x87"}
 _METHOD_NAME: Final = 2
 _PATH_NAME: Final = 4
 _AUTHORITY_NAME: Final = 1
-_SECRET: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
+AUTHORIZATION: Final = b"proxy-authorization"
+_SECRET: Final = frozenset({b"authorization", b"cookie", AUTHORIZATION})
 
 
-def _pairs(column: bytes) -> zip[tuple[bytes, bytes]]:
+def _pairs(column: bytes) -> list[tuple[bytes, bytes]]:
     """Names and values of a column of fields. Raises ValueError."""
     if b"\r" in column or b"\n" in column:
         raise ValueError("a field has a line break in it")
-    parts = column.split(b"\0") if column else []
-    names = parts[0::2]
-    if not _OF_A_CONNECTION.isdisjoint(names):
-        wrong = next(name for name in names if name in _OF_A_CONNECTION)
-        raise ValueError(f"{wrong.decode()} is for the HTTP client to say, not for a request's fields")
-    return zip(names, parts[1::2], strict=True)
+    pairs = split_fields(column)
+    for name, _ in pairs:
+        if name in _OF_A_CONNECTION:
+            raise ValueError(f"{name.decode()} is for the HTTP client to say, not for a request's fields")
+    return pairs
 
 
 def _target(target: str) -> bytes:
@@ -52,7 +54,7 @@ def request_line(method: str, target: str, authority: str) -> bytes:
 @lru_cache(256)
 def field_lines(column: bytes) -> tuple[bytes, bool]:
     """The other fields, and whether they tell the content's length. Raises ValueError."""
-    pairs = list(_pairs(column))
+    pairs = _pairs(column)
     return b"".join([b"%b: %b\r\n" % pair for pair in pairs]), any(name == b"content-length" for name, _ in pairs)
 
 

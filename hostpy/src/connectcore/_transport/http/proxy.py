@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from ..transport import Gone, TransportError
+from .message import AUTHORIZATION
 from .parser import NEED_DATA, ProtocolError, http1
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def _proxy(url: str) -> Proxy:
     fields = b""
     if parts.username is not None:
         secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
-        fields = b"proxy-authorization: Basic %b\r\n" % b64encode(secret)
+        fields = b"%b: Basic %b\r\n" % (AUTHORIZATION, b64encode(secret))
     return Proxy(parts.hostname, parts.port or 80, fields)
 
 
