@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pyqwest
 import pytest
-from google.protobuf.wrappers_pb2 import StringValue
+from google.protobuf.wrappers_pb2 import BytesValue, StringValue
 
 from client_support import DATA, MESSAGE, METHOD, call, method, open_calls, response, serving
 from connectcore.client import ConnectClient, ConnectClientSync, ResponseMetadata
@@ -20,7 +20,6 @@ from connectcore.code import Code
 from connectcore.codec import proto_json_codec
 from connectcore.compression import GzipCompression
 from connectcore.errors import ConnectError
-from connectcore.method import StreamType
 from connectcore.protocol import ProtocolType
 from connectcore.request import Headers, RequestContext
 
@@ -367,48 +366,16 @@ def test_refused(mode: str) -> None:
 
 
 def test_wrong_message_class(mode: str) -> None:
-    error = error_of(mode, "http://127.0.0.1:1", 3)
-    assert (error.code, error.message.partition(":")[0]) == (Code.INTERNAL, "the message to send cannot be encoded")
+    for wrong, name in ((3, "int"), (BytesValue(), "BytesValue"), (None, "NoneType")):
+        with pytest.raises(TypeError, match=f"acme.v1.Service.Get takes .*StringValue, not .*{name}$"):
+            call(mode, "http://127.0.0.1:1", wrong)
+    assert open_calls() == 0
 
 
 @pytest.mark.parametrize("protocol", [ProtocolType.GRPC, ProtocolType.GRPC_WEB])
 def test_every_protocol_reaches_the_transport(mode: str, protocol: ProtocolType) -> None:
     error = error_of(mode, "http://127.0.0.1:1", protocol=protocol)
     assert error.code is Code.UNAVAILABLE
-
-
-def test_streams_are_unimplemented_sync() -> None:
-    client = ConnectClientSync("http://127.0.0.1:1")
-    calls: list[Any] = [
-        lambda: client.execute_client_stream(request=iter([MESSAGE]), method=method("C", StreamType.CLIENT_STREAM)),
-        lambda: list(client.execute_server_stream(request=MESSAGE, method=method("S", StreamType.SERVER_STREAM))),
-        lambda: list(client.execute_bidi_stream(request=iter([MESSAGE]), method=method("B", StreamType.BIDI_STREAM))),
-    ]
-    for each in calls:
-        with pytest.raises(ConnectError, match="of this kind") as caught:
-            each()
-        assert caught.value.code is Code.UNIMPLEMENTED
-    assert open_calls() == 0
-
-
-def test_streams_are_unimplemented_async() -> None:
-    async def messages() -> Any:
-        yield MESSAGE
-
-    async def run() -> None:
-        client = ConnectClient("http://127.0.0.1:1")
-        with pytest.raises(ConnectError, match="of this kind") as caught:
-            await client.execute_client_stream(request=messages(), method=method("C", StreamType.CLIENT_STREAM))
-        assert caught.value.code is Code.UNIMPLEMENTED
-        for stream in (
-            client.execute_server_stream(request=MESSAGE, method=method("S", StreamType.SERVER_STREAM)),
-            client.execute_bidi_stream(request=messages(), method=method("B", StreamType.BIDI_STREAM)),
-        ):
-            with pytest.raises(ConnectError, match="of this kind") as caught:
-                await anext(stream)
-            assert caught.value.code is Code.UNIMPLEMENTED
-
-    asyncio.run(run())
 
 
 @pytest.mark.parametrize(

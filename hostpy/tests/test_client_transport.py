@@ -439,7 +439,7 @@ def test_asgi() -> None:
     assert asgi_call(app, "good", headers={"x-b": "2"}) == MESSAGE
     (scope,) = app.scopes
     assert (scope["method"], scope["path"], scope["query_string"]) == ("POST", "/good/acme.v1.Service/Get", b"")
-    assert (scope["scheme"], scope["server"], scope["http_version"]) == ("http", ("example.com", 81), "1.1")
+    assert (scope["scheme"], scope["server"], scope["http_version"]) == ("http", ("example.com", 81), "2")
     assert (b"host", b"example.com:81") in scope["headers"]
     assert (b"x-b", b"2") in scope["headers"]
     assert app.ended == ["good"]

@@ -23,12 +23,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from connectcore.client import ResponseMetadata
 from x import greet_connectcore
 from x.greet{suffix} import GreetRequest, GreetResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from connectcore.client import ResponseStreamSync
     from connectcore.request import RequestContext
 
 
@@ -67,16 +69,28 @@ asgi = greet_connectcore.GreetServiceASGIApplication(Greeter())
 wsgi = greet_connectcore.GreetServiceWSGIApplication(GreeterSync(), read_max_bytes=None)
 
 
+async def requests() -> AsyncIterator[GreetRequest]:
+    yield GreetRequest(name="a")
+
+
 async def call() -> list[str]:
+    metadata = ResponseMetadata()
     async with greet_connectcore.GreetServiceClient("http://localhost") as client:
         one = await client.greet(GreetRequest(name="a"), use_get=True, timeout=1.5, headers={{"a": "1"}})
-        return [one.greeting, *[each.greeting async for each in client.greet_many(GreetRequest(name="a"))]]
+        all_of_them = await client.greet_group(requests(), response_metadata=metadata)
+        async with client.chat(requests()) as stream:
+            said = [(await stream.headers())["a"], *[each.greeting async for each in stream], stream.trailers["b"]]
+        said += [metadata.trailers["c"], one.greeting, all_of_them.greeting]
+        return [*said, *[each.greeting async for each in client.greet_many(GreetRequest(name="a"))]]
 
 
 def call_sync() -> list[str]:
+    metadata = ResponseMetadata()
     with greet_connectcore.GreetServiceClientSync("http://localhost") as client:
-        one = client.greet_group(iter([GreetRequest(name="a")]), timeout_ms=100)
-        return [one.greeting, *[each.greeting for each in client.chat(iter([GreetRequest(name="a")]))]]
+        one = client.greet_group(iter([GreetRequest(name="a")]), timeout_ms=100, response_metadata=metadata)
+        stream: ResponseStreamSync[GreetResponse]
+        with client.chat(iter([GreetRequest(name="a")])) as stream:
+            return [one.greeting, stream.headers()["a"], *[each.greeting for each in stream], metadata.headers["b"]]
 """
 
 # Each of these lines is an error that a user must be told.

@@ -43,6 +43,7 @@ REQ, RES = "GreetRequest", "GreetResponse"
 CTX = f"RequestContext[{REQ}, {RES}]"
 CALL = "headers: Headers | Mapping[str, str] | None = None, timeout_ms: float | None = None, timeout: float | None = None"
 GET = ", use_get: bool = False"
+METADATA = ", response_metadata: ResponseMetadata | None = None"
 
 
 def application(interceptor: str) -> str:
@@ -66,11 +67,12 @@ def service_shape(a: str, p: str) -> list[str]:
 
 
 def client_shape(a: str, p: str) -> list[str]:
+    stream = "ResponseStream" if a else "ResponseStreamSync"
     return [
-        f"{a}greet(self, request: {REQ}, *, {CALL}{GET}) -> {RES}",
-        f"greet_many(self, request: {REQ}, *, {CALL}) -> {p}Iterator[{RES}]",
-        f"{a}greet_group(self, request: {p}Iterator[{REQ}], *, {CALL}) -> {RES}",
-        f"chat(self, request: {p}Iterator[{REQ}], *, {CALL}) -> {p}Iterator[{RES}]",
+        f"{a}greet(self, request: {REQ}, *, {CALL}{GET}{METADATA}) -> {RES}",
+        f"greet_many(self, request: {REQ}, *, {CALL}{METADATA}) -> {stream}[{RES}]",
+        f"{a}greet_group(self, request: {p}Iterator[{REQ}], *, {CALL}{METADATA}) -> {RES}",
+        f"chat(self, request: {p}Iterator[{REQ}], *, {CALL}{METADATA}) -> {stream}[{RES}]",
     ]
 
 

@@ -53,7 +53,12 @@ def test_a_method_is_a_value() -> None:
 def test_the_kinds() -> None:
     assert [kind.name for kind in IdempotencyLevel] == ["UNKNOWN", "NO_SIDE_EFFECTS", "IDEMPOTENT"]
     assert [kind.name for kind in StreamType] == ["UNARY", "CLIENT_STREAM", "SERVER_STREAM", "BIDI_STREAM"]
-    assert [(kind.name, kind.value) for kind in ProtocolType] == [("CONNECT", 1), ("GRPC", 2), ("GRPC_WEB", 3)]
+    assert [(kind.name, kind.value) for kind in ProtocolType] == [
+        ("CONNECT", 1),
+        ("GRPC", 2),
+        ("GRPC_WEB", 3),
+        ("GRPC_WEB_TEXT", 4),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import sys
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +21,9 @@ import setup
 setup.ensure()
 
 import pyqwest  # noqa: E402
-from connectcore.client import Cancellation, ConnectClient, ConnectClientSync, ResponseMetadata  # noqa: E402
+from connectcore.client import ConnectClient, ConnectClientSync  # noqa: E402
 from connectcore.code import Code  # noqa: E402
 from connectcore.codec import proto_binary_codec, proto_json_codec  # noqa: E402
-from connectcore.errors import ConnectError  # noqa: E402
 from connectcore.method import IdempotencyLevel, MethodInfo, StreamType  # noqa: E402
 from connectcore.protocol import ProtocolType  # noqa: E402
 from connectcore.request import Headers  # noqa: E402
@@ -33,10 +31,13 @@ from connectcore.transport import PyqwestTransport, PyqwestTransportSync  # noqa
 from connectrpc.conformance.v1 import client_compat_pb2, config_pb2, service_pb2  # type: ignore[import-not-found]  # noqa: E402
 from google.protobuf.any_pb2 import Any as AnyMessage  # noqa: E402
 
+from client_calls import Call, call_async, call_sync  # noqa: E402
 from codings import codings  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from connectcore.errors import ConnectError
 
 AT_ONCE = 16
 
@@ -55,10 +56,17 @@ known_codings: dict[Any, Any] = {}
 CODES = {code: number for number, code in enumerate(Code, 1)}
 
 
+STREAM_TYPES = {
+    config_pb2.STREAM_TYPE_UNARY: StreamType.UNARY,
+    config_pb2.STREAM_TYPE_CLIENT_STREAM: StreamType.CLIENT_STREAM,
+    config_pb2.STREAM_TYPE_SERVER_STREAM: StreamType.SERVER_STREAM,
+    config_pb2.STREAM_TYPE_HALF_DUPLEX_BIDI_STREAM: StreamType.BIDI_STREAM,
+    config_pb2.STREAM_TYPE_FULL_DUPLEX_BIDI_STREAM: StreamType.BIDI_STREAM,
+}
+
+
 def method_of(request: client_compat_pb2.ClientCompatRequest) -> MethodInfo[Any, Any]:
-    """The unary method that a request names."""
-    if request.stream_type != config_pb2.STREAM_TYPE_UNARY:
-        raise ValueError(f"{config_pb2.StreamType.Name(request.stream_type)}: this client makes unary calls")
+    """The method that a request names."""
     described = service_pb2.DESCRIPTOR.services_by_name["ConformanceService"].methods_by_name[request.method]
     safe = described.GetOptions().idempotency_level == 1
     return MethodInfo(
@@ -67,7 +75,7 @@ def method_of(request: client_compat_pb2.ClientCompatRequest) -> MethodInfo[Any,
         input=getattr(service_pb2, described.input_type.name),
         output=getattr(service_pb2, described.output_type.name),
         idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS if safe else IdempotencyLevel.UNKNOWN,
-        stream_type=StreamType.UNARY,
+        stream_type=STREAM_TYPES[request.stream_type],
     )
 
 
@@ -101,17 +109,10 @@ def transport_of(make: Callable[..., Any], request: client_compat_pb2.ClientComp
     return transport(make, request.http_version, request.server_tls_cert, creds.cert, creds.key)
 
 
-def call_arguments(request: client_compat_pb2.ClientCompatRequest, method: MethodInfo[Any, Any]) -> dict[str, Any]:
-    """What a call is made with."""
-    if len(request.request_messages) != 1:
-        raise ValueError(f"a unary call with {len(request.request_messages)} messages")
-    message = method.input()
-    if not request.request_messages[0].Unpack(message):
-        raise ValueError(f"the message is no {method.input.__name__}")
-    headers = Headers((header.name, value) for header in request.request_headers for value in header.value)
-    timeout = request.timeout_ms if request.HasField("timeout_ms") else None
-    use_get = request.use_get_http_method
-    return {"request": message, "method": method, "headers": headers, "timeout_ms": timeout, "use_get": use_get}
+def call_of(request: client_compat_pb2.ClientCompatRequest) -> Call:
+    """The call that is asked for."""
+    full_duplex = request.stream_type == config_pb2.STREAM_TYPE_FULL_DUPLEX_BIDI_STREAM
+    return Call(request, method_of(request), full_duplex)
 
 
 def to_headers(target: Any, headers: Headers) -> None:
@@ -128,56 +129,32 @@ def describe(target: service_pb2.Error, error: ConnectError) -> None:
         target.details.append(AnyMessage(type_url=f"type.googleapis.com/{detail.type_name}", value=detail.message_bytes))
 
 
-def outcome(
-    result: client_compat_pb2.ClientResponseResult, metadata: ResponseMetadata, response: Any, error: ConnectError | None
-) -> None:
+def outcome(result: client_compat_pb2.ClientResponseResult, call: Call) -> None:
     """What came of a call."""
-    to_headers(result.response_headers, metadata.headers)
-    to_headers(result.response_trailers, metadata.trailers)
-    if error is not None:
-        describe(result.error, error)
-    elif response.DESCRIPTOR.fields_by_name.get("payload") is not None:
-        result.payloads.append(response.payload)
+    to_headers(result.response_headers, call.metadata.headers)
+    to_headers(result.response_trailers, call.metadata.trailers)
+    if call.error is not None:
+        describe(result.error, call.error)
+    for response in call.responses:
+        if response.DESCRIPTOR.fields_by_name.get("payload") is not None:
+            result.payloads.append(response.payload)
+    result.num_unsent_requests = call.unsent
 
 
-async def call_async(request: client_compat_pb2.ClientCompatRequest, result: client_compat_pb2.ClientResponseResult) -> None:
+async def one_async(request: client_compat_pb2.ClientCompatRequest, result: client_compat_pb2.ClientResponseResult) -> None:
     """Make a call by the async client."""
-    method = method_of(request)
-    arguments = call_arguments(request, method)
-    response, error = None, None
+    call = call_of(request)
     async with ConnectClient(**client_options(request), http_client=transport_of(PyqwestTransport, request)) as client:
-        with ResponseMetadata() as metadata:
-            await asyncio.sleep(request.request_delay_ms / 1000)
-            task = asyncio.ensure_future(client.execute_unary(**arguments))
-            if request.HasField("cancel"):
-                asyncio.get_running_loop().call_later(request.cancel.after_close_send_ms / 1000, task.cancel)
-            try:
-                response = await task
-            except ConnectError as e:
-                error = e
-            except asyncio.CancelledError:
-                error = ConnectError(Code.CANCELED, "canceled")
-    outcome(result, metadata, response, error)
+        await call_async(client, call)
+    outcome(result, call)
 
 
-def call_sync(request: client_compat_pb2.ClientCompatRequest, result: client_compat_pb2.ClientResponseResult) -> None:
+def one_sync(request: client_compat_pb2.ClientCompatRequest, result: client_compat_pb2.ClientResponseResult) -> None:
     """Make a call by the sync client."""
-    method = method_of(request)
-    arguments = call_arguments(request, method)
-    response, error = None, None
-    with (
-        ConnectClientSync(**client_options(request), http_client=transport_of(PyqwestTransportSync, request)) as client,
-        ResponseMetadata() as metadata,
-        Cancellation() if request.HasField("cancel") else nullcontext() as cancellation,
-    ):
-        threading.Event().wait(request.request_delay_ms / 1000)
-        if cancellation is not None:
-            threading.Timer(request.cancel.after_close_send_ms / 1000, cancellation.cancel).start()
-        try:
-            response = client.execute_unary(**arguments)
-        except ConnectError as e:
-            error = e
-    outcome(result, metadata, response, error)
+    call = call_of(request)
+    with ConnectClientSync(**client_options(request), http_client=transport_of(PyqwestTransportSync, request)) as client:
+        call_sync(client, call)
+    outcome(result, call)
 
 
 def requests() -> Iterable[client_compat_pb2.ClientCompatRequest]:
@@ -212,7 +189,7 @@ async def run_async() -> None:
         response = client_compat_pb2.ClientCompatResponse(test_name=request.test_name)
         response.response.SetInParent()
         try:
-            await call_async(request, response.response)
+            await one_async(request, response.response)
         except Exception:
             failed(response)
         finally:
@@ -231,7 +208,7 @@ def run_sync() -> None:
         response = client_compat_pb2.ClientCompatResponse(test_name=request.test_name)
         response.response.SetInParent()
         try:
-            call_sync(request, response.response)
+            one_sync(request, response.response)
         except Exception:
             failed(response)
         answer(response)

@@ -14,5 +14,6 @@ from ._client.cancellation import Cancellation
 from ._client.client_async import ConnectClient
 from ._client.client_sync import ConnectClientSync
 from ._client.response_metadata import ResponseMetadata
+from ._client.response_stream import ResponseStream, ResponseStreamSync
 
-__all__ = ["Cancellation", "ConnectClient", "ConnectClientSync", "ResponseMetadata"]
+__all__ = ["Cancellation", "ConnectClient", "ConnectClientSync", "ResponseMetadata", "ResponseStream", "ResponseStreamSync"]

@@ -1,4 +1,4 @@
-"""The protocols that a client can be told to speak; calls by one that is not there yet fail with `unimplemented`."""
+"""The protocols that a client can be told to speak."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["ProtocolType"]
 
 
 class ProtocolType(Enum):
-    """A protocol; its value is its number in the module's interface."""
+    """A protocol."""
 
     CONNECT = 1
     """The Connect protocol: plain HTTP, of any version, for unary calls; JSON where wanted."""
@@ -18,3 +18,6 @@ class ProtocolType(Enum):
 
     GRPC_WEB = 3
     """gRPC-Web: gRPC where the HTTP side has no trailers."""
+
+    GRPC_WEB_TEXT = 4
+    """The same as base64, for what is between and does not carry bytes."""

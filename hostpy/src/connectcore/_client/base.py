@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from .._headers import Headers
+from .._transport.transport import TransportError
 from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
 from ..method import StreamType
 from ..protocol import ProtocolType
-from ..request import RequestContext, set_response_metadata
 from .call import ClientCall
+from .cancellation import current_cancellation
 from .config import ClientConfig, timeout_seconds
+from .context import ClientContext, told_of
 from .exchange import exchange
-from .response_metadata import current_response, fill
+from .stream import StreamCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +24,11 @@ if TYPE_CHECKING:
     from .._codec.codec import Codec
     from ..compression import AnyCompression
     from ..method import MethodInfo
+    from ..request import RequestContext
+    from .cancellation import Cancellation
+    from .context import Told
     from .exchange import IO
+    from .response_metadata import ResponseMetadata
 
 __all__ = ["Calls", "ClientBase"]
 
@@ -67,46 +73,53 @@ class Calls(ABC):
     def respond_many(self, request: Any, ctx: RequestContext[Any, Any], /) -> Any:
         """Call a procedure that gives a stream."""
 
-    async def unary(
+    async def one(
         self,
         message: Any,
         method: MethodInfo[Any, Any],
         headers: Headers | Mapping[str, str] | None,
         limit: float | None,
         get: bool,
-        ctx: RequestContext[Any, Any] | None,
+        told: Told,
+        cancellation: Cancellation | None = None,
     ) -> Any:
-        """Make a unary call, of at most `limit` seconds."""
-        call = ClientCall(self._config, method)
-        metadata = current_response()
+        """Make a call that gives one message, of at most `limit` seconds. `message` is a stream where it takes one."""
+        io = self._io
+        call = ClientCall(self._config, self._config.procedure(method))
+        content: Any = None
         try:
             deadline = None if limit is None else monotonic() + limit
+            if call.procedure.many_requests:
+                content = io.content(call, message)
             request = call.begin(message, headers, limit, deadline, get)
             if request is not None:
-                await self._io.within(call, limit, exchange(call, request, self._io))
+                request.cancellation = cancellation
+                if content is not None:
+                    request.content = content
+                try:
+                    await io.within(limit, exchange(call, request, io))
+                except TransportError as late:
+                    call.gone(late)
+            if call.raised is not None:
+                raise call.raised
             return call.result()
         finally:
             call.close()
-            if ctx is not None or metadata is not None:
-                leading, trailing = call.leading(), call.trailing()
-                if ctx is not None:
-                    set_response_metadata(ctx, leading, trailing)
-                if metadata is not None:
-                    fill(metadata, call.http_status, leading, trailing)
+            told.tell(call, call.http_status)
+            if content is not None:
+                await io.done(content)
 
-    async def unary_in(self, request: Any, ctx: RequestContext[Any, Any]) -> Any:
-        """Make the unary call of a context."""
-        return await self.unary(request, ctx.method, ctx.request_headers, _seconds_left(ctx), ctx.http_method == GET, ctx)
+    async def one_in(self, request: Any, ctx: RequestContext[Any, Any]) -> Any:
+        """Make the call of a context, which gives one message."""
+        cancellation = ctx.cancellation if isinstance(ctx, ClientContext) else None
+        left = ctx.timeout_ms
+        limit = None if left is None else left / 1000
+        get = ctx.http_method == GET
+        return await self.one(request, ctx.method, ctx.request_headers, limit, get, told_of(ctx), cancellation)
 
-    def refuse(self, ctx: RequestContext[Any, Any]) -> NoReturn:
-        """Raise what the module says to a call of a stream, which it does not make yet."""
-        call = ClientCall(self._config, ctx.method)
-        try:
-            call.refuse()
-            call.result()
-        finally:
-            call.close()
-        raise RuntimeError("this version makes unary calls only")
+    def stream_in(self, request: Any, ctx: RequestContext[Any, Any]) -> StreamCall:
+        """The call of a context, which gives a stream."""
+        return StreamCall(self._config, self._io, request, ctx)
 
 
 class ClientBase(Generic[I, H]):
@@ -134,7 +147,7 @@ class ClientBase(Generic[I, H]):
             address: where the server is: scheme, host, port if it is not the scheme's own, and a path before all procedures,
                 if any.
             codec: how messages become bytes; None for protobuf's binary form, `proto_json_codec()` for JSON.
-            protocol: what to speak. Streams are not made yet, in any: they fail with `UNIMPLEMENTED`.
+            protocol: what to speak. gRPC needs a transport that speaks HTTP/2.
             accept_compression: compressions that responses may have, most preferred first; None for gzip, empty for none.
             send_compression: what to compress requests with; None, the default, for nothing: servers need not understand any.
                 A compression that is sent with is accepted, too, and stands in the place of an accepted one of its name.
@@ -187,19 +200,11 @@ class ClientBase(Generic[I, H]):
         method: MethodInfo[Any, Any],
         headers: Headers | Mapping[str, str] | None,
         limit: float | None,
+        metadata: ResponseMetadata | None,
         http_method: str = POST,
-    ) -> Any:
-        """Make a call through the interceptors. They may change the headers, so these are the call's own."""
-        ctx: RequestContext[Any, Any] = RequestContext(
-            method=method,
-            http_method=http_method,
-            request_headers=Headers(headers or ()),
-            timeout_ms=None if limit is None else limit * 1000,
-            server_address=self._config.server_address,
-        )
-        return self._around[stream_type](request, ctx)
-
-
-def _seconds_left(ctx: RequestContext[Any, Any]) -> float | None:
-    left = ctx.timeout_ms
-    return None if left is None else left / 1000
+    ) -> tuple[Any, ClientContext]:
+        """Make a call through the interceptors, if there are any. They may change the headers, so these are the call's own."""
+        own = Headers(headers or ())
+        address = self._config.server_address
+        ctx = ClientContext(method, http_method, own, limit, address, metadata, current_cancellation())
+        return self._around[stream_type](request, ctx), ctx

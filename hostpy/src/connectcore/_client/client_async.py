@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 from .._interceptors import check, wrap
 from ..method import StreamType
 from .base import GET, POST, Calls, ClientBase
+from .context import Told
 from .exchange import AsyncIO
+from .response_stream import ResponseStream, stream_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from ..interceptor import Interceptor
     from ..method import MethodInfo
     from ..request import RequestContext
+    from .response_metadata import ResponseMetadata
 
     _Base = ClientBase[Interceptor, pyqwest.Client | Transport]
 else:
@@ -35,14 +38,10 @@ class _AsyncCalls(Calls):
     wrap = staticmethod(wrap)
 
     async def respond(self, request: Any, ctx: RequestContext[Any, Any]) -> Any:
-        if ctx.method.stream_type is not StreamType.UNARY:
-            self.refuse(ctx)
-        return await self.unary_in(request, ctx)
+        return await self.one_in(request, ctx)
 
-    async def respond_many(self, _request: Any, ctx: RequestContext[Any, Any], /) -> AsyncIterator[Any]:
-        for _ in ():
-            yield
-        self.refuse(ctx)
+    def respond_many(self, request: Any, ctx: RequestContext[Any, Any], /) -> ResponseStream[Any]:
+        return ResponseStream(self.stream_in(request, ctx), ctx)
 
 
 class ConnectClient(_Base):
@@ -71,6 +70,7 @@ class ConnectClient(_Base):
         timeout_ms: float | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - a deadline that the server is told, too
         use_get: bool = False,
+        response_metadata: ResponseMetadata | None = None,
     ) -> RES:
         """Call a unary procedure.
 
@@ -81,9 +81,11 @@ class ConnectClient(_Base):
             timeout_ms: milliseconds that the call may take; None for the client's own timeout.
             timeout: the same in seconds.
             use_get: send an HTTP GET, which proxies and browsers may cache, if the request fits into its target.
+            response_metadata: is filled with the response's metadata, of a failed call too.
 
         Raises:
             ConnectError: the call failed.
+            TypeError: the request is no message of the method's class.
             ValueError: `use_get` for a method that may have side effects, or both timeouts; at the first call also a setting of
                 the client's that makes no sense.
             RuntimeError: the client is closed.
@@ -92,10 +94,11 @@ class ConnectClient(_Base):
         """
         limit = self._timeout_of(timeout, timeout_ms)
         if self._plain:
-            return await self._calls.unary(request, method, headers, limit, use_get, None)  # type: ignore[no-any-return]
-        return await self._start(  # type: ignore[no-any-return]
-            StreamType.UNARY, request, method, headers, limit, GET if use_get else POST
-        )
+            told = Told(None, response_metadata)
+            return await self._calls.one(request, method, headers, limit, use_get, told)  # type: ignore[no-any-return]
+        http_method = GET if use_get else POST
+        call, _ = self._start(StreamType.UNARY, request, method, headers, limit, response_metadata, http_method)
+        return await call  # type: ignore[no-any-return]
 
     async def execute_client_stream(
         self,
@@ -105,10 +108,12 @@ class ConnectClient(_Base):
         headers: Headers | Mapping[str, str] | None = None,
         timeout_ms: float | None = None,
         timeout: float | None = None,  # noqa: ASYNC109
+        response_metadata: ResponseMetadata | None = None,
     ) -> RES:
         """Call a procedure that takes a stream and gives one message. Arguments and errors are those of `execute_unary`."""
         limit = self._timeout_of(timeout, timeout_ms)
-        return await self._start(StreamType.CLIENT_STREAM, request, method, headers, limit)  # type: ignore[no-any-return]
+        call, _ = self._start(StreamType.CLIENT_STREAM, request, method, headers, limit, response_metadata)
+        return await call  # type: ignore[no-any-return]
 
     def execute_server_stream(
         self,
@@ -118,11 +123,13 @@ class ConnectClient(_Base):
         headers: Headers | Mapping[str, str] | None = None,
         timeout_ms: float | None = None,
         timeout: float | None = None,
-    ) -> AsyncIterator[RES]:
+        response_metadata: ResponseMetadata | None = None,
+    ) -> ResponseStream[RES]:
         """Call a procedure that takes one message and gives a stream. Arguments and errors are those of `execute_unary`; the
         call starts, and fails, when the stream is iterated."""
         limit = self._timeout_of(timeout, timeout_ms)
-        return self._start(StreamType.SERVER_STREAM, request, method, headers, limit)  # type: ignore[no-any-return]
+        responses, ctx = self._start(StreamType.SERVER_STREAM, request, method, headers, limit, response_metadata)
+        return stream_of(responses, ctx)  # type: ignore[no-any-return]
 
     def execute_bidi_stream(
         self,
@@ -132,8 +139,10 @@ class ConnectClient(_Base):
         headers: Headers | Mapping[str, str] | None = None,
         timeout_ms: float | None = None,
         timeout: float | None = None,
-    ) -> AsyncIterator[RES]:
+        response_metadata: ResponseMetadata | None = None,
+    ) -> ResponseStream[RES]:
         """Call a procedure that takes a stream and gives a stream. Arguments and errors are those of `execute_unary`; the call
         starts, and fails, when the stream is iterated."""
         limit = self._timeout_of(timeout, timeout_ms)
-        return self._start(StreamType.BIDI_STREAM, request, method, headers, limit)  # type: ignore[no-any-return]
+        responses, ctx = self._start(StreamType.BIDI_STREAM, request, method, headers, limit, response_metadata)
+        return stream_of(responses, ctx)  # type: ignore[no-any-return]

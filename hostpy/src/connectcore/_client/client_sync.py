@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 from .._interceptors import check_sync, wrap_sync
 from ..method import StreamType
 from .base import GET, POST, Calls, ClientBase
+from .context import Told
 from .exchange import SyncIO, complete
+from .response_stream import ResponseStreamSync, stream_of_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from ..interceptor import InterceptorSync
     from ..method import MethodInfo
     from ..request import RequestContext
+    from .response_metadata import ResponseMetadata
 
     _Base = ClientBase[InterceptorSync, pyqwest.SyncClient | TransportSync]
 else:
@@ -35,14 +38,10 @@ class _SyncCalls(Calls):
     wrap = staticmethod(wrap_sync)
 
     def respond(self, request: Any, ctx: RequestContext[Any, Any]) -> Any:
-        if ctx.method.stream_type is not StreamType.UNARY:
-            self.refuse(ctx)
-        return complete(self.unary_in(request, ctx))
+        return complete(self.one_in(request, ctx))
 
-    def respond_many(self, _request: Any, ctx: RequestContext[Any, Any], /) -> Iterator[Any]:
-        for _ in ():
-            yield
-        self.refuse(ctx)
+    def respond_many(self, request: Any, ctx: RequestContext[Any, Any], /) -> ResponseStreamSync[Any]:
+        return ResponseStreamSync(self.stream_in(request, ctx), ctx)
 
 
 class ConnectClientSync(_Base):
@@ -71,6 +70,7 @@ class ConnectClientSync(_Base):
         timeout_ms: float | None = None,
         timeout: float | None = None,
         use_get: bool = False,
+        response_metadata: ResponseMetadata | None = None,
     ) -> RES:
         """Call a unary procedure.
 
@@ -81,9 +81,11 @@ class ConnectClientSync(_Base):
             timeout_ms: milliseconds that the call may take; None for the client's own timeout.
             timeout: the same in seconds.
             use_get: send an HTTP GET, which proxies and browsers may cache, if the request fits into its target.
+            response_metadata: is filled with the response's metadata, of a failed call too.
 
         Raises:
             ConnectError: the call failed.
+            TypeError: the request is no message of the method's class.
             ValueError: `use_get` for a method that may have side effects, or both timeouts; at the first call also a setting of
                 the client's that makes no sense.
             RuntimeError: the client is closed.
@@ -92,10 +94,11 @@ class ConnectClientSync(_Base):
         """
         limit = self._timeout_of(timeout, timeout_ms)
         if self._plain:
-            return complete(self._calls.unary(request, method, headers, limit, use_get, None))  # type: ignore[no-any-return]
-        return self._start(  # type: ignore[no-any-return]
-            StreamType.UNARY, request, method, headers, limit, GET if use_get else POST
-        )
+            told = Told(None, response_metadata)
+            return complete(self._calls.one(request, method, headers, limit, use_get, told))  # type: ignore[no-any-return]
+        http_method = GET if use_get else POST
+        reply, _ = self._start(StreamType.UNARY, request, method, headers, limit, response_metadata, http_method)
+        return reply  # type: ignore[no-any-return]
 
     def execute_client_stream(
         self,
@@ -105,10 +108,12 @@ class ConnectClientSync(_Base):
         headers: Headers | Mapping[str, str] | None = None,
         timeout_ms: float | None = None,
         timeout: float | None = None,
+        response_metadata: ResponseMetadata | None = None,
     ) -> RES:
         """Call a procedure that takes a stream and gives one message. Arguments and errors are those of `execute_unary`."""
         limit = self._timeout_of(timeout, timeout_ms)
-        return self._start(StreamType.CLIENT_STREAM, request, method, headers, limit)  # type: ignore[no-any-return]
+        reply, _ = self._start(StreamType.CLIENT_STREAM, request, method, headers, limit, response_metadata)
+        return reply  # type: ignore[no-any-return]
 
     def execute_server_stream(
         self,
@@ -118,11 +123,13 @@ class ConnectClientSync(_Base):
         headers: Headers | Mapping[str, str] | None = None,
         timeout_ms: float | None = None,
         timeout: float | None = None,
-    ) -> Iterator[RES]:
+        response_metadata: ResponseMetadata | None = None,
+    ) -> ResponseStreamSync[RES]:
         """Call a procedure that takes one message and gives a stream. Arguments and errors are those of `execute_unary`; the
         call starts, and fails, when the stream is iterated."""
         limit = self._timeout_of(timeout, timeout_ms)
-        return self._start(StreamType.SERVER_STREAM, request, method, headers, limit)  # type: ignore[no-any-return]
+        responses, ctx = self._start(StreamType.SERVER_STREAM, request, method, headers, limit, response_metadata)
+        return stream_of_sync(responses, ctx)  # type: ignore[no-any-return]
 
     def execute_bidi_stream(
         self,
@@ -132,8 +139,10 @@ class ConnectClientSync(_Base):
         headers: Headers | Mapping[str, str] | None = None,
         timeout_ms: float | None = None,
         timeout: float | None = None,
-    ) -> Iterator[RES]:
+        response_metadata: ResponseMetadata | None = None,
+    ) -> ResponseStreamSync[RES]:
         """Call a procedure that takes a stream and gives a stream. Arguments and errors are those of `execute_unary`; the call
         starts, and fails, when the stream is iterated."""
         limit = self._timeout_of(timeout, timeout_ms)
-        return self._start(StreamType.BIDI_STREAM, request, method, headers, limit)  # type: ignore[no-any-return]
+        responses, ctx = self._start(StreamType.BIDI_STREAM, request, method, headers, limit, response_metadata)
+        return stream_of_sync(responses, ctx)  # type: ignore[no-any-return]

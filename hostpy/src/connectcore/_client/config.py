@@ -13,6 +13,7 @@ from .._wasm.columns import join_names
 from .._wasm.configuration import Configuration, read_max_of
 from ..compression import GzipCompression, ModuleCompression, native
 from ..protocol import ProtocolType
+from .procedure import Procedure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,9 +21,19 @@ if TYPE_CHECKING:
     from .._codec.codec import Codec
     from .._wasm.instance import Instance
     from ..compression import AnyCompression
+    from ..method import MethodInfo
 
 __all__ = ["ClientConfig", "timeout_seconds"]
 
+_PROCEDURES: Final = 1024
+"""Methods that are remembered; whoever makes them anew for each call must not fill the memory."""
+
+_PROTOCOLS: Final = {
+    ProtocolType.CONNECT: abi.PROTOCOL_CONNECT,
+    ProtocolType.GRPC: abi.PROTOCOL_GRPC,
+    ProtocolType.GRPC_WEB: abi.PROTOCOL_GRPC_WEB,
+    ProtocolType.GRPC_WEB_TEXT: abi.PROTOCOL_GRPC_WEB,
+}
 _SCHEMES: Final = ("http", "https")
 
 
@@ -46,6 +57,7 @@ class ClientConfig:
 
     __slots__ = (
         "_configuration",
+        "_procedures",
         "codec",
         "codings",
         "http2",
@@ -86,6 +98,7 @@ class ClientConfig:
                 names.append(name)
             send = names.index(name) + 1
             codings[send - 1] = send_compression
+        self._procedures: dict[int, Procedure] = {}
         self.codings = codings
         # What Python compresses requests with.
         self.packs_with = None if isinstance(send_compression, ModuleCompression) else send_compression
@@ -93,7 +106,8 @@ class ClientConfig:
         self.read_max = read_max_of(read_max_bytes)
         self._configuration = Configuration.of(
             records.configure_client(
-                protocol=protocol.value,
+                flags=abi.CLIENT_TEXT if protocol is ProtocolType.GRPC_WEB_TEXT else 0,
+                protocol=_PROTOCOLS[protocol],
                 read_max=self.read_max,
                 send_max=0,
                 compress_min=0,
@@ -106,6 +120,15 @@ class ClientConfig:
                 user_agent=f"connectcore-python/{__version__}".encode(),
             )
         )
+
+    def procedure(self, method: MethodInfo[Any, Any]) -> Procedure:
+        """What is known of a method. Looked up by identity: generated code has one object for each."""
+        known = self._procedures.get(id(method))
+        if known is None:
+            if len(self._procedures) >= _PROCEDURES:
+                self._procedures.clear()
+            known = self._procedures[id(method)] = Procedure(method, self.codec)  # which keeps the method, and so its id
+        return known
 
     def handle_in(self, instance: Instance) -> int:
         """What an instance calls this configuration.

@@ -6,21 +6,23 @@ thread until it is done. `complete` runs the whole.
 
 from __future__ import annotations
 
+import threading
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .._lazy import asyncio
 from .._transport.transport import Gone, Transport, TransportError, TransportSync, gone_of
 from .cancellation import current_cancellation
+from .content import AsyncContent, SyncContent
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from .._transport.transport import Request, Response, ResponseSync
     from .._typing import T
     from .call import ClientCall
 
-__all__ = ["IO", "AsyncIO", "SyncIO", "complete", "exchange"]
+__all__ = ["IO", "AsyncIO", "SyncIO", "bring", "broken", "complete", "exchange"]
 
 
 async def exchange(call: ClientCall, request: Request, io: IO) -> None:
@@ -30,25 +32,52 @@ async def exchange(call: ClientCall, request: Request, io: IO) -> None:
         response = await io.open(request)
         call.head(response.status, response.fields, response.length)
         while not call.finished:
-            data = await io.read(request, response)
-            if not data:
-                call.ended(response.trailers)
-                break
-            call.content(data)
-    except (TransportError, OSError) as error:
-        call.gone(gone_of(error))
+            await bring(call, request, response, io)
     except Exception as error:  # noqa: BLE001 - whatever a transport raises, the call has failed
-        call.failed(error)
+        broken(call, error)
     finally:
         if response is not None:
             await io.close(response)
 
 
+async def bring(call: ClientCall, request: Request, response: Any, io: IO) -> None:
+    """Bring the next piece of content to the call, or its end."""
+    data = await io.read(request, response)
+    if data:
+        call.content(data)
+    else:
+        call.ended(response.trailers)
+
+
+def broken(call: ClientCall, error: Exception) -> None:
+    """Tell the call what a transport raised."""
+    if isinstance(error, TransportError | OSError):
+        call.gone(gone_of(error))
+    else:
+        call.failed(error)
+
+
 class IO(Protocol):
     """How a call reaches its transport."""
 
-    async def within(self, call: ClientCall, limit: float | None, work: Coroutine[Any, Any, None], /) -> None:
-        """Do work that may take `limit` seconds, and tell the call if it takes longer."""
+    async def within(self, limit: float | None, work: Coroutine[Any, Any, T], /) -> T:
+        """Do work that may take `limit` seconds. Raises TransportError where it takes longer."""
+        ...
+
+    def content(self, call: ClientCall, messages: Any, /) -> Any:
+        """The content of a request whose messages are a stream. Raises TypeError where that is none."""
+        ...
+
+    async def done(self, content: Any, /) -> None:
+        """No more of a request's content is wanted."""
+        ...
+
+    def home(self) -> Any:
+        """What `later` needs to know of where it is called from."""
+        ...
+
+    def later(self, home: Any, work: Callable[[], Coroutine[Any, Any, None]], /) -> None:
+        """Have work done, from a finalizer. Raises RuntimeError where nobody can do it any more."""
         ...
 
     async def open(self, request: Request) -> Any:
@@ -93,15 +122,31 @@ class AsyncIO:
             )
         self._transport = PyqwestTransport(client=http_client)
 
-    async def within(self, call: ClientCall, limit: float | None, work: Coroutine[Any, Any, None]) -> None:
+    async def within(self, limit: float | None, work: Coroutine[Any, Any, T]) -> T:
         if limit is None:
-            await work
-            return
+            return await work
+        timer = asyncio.timeout(limit)
         try:
-            async with asyncio.timeout(limit):
-                await work
+            async with timer:
+                return await work
         except TimeoutError:
-            call.gone(TransportError(Gone.TIMEOUT))
+            if timer.expired():
+                raise TransportError(Gone.TIMEOUT) from None
+            raise
+
+    def content(self, call: ClientCall, messages: Any) -> AsyncContent:
+        if not hasattr(messages, "__aiter__"):
+            raise TypeError(f"an async client takes an async iterator of messages, not {type(messages).__name__}")
+        return AsyncContent(call, aiter(messages))
+
+    async def done(self, content: AsyncContent) -> None:
+        await content.aclose()
+
+    def home(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    def later(self, home: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        home.call_soon_threadsafe(_start, home, work)
 
     async def open(self, request: Request) -> Response:
         transport = self._transport
@@ -147,11 +192,27 @@ class SyncIO:
             )
         self._transport = PyqwestTransportSync(client=http_client)
 
-    async def within(self, _call: ClientCall, _limit: float | None, work: Coroutine[Any, Any, None]) -> None:
-        await work  # the transport looks at the request's deadline
+    async def within(self, _limit: float | None, work: Coroutine[Any, Any, T]) -> T:
+        return await work  # the transport looks at the request's deadline
+
+    def content(self, call: ClientCall, messages: Any) -> SyncContent:
+        if not hasattr(messages, "__iter__"):
+            raise TypeError(f"a sync client takes an iterator of messages, not {type(messages).__name__}")
+        return SyncContent(call, iter(messages))
+
+    async def done(self, content: SyncContent) -> None:
+        content.close()
+
+    def home(self) -> None:
+        return None
+
+    def later(self, _home: None, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        # In a thread of its own: the garbage collector may have interrupted the transport while it holds a lock.
+        threading.Thread(target=lambda: complete(work()), name="connectcore-close", daemon=True).start()
 
     async def open(self, request: Request) -> ResponseSync:
-        request.cancellation = current_cancellation()
+        if request.cancellation is None:
+            request.cancellation = current_cancellation()
         if request.cancellation is not None and request.cancellation.canceled:
             raise TransportError(Gone.CANCELED)
         transport = self._transport
@@ -171,6 +232,15 @@ class SyncIO:
 
     async def close(self, response: ResponseSync) -> None:
         response.close()
+
+
+_tasks: Final[set[asyncio.Task[None]]] = set()  # the event loop itself does not hold them
+
+
+def _start(loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    task = loop.create_task(work())
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
 
 
 def complete(work: Coroutine[Any, Any, T]) -> T:

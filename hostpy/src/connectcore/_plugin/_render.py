@@ -43,13 +43,16 @@ class _Flavor:
     define: str
     wait: str
     iterator: str
+    stream: str  # of responses
     endpoint: str
     interceptor: str
     client: str
 
 
-_ASYNC = _Flavor("", "async def", "await ", "_AsyncIterator", "_Endpoint", "_Interceptor", "_ConnectClient")
-_SYNC = _Flavor("Sync", "def", "", "_Iterator", "_EndpointSync", "_InterceptorSync", "_ConnectClientSync")
+_ASYNC = _Flavor("", "async def", "await ", "_AsyncIterator", "_ResponseStream", "_Endpoint", "_Interceptor", "_ConnectClient")
+_SYNC = _Flavor(
+    "Sync", "def", "", "_Iterator", "_ResponseStreamSync", "_EndpointSync", "_InterceptorSync", "_ConnectClientSync"
+)
 
 
 def render(file: File) -> str:
@@ -121,6 +124,10 @@ def _imports(file: File) -> Iterable[str]:
         yield f"        {name} as _{name},"
     yield "    )"
     yield ""
+    if methods:
+        yield "    from connectcore.client import ResponseMetadata as _ResponseMetadata"
+    if any(method.server_stream for method in methods):
+        yield "    from connectcore.client import ResponseStream as _ResponseStream, ResponseStreamSync as _ResponseStreamSync"
     yield "    from connectcore.codec import Codec as _Codec"
     yield "    from connectcore.compression import AnyCompression as _AnyCompression"
     yield "    from connectcore.interceptor import Interceptor as _Interceptor, InterceptorSync as _InterceptorSync"
@@ -273,13 +280,14 @@ def _client(service: Service, flavor: _Flavor) -> Iterable[str]:
         yield f"        timeout: {module}float | None = None,"
         if get:
             yield f"        use_get: {module}bool = False,"
-        yield f"    ) -> {_stream(method.response, flavor, when=method.server_stream)}:"
+        yield "        response_metadata: _ResponseMetadata | None = None,"
+        yield f"    ) -> {f'{flavor.stream}[{method.response}]' if method.server_stream else method.response}:"
         if method.doc:
             yield from docstring(method.doc, "        ")
         yield f"        return {wait}self.execute_{_kind(method)}("
         yield "            request=request,"
         yield f"            method={method.constant},"
-        for name in ("headers", "timeout_ms", "timeout", *(["use_get"] if get else [])):
+        for name in ("headers", "timeout_ms", "timeout", *(["use_get"] if get else []), "response_metadata"):
             yield f"            {name}={name},"
         yield "        )"
 

@@ -9,14 +9,13 @@ handler's cancellation at once.
 from __future__ import annotations
 
 import types
-from time import monotonic
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
-from .._codec.payload import FATAL, RejectedError, encoded
+from .._batch import PAUSE, collect
+from .._codec.payload import FATAL, encoded
 from .._interceptors import MetadataRun
 from .._lazy import asyncio
-from .._wasm import abi
 from .asgi_request import addresses
 from .outcome import AbortedError
 
@@ -32,21 +31,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Exchange", "awaitable"]
 
-_BATCH_MESSAGES: Final = 512
-_BATCH_SECONDS: Final = 0.002
-_LARGE: Final = 2 << 10
-"""Replies that are made without waiting are collected before they are written: up to so many, for so long, and while the last
-one is smaller than this."""
-
-_SELDOM: Final = 16
-
 _AHEAD: Final = 64 << 10
 _TINY: Final = 512
 """Bytes of content that are read ahead of the handler, and what each piece counts beside its own."""
 
 _LONGEST: Final = 365 * 86400.0  # seconds that a timer is set to at most
-
-_PAUSE: Final = object()
 
 
 def awaitable(work: Any) -> Any:
@@ -227,36 +216,12 @@ class Exchange:
         """Send what the handler yields. What it yields without waiting is sent together, and before it waits; what is left
         at its end goes with the end."""
         try:
-            await self._pump(self._produce(replies))
+            encode = self.call.procedure.encoders[self.call.request.codec]
+            await self._pump(collect(replies, encode, self._batch))
         finally:
             close = getattr(replies, "aclose", None)
             if close is not None and not self._closed:  # nothing can be waited for where the server closes its work
                 await close()
-
-    async def _produce(self, replies: AsyncIterator[Any]) -> None:
-        """Encode replies into the batch, pausing when it is full."""
-        call, batch = self.call, self._batch
-        encode = call.procedure.encoders[call.request.codec]
-        add = batch.append
-        # Time and size are looked at every `limit` replies: each time at first, more rarely for a handler that turns out to
-        # make small ones quickly.
-        limit = left = 1
-        last = monotonic()
-        async for reply in replies:
-            try:
-                payload = encode(reply)
-            except FATAL:
-                raise
-            except BaseException as error:
-                raise RejectedError(abi.REJECT_ENCODE, error) from error
-            add(payload)
-            left -= 1
-            if not left:
-                light = monotonic() - last < _BATCH_SECONDS and len(payload) < _LARGE
-                left = limit = min(2 * limit, _SELDOM) if light else 1
-                if not light or len(batch) >= _BATCH_MESSAGES:
-                    await _pause()
-                    last = monotonic()
 
     @types.coroutine
     def _pump(self, producer: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
@@ -283,9 +248,9 @@ class Exchange:
             if call.done and not told and not self._fired:
                 told = True
                 resume, value = producer.throw, asyncio.CancelledError()
-            elif pending is not _PAUSE or (call.done and not told):
+            elif pending is not PAUSE or (call.done and not told):
                 try:
-                    value = yield None if pending is _PAUSE else pending
+                    value = yield None if pending is PAUSE else pending
                 except BaseException as error:  # noqa: BLE001 - a cancellation, for the handler
                     told = told or call.done
                     resume, value = producer.throw, error
@@ -386,8 +351,3 @@ class Exchange:
 def _weight(event: Message) -> int:
     """What content that is read ahead counts; tiny pieces cost more than their bytes."""
     return len(event.get("body", b"")) + _TINY
-
-
-@types.coroutine
-def _pause() -> Generator[Any, None, None]:
-    yield _PAUSE

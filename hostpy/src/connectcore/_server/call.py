@@ -16,7 +16,7 @@ from .._codec.payload import RejectedError, compressed, decoded, decompressed
 from .._headers import metadata_columns
 from .._wasm import abi, module, records
 from .._wasm.configuration import BusyError
-from .._wasm.content import Content, carried
+from .._wasm.content import CARRY_STREAM, Content, carried, payloads_of
 from .._wasm.instance import GuestError
 from .._wasm.pool import POOL
 from ..request import expired, response_metadata
@@ -27,6 +27,7 @@ from .response import Response
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .._wasm.content import Payload
     from .._wasm.instance import Instance
     from ..errors import ConnectError
     from ..request import ServerContext
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
     from .verdict import Verdict
 
 __all__ = ["ServerCall", "announced"]
-
-_CARRY_STREAM: Final = 64 << 10
-"""Of a stream, in which a message begins every few bytes, content up to this size is given to the guest whole."""
 
 
 def announced(data: bytes, handle: int = 0, whole: int = abi.CARRY_WHOLE, *, end: bool) -> bytes:
@@ -99,7 +97,7 @@ class ServerCall:
         self._wanted: records.More | None = None
         self.handle = 0
         self.response = Response(service.fields_of)
-        self.messages: deque[bytes | tuple[bytes, int, int]] = deque()
+        self.messages: deque[Payload] = deque()
         self.opened = self.received = self.stopped = self.done = False
         self.failure: ConnectError | None = None
 
@@ -138,7 +136,7 @@ class ServerCall:
         """Content came. After `done` it is ignored."""
         if not self.done:
             self._content.add(data)
-            whole = _CARRY_STREAM if self.procedure.many_requests else abi.CARRY_WHOLE
+            whole = CARRY_STREAM if self.procedure.many_requests else abi.CARRY_WHOLE
             if self.request.flags & abi.CONTENT_INLINE:
                 whole = len(data)
             self._step(announced(data, self.handle, whole, end=end))
@@ -148,7 +146,7 @@ class ServerCall:
         wanted, self._wanted = self._wanted, None
         if wanted is None or self.done:
             return False
-        data = self._content.peek(wanted.offset, max(wanted.want, _CARRY_STREAM))
+        data = self._content.peek(wanted.offset, max(wanted.want, CARRY_STREAM))
         self._step(records.content(self.handle, abi.CONTENT_RESUME, len(data), data))
         return True
 
@@ -342,20 +340,8 @@ class ServerCall:
             self._again = True
 
     def _on_messages(self, event: records.Messages) -> None:
-        """Take the payloads that spans name, out of the event or of the content that is held."""
-        if self._again:
-            return
-        spans = event.spans
-        add = self.messages.append
-        if event.flags & abi.MESSAGES_INLINE:
-            data = event.data
-        else:
-            data = self._content.take(event.base, spans[-2] + (spans[-1] & ~abi.COMPRESSED))
-        for start, length in zip(spans[0::2], spans[1::2], strict=True):
-            if length & abi.COMPRESSED:
-                add((data[start : start + (length & ~abi.COMPRESSED)], event.coding, event.limit))
-            else:
-                add(data[start : start + length])
+        if not self._again:
+            self.messages.extend(payloads_of(event, self._content))
 
     def _on_received(self, event: records.Received) -> None:
         if not self._again:

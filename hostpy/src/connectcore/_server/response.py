@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from .._wasm import abi
+from .._wasm.content import laid_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,14 +59,8 @@ class Response:
 
     def body(self, event: records.HttpBody) -> None:
         """Content: payloads with their prefixes, then the rest."""
-        count, prefix, data = event.count, event.prefix, event.data
-        if count:
-            parts: list[bytes] = [b""] * (2 * count + 1)
-            parts[0:-1:2] = struct.unpack_from(f"{prefix}s" * count, data)
-            parts[1::2] = self.payloads[:count]
-            parts[-1] = data[prefix * count :]
-            data = b"".join(parts)
-            del self.payloads[:count]
+        data = laid_out(event, self.payloads)
+        del self.payloads[: event.count]
         self._write("http.response.body", body=data, more_body=not event.flags & abi.HTTP_END)
 
     def trailers(self, event: records.HttpTrailers) -> None:

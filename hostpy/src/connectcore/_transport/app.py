@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from .transport import Gone, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from .transport import Fields, Request
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["ASGITransport", "WSGITransport"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_DISCONNECT = {"type": "http.disconnect"}
 
 
 def _authority(origin: str) -> tuple[str, str, int]:
@@ -39,11 +40,12 @@ class ASGITransport:
     Args:
         app: the application (ASGI 3).
         client: the address that it sees as the caller's.
-        http_version: the HTTP version that it sees: `1.1`, or `2`, with which it may send trailers.
+        http_version: the HTTP version that it sees: `2`, or `1.1`, with which an application may take it that a response does
+            not begin before the request has ended.
 
     """
 
-    def __init__(self, app: ASGIApplication, *, client: tuple[str, int] = ("127.0.0.1", 0), http_version: str = "1.1") -> None:
+    def __init__(self, app: ASGIApplication, *, client: tuple[str, int] = ("127.0.0.1", 0), http_version: str = "2") -> None:
         self._app = app
         self._client = client
         self._http_version = http_version
@@ -66,7 +68,7 @@ class ASGITransport:
             "client": self._client,
             "server": (host, port),
             "state": {},
-            "extensions": {"http.response.trailers": {}} if self._http_version != "1.1" else {},
+            "extensions": {"http.response.trailers": {}},
         }
         response = _ASGIResponse(self._app, scope, request)
         try:
@@ -78,49 +80,56 @@ class ASGITransport:
 
 
 class _ASGIResponse:
-    """The application's task, and what it has sent so far."""
+    """The application's task, a task that pulls the request's content, and what the application has sent so far."""
 
     def __init__(self, app: ASGIApplication, scope: dict[str, Any], request: Request) -> None:
         self.status = 0
         self.fields: Fields = ()
         self.length: int | None = None
         self.trailers: list[tuple[bytes, bytes]] = []
-        self._request = self._request_events(request.content)
-        # One place: an application that sends faster than the caller reads waits, as it would for a slow network.
+        # One place in each: whoever sends faster than the other reads waits, as it would for a slow network.
+        self._came: asyncio.Queue[dict[str, Any]] = asyncio.Queue(1)
         self._sent: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(1)
-        self._over = asyncio.Event()
+        self._failure: Exception | None = None  # of the content
+        self._over = False
         self._more = True
         self._trailers_follow = False
-        self._task = asyncio.create_task(self._run(app, scope))
-
-    async def _run(self, app: ASGIApplication, scope: dict[str, Any]) -> None:
-        try:
-            await app(scope, self._receive, self._sent.put)
-        finally:
-            if self._more:
-                await self._sent.put(None)  # it ended without its response's end
-
-    async def _request_events(self, content: Any) -> AsyncIterator[dict[str, Any]]:
+        self._pump: asyncio.Task[None] | None = None
+        content = request.content
         if isinstance(content, bytes):
-            yield {"type": "http.request", "body": content, "more_body": False}
+            self._came.put_nowait({"type": "http.request", "body": content, "more_body": False})
         else:
-            async for chunk in content:
-                yield {"type": "http.request", "body": chunk, "more_body": True}
-            yield {"type": "http.request", "body": b"", "more_body": False}
+            self._pump = asyncio.create_task(self._pull(content))
+        self._task = asyncio.ensure_future(app(scope, self._receive, self._sent.put))
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, _task: object) -> None:
+        if not self._sent.full():
+            self._sent.put_nowait(None)  # wakes a reader; another one finds the task done
 
     async def _receive(self) -> dict[str, Any]:
-        async for event in self._request:
-            return event
-        await self._over.wait()
-        return {"type": "http.disconnect"}
+        return _DISCONNECT if self._over else await self._came.get()
+
+    async def _pull(self, content: Any) -> None:
+        try:
+            async for chunk in content:
+                await self._came.put({"type": "http.request", "body": chunk, "more_body": True})
+            await self._came.put({"type": "http.request", "body": b"", "more_body": False})
+        except Exception as error:  # noqa: BLE001 - the reader of the response is told
+            self._failure = error
+            self._task.cancel()
+        finally:
+            close = getattr(content, "aclose", None)
+            if close is not None:
+                await close()
 
     async def _next(self) -> dict[str, Any]:
-        event = await self._sent.get()
+        event = None if self._sent.empty() and self._task.done() else await self._sent.get()
+        if self._failure is not None:
+            raise self._failure
         if event is None:
             self._more = False
-            error = None
-            if self._task.done() and not self._task.cancelled():
-                error = self._task.exception()
+            error = None if self._task.cancelled() else self._task.exception()
             raise TransportError(Gone.CLOSED, "the application ended without a whole response") from error
         return event
 
@@ -146,12 +155,17 @@ class _ASGIResponse:
         return b""
 
     async def close(self) -> None:
-        self._over.set()
+        self._over = True
+        if self._pump is not None:
+            self._pump.cancel()
         if self._more:
             self._more = False
             self._task.cancel()
         else:
-            await asyncio.sleep(0)  # let an application that is done with its response end
+            if self._came.full():
+                self._came.get_nowait()
+            self._came.put_nowait(_DISCONNECT)  # wakes an application that listens
+        await asyncio.sleep(0)  # let both end
 
 
 class WSGITransport:
@@ -169,13 +183,11 @@ class WSGITransport:
 
     def open_sync(self, request: Request) -> _WSGIResponse:
         """Run the application up to the first chunk of its response. Raises TransportError."""
-        return _WSGIResponse(self._app, self._environ(request), request.deadline)
+        return _WSGIResponse(self._app, self._environ(request), request)
 
     def _environ(self, request: Request) -> dict[str, Any]:
         scheme, host, port = _authority(request.origin)
         path, _, query = request.target.partition("?")
-        content: Any = request.content
-        body = content if isinstance(content, bytes) else b"".join(content)
         environ: dict[str, Any] = {
             "REQUEST_METHOD": request.method,
             "SCRIPT_NAME": "",
@@ -187,10 +199,9 @@ class WSGITransport:
             "REMOTE_ADDR": self._client[0],
             "REMOTE_PORT": str(self._client[1]),
             "HTTP_HOST": request.origin.partition("://")[2],
-            "CONTENT_LENGTH": str(len(body)),
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": scheme,
-            "wsgi.input": io.BytesIO(body),
+            "wsgi.input_terminated": True,
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": True,
             "wsgi.multiprocess": False,
@@ -209,15 +220,19 @@ class WSGITransport:
 class _WSGIResponse:
     """The application's response as far as it has come."""
 
-    def __init__(self, app: WSGIApplication, environ: dict[str, Any], deadline: float | None) -> None:
+    def __init__(self, app: WSGIApplication, environ: dict[str, Any], request: Request) -> None:
         self.status = 0
         self.fields: Fields = ()
         self.length: int | None = None
-        self.trailers: Fields = ()
-        self._deadline = deadline
+        self.trailers: list[tuple[bytes, bytes]] = []
+        self._deadline = request.deadline
         self._written: deque[bytes] = deque()
+        self._result: Any = None
+        self._content = _Pulled(request.content)
+        environ["wsgi.input"] = io.BufferedReader(self._content)
+        environ["wsgi.ext.http.send_trailers"] = self._send_trailers
         try:
-            self._result: Any = app(environ, self._start_response)
+            self._result = app(environ, self._start_response)
             self._chunks: Iterator[bytes] = iter(self._result)
             while not self.status:  # PEP 3333: start_response is called before the first chunk that is not empty
                 chunk = next(self._chunks, None)
@@ -225,10 +240,15 @@ class _WSGIResponse:
                     break
                 self._written.append(chunk)
         except Exception as error:
-            raise TransportError(Gone.CLOSED, "the application failed") from error
+            raise self._failed() from error
         if not self.status:
             self.close()
             raise TransportError(Gone.CLOSED, "the application ended without a response")
+
+    def _failed(self) -> Exception:
+        """What to raise where the application raised something. That the content failed is what the caller should see."""
+        self.close()
+        return self._content.failure or TransportError(Gone.CLOSED, "the application failed")
 
     def _start_response(self, status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> Callable[[bytes], None]:
         self.status = int(status.split(" ", 1)[0])
@@ -247,11 +267,53 @@ class _WSGIResponse:
             try:
                 self._written.append(next(self._chunks))
             except StopIteration:
+                if self._content.failure is not None:
+                    raise self._content.failure from None
                 return b""
             except Exception as error:
-                raise TransportError(Gone.CLOSED, "the application failed") from error
+                raise self._failed() from error
+
+    def _send_trailers(self, trailers: list[tuple[str, str]]) -> None:
+        self.trailers += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in trailers]
 
     def close(self) -> None:
-        close = getattr(self._result, "close", None)
+        try:
+            result, self._result = self._result, None
+            close = getattr(result, "close", None)
+            if close is not None:
+                close()
+        finally:
+            self._content.close()
+
+
+class _Pulled(io.RawIOBase):
+    """The request's content as a file, whose chunks are pulled as they are read."""
+
+    def __init__(self, content: Any) -> None:
+        self._chunks: Any = iter([content] if isinstance(content, bytes) else content)
+        self._left = memoryview(b"")
+        self.failure: Exception | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._left:
+            try:
+                chunk = next(self._chunks, None)
+            except Exception as error:
+                self.failure = error
+                raise ConnectionAbortedError("the request's content failed") from error
+            if chunk is None:
+                return 0
+            self._left = memoryview(chunk)
+        size = min(len(buffer), len(self._left))
+        buffer[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
+
+    def close(self) -> None:
+        close = getattr(self._chunks, "close", None)
         if close is not None:
             close()
+        super().close()

@@ -12,7 +12,7 @@ import concurrent.futures
 import os
 import threading
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .transport import Gone, TransportError
 
@@ -41,6 +41,8 @@ def _running_loop() -> asyncio.AbstractEventLoop:
 
 def open_cancelable(transport: Transport, request: Request, cancellation: Cancellation) -> CancelableResponse:
     """Send a request by an async transport and wait for the head of its response. Raises TransportError."""
+    if not isinstance(request.content, bytes):
+        request.content = _Pulled(request.content)
     response = _wait(transport.open(request), request.deadline, cancellation)
     return CancelableResponse(response, request.deadline, cancellation)
 
@@ -67,6 +69,61 @@ class CancelableResponse:
 
     def close(self) -> None:
         asyncio.run_coroutine_threadsafe(self._response.close(), _running_loop())
+
+
+class _Pulled:
+    """Content that is pulled in a thread of its own, for a transport in an event loop: pulling may wait for the application."""
+
+    def __init__(self, content: Any) -> None:
+        self._content = content
+        self._asked = threading.Semaphore(0)
+        self._answer: asyncio.Future[bytes] | None = None
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        loop = asyncio.get_running_loop()
+        self._answer = answer = loop.create_future()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._pull, args=(loop,), name="connectcore-content", daemon=True)
+            self._thread.start()
+        self._asked.release()
+        piece: bytes = await answer
+        return piece
+
+    async def aclose(self) -> None:
+        self._closed = True
+        self._asked.release()
+        self._content.close()
+
+    def _pull(self, loop: asyncio.AbstractEventLoop) -> None:
+        pieces = iter(self._content)
+        while True:
+            self._asked.acquire()
+            answer = self._answer
+            if self._closed or answer is None:
+                return
+            try:
+                piece = next(pieces)
+            except StopIteration:
+                loop.call_soon_threadsafe(_give, answer, b"", StopAsyncIteration())
+                return
+            except BaseException as error:  # noqa: BLE001 - it belongs to who pulls
+                loop.call_soon_threadsafe(_give, answer, b"", error)
+                return
+            loop.call_soon_threadsafe(_give, answer, piece, None)
+
+
+def _give(answer: asyncio.Future[bytes], piece: bytes, error: BaseException | None) -> None:
+    if answer.done():
+        return  # nobody waits for it any more
+    if error is None:
+        answer.set_result(piece)
+    else:
+        answer.set_exception(error)
 
 
 def _wait(work: Coroutine[Any, Any, T], deadline: float | None, cancellation: Cancellation) -> T:

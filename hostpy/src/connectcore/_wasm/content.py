@@ -1,15 +1,28 @@
-"""Incoming content that a host holds, because the guest names its parts instead of carrying them.
+"""Content that a host holds, because the guest names its parts instead of carrying them (wasm/ABI.md, section 4).
 
 Chunks stay as they came: a part that is taken or looked at is copied out of those that it lies in, and nothing else is.
 """
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect_right
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from . import abi
 
-__all__ = ["Content", "carried"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from . import records
+
+__all__ = ["CARRY_STREAM", "Content", "Payload", "carried", "laid_out", "payloads_of"]
+
+Payload: TypeAlias = "bytes | tuple[bytes, int, int]"
+"""A message that came; if it is compressed, with its coding and the most bytes that it may become."""
+
+CARRY_STREAM: Final = 64 << 10
+"""Of a stream, in which a message begins every few bytes, content up to this size is given to the guest whole."""
 
 
 def carried(length: int, whole: int = abi.CARRY_WHOLE) -> int:
@@ -58,3 +71,35 @@ class Content:
             parts.append(self._chunks[at][:size])
             size -= len(parts[-1])
         return b"".join(parts)
+
+
+def payloads_of(event: records.Messages, content: Content) -> list[Payload]:
+    """The payloads that spans name, out of the event or of the content that is held."""
+    spans, coding, limit = event.spans, event.coding, event.limit
+    if event.flags & abi.MESSAGES_INLINE:
+        data = event.data
+    else:
+        data = content.take(event.base, spans[-2] + (spans[-1] & ~abi.COMPRESSED))
+    places = zip(spans[0::2], spans[1::2], strict=True)
+    if not coding:
+        return [data[start : start + length] for start, length in places]
+    return [
+        (data[start : start + (length & ~abi.COMPRESSED)], coding, limit)
+        if length & abi.COMPRESSED
+        else data[start : start + length]
+        for start, length in places
+    ]
+
+
+def laid_out(event: records.HttpBody, payloads: Sequence[bytes]) -> bytes:
+    """Content to be written: the first `count` payloads, each behind its prefix, then the rest of the event's data."""
+    count, prefix, data = event.count, event.prefix, event.data
+    if not count:
+        return data
+    if count == 1:
+        return b"".join((data[:prefix], payloads[0], data[prefix:]))
+    parts: list[bytes] = [b""] * (2 * count + 1)
+    parts[0:-1:2] = struct.unpack_from(f"{prefix}s" * count, data)
+    parts[1::2] = payloads[:count]
+    parts[-1] = data[prefix * count :]
+    return b"".join(parts)

@@ -1,0 +1,59 @@
+"""Messages of a stream that are made without waiting, collected: together they cost little more than one alone.
+
+batch: list[bytes] = []
+work = collect(messages, encode, batch)    driven by hand: a step ends where the messages have to be waited for, and at
+                                           PAUSE, where the batch is full; what is in the batch is written then
+"""
+
+from __future__ import annotations
+
+import types
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from ._codec.payload import FATAL, RejectedError
+from ._wasm import abi
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Generator
+
+__all__ = ["PAUSE", "collect"]
+
+PAUSE: Final = object()
+"""What `collect` yields, in the place of something to wait for, where the batch is full."""
+
+_MESSAGES: Final = 512
+_SECONDS: Final = 0.002
+_LARGE: Final = 2 << 10
+"""Messages are collected up to so many, for so long, and while the last one is smaller than this."""
+
+_SELDOM: Final = 16
+
+
+async def collect(messages: AsyncIterator[Any], encode: Callable[[Any], bytes], batch: list[bytes]) -> None:
+    """Encode messages into the batch, which its owner empties. Raises RejectedError where one cannot be encoded."""
+    add = batch.append
+    # Time and size are looked at every `limit` messages: each time at first, more rarely where they turn out to be small
+    # and quickly made.
+    limit = left = 1
+    last = monotonic()
+    async for message in messages:
+        try:
+            payload = encode(message)
+        except FATAL:
+            raise
+        except BaseException as error:
+            raise RejectedError(abi.REJECT_ENCODE, error) from error
+        add(payload)
+        left -= 1
+        if not left:
+            light = monotonic() - last < _SECONDS and len(payload) < _LARGE
+            left = limit = min(2 * limit, _SELDOM) if light else 1
+            if not light or len(batch) >= _MESSAGES:
+                await _pause()
+                last = monotonic()
+
+
+@types.coroutine
+def _pause() -> Generator[Any, None, None]:
+    yield PAUSE

@@ -1,0 +1,61 @@
+"""What a client knows of a method, looked up once: its path, its codec's functions, which sides send streams."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .._codec.codec import resolve_decoder, resolve_encoder
+from .._wasm.configuration import attributes
+from ..method import StreamType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .._codec.codec import Codec
+    from ..method import MethodInfo
+
+__all__ = ["Procedure", "WrongMessageError"]
+
+
+class WrongMessageError(TypeError):
+    """A request message is not of the method's class. The application sees a TypeError."""
+
+
+class Procedure:
+    """One method as a client with one codec calls it."""
+
+    __slots__ = ("_codec", "_encoders", "attributes", "decode", "many_requests", "many_responses", "method", "path")
+
+    def __init__(self, method: MethodInfo[Any, Any], codec: Codec[Any, Any]) -> None:
+        self.method = method
+        self.path = f"/{method.service_name}/{method.name}".encode()
+        self.attributes = attributes(method)
+        self.many_requests = method.stream_type in (StreamType.CLIENT_STREAM, StreamType.BIDI_STREAM)
+        self.many_responses = method.stream_type in (StreamType.SERVER_STREAM, StreamType.BIDI_STREAM)
+        self._codec = codec
+        self._encoders: dict[type[Any], Callable[[Any], bytes]] = {}
+        self.decode = resolve_decoder(codec, method.output)
+
+    def encode(self, message: Any) -> bytes:
+        """A message as a payload. Finding the function that serializes it is what checks its class.
+
+        Raises:
+            WrongMessageError: it is of another class than the method's input.
+
+        """
+        encode = self._encoders.get(message.__class__)
+        if encode is None:
+            encode = self._encoder_for(message)
+        return encode(message)
+
+    def _encoder_for(self, message: Any) -> Callable[[Any], bytes]:
+        wanted, given = self.method.input, message.__class__
+        if not isinstance(message, wanted):
+            name = f"{self.method.service_name}.{self.method.name}"
+            raise WrongMessageError(f"{name} takes {_name(wanted)}, not {_name(given)}")
+        encode = self._encoders[given] = resolve_encoder(self._codec, given)
+        return encode
+
+
+def _name(kind: type[Any]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")

@@ -1,0 +1,225 @@
+"""A call that gives a stream, as it is read: one body, for async and sync clients.
+
+    stream = StreamCall(...)     nothing is sent yet
+    await stream.head()          sends the request and waits for the response's head
+    await stream.next()          the next message, or END
+    await stream.close()         the end of it: at its own end, or before
+
+Messages that came are given before anything else is done. Only where none is left does it read on, so a slow reader holds what
+one piece of content has, and the transport's flow control stops the peer.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from .._transport.transport import Gone, TransportError
+from .call import ClientCall
+from .context import ClientContext, told_of
+from .exchange import bring, broken
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from .._transport.transport import Request
+    from ..request import RequestContext
+    from .config import ClientConfig
+    from .exchange import IO
+
+__all__ = ["END", "NOT_YET", "StreamCall"]
+
+END: Final = object()
+"""There are no more messages, and the call ended well."""
+
+NOT_YET: Final = object()
+"""No message has come."""
+
+
+class StreamCall:
+    """One call that gives a stream. `busy` says that one of its methods is under way; the others must wait."""
+
+    __slots__ = (
+        "_call",
+        "_cancellation",
+        "_config",
+        "_content",
+        "_ctx",
+        "_deadline",
+        "_home",
+        "_io",
+        "_left",
+        "_request",
+        "_response",
+        "_settled",
+        "_told",
+        "busy",
+    )
+
+    def __init__(self, config: ClientConfig, io: IO, request: Any, ctx: RequestContext[Any, Any]) -> None:
+        self._config = config
+        self._io = io
+        self._request: Any = request  # the application's, and then the transport's
+        self._ctx = ctx
+        self._told = told_of(ctx)
+        left = ctx.timeout_ms
+        self._deadline = None if left is None else monotonic() + left / 1000
+        self._cancellation = ctx.cancellation if isinstance(ctx, ClientContext) else None
+        self._call: ClientCall | None = None
+        self._content: Any = None
+        self._response: Any = None
+        self._home: Any = None  # the event loop, where there is one
+        self._left = False  # by the application, before its end
+        self._settled = False
+        self.busy = False
+
+    async def head(self) -> None:
+        """Send the request, and wait for the response's head. Raises what the call failed with, if no head came."""
+        self._enter()
+        try:
+            call = self._call
+            if call is None and not self._left:
+                call = await self._begin()
+            if call is not None and call.leading() is None:
+                self._raise(call)
+        finally:
+            self.busy = False
+
+    async def next(self) -> Any:
+        """The next message, or END. Raises ConnectError, also when it is called again after that."""
+        self._enter()
+        try:
+            if self._left:
+                return END
+            call = self._call or await self._begin()
+            if self._canceled() and not call.finished:
+                call.messages.clear()
+                call.gone(TransportError(Gone.CANCELED))
+            while True:
+                if call.messages:
+                    return call.next_message()
+                if call.finished:
+                    break
+                if not call.resume():
+                    await self._do(bring(call, self._request, self._response, self._io))
+            await self._settle()
+            self._raise(call)
+            return END
+        finally:
+            self.busy = False
+
+    async def close(self) -> None:
+        """Nobody reads on. What is under way is aborted."""
+        self._enter()
+        try:
+            self._left = True
+            await self._settle()
+        finally:
+            self.busy = False
+
+    def quick(self) -> Any:
+        """The next message, or NOT_YET where `next` has to be asked for it."""
+        call = self._call
+        if call is None or not call.messages or self.busy or self._left or self._canceled():
+            return NOT_YET
+        return call.next_message()
+
+    def leave(self) -> None:
+        """Nobody holds the stream any more: have it closed. For a finalizer, which may run anywhere: it waits for nothing."""
+        call = self._call
+        if call is not None and not self._settled:
+            try:
+                self._io.later(self._home, self.close)
+            except RuntimeError:  # the event loop is closed, or the interpreter goes down: there is nobody to do it
+                call.abandon()
+
+    # Inside
+
+    def _enter(self) -> None:
+        if self.busy:
+            raise RuntimeError("this stream is being read already: only one task or thread may read it at a time")
+        self.busy = True
+
+    def _canceled(self) -> bool:
+        """Whether another thread has canceled the call."""
+        return self._cancellation is not None and self._cancellation.canceled
+
+    async def _begin(self) -> ClientCall:
+        """Open the call, and wait for the response's head."""
+        config, io, ctx, message = self._config, self._io, self._ctx, self._request
+        call = ClientCall(config, config.procedure(ctx.method))
+        many = call.procedure.many_requests
+        limit = None if self._deadline is None else self._deadline - monotonic()
+        try:
+            if many:
+                self._content = io.content(call, message)
+            request = call.begin(message, ctx.request_headers, limit, self._deadline, False)
+        except BaseException:
+            call.close()
+            raise
+        self._call = call
+        self._request = request
+        if request is not None:
+            if many:
+                request.content = self._content
+            request.cancellation = self._cancellation
+            self._home = io.home()
+            await self._do(self._answered(call, request))
+        return call
+
+    async def _answered(self, call: ClientCall, request: Request) -> None:
+        response = self._response = await self._io.open(request)
+        call.head(response.status, response.fields, response.length)
+        self._told.tell(call, call.http_status)
+
+    async def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        """Work of the transport's, within the call's time. The call is told what became of it."""
+        call = self._call
+        assert call is not None
+        try:
+            if self._deadline is None:
+                await work
+            else:
+                limit = self._deadline - monotonic()
+                if limit <= 0:
+                    work.close()
+                    raise TransportError(Gone.TIMEOUT)
+                await self._io.within(limit, work)
+        except Exception as error:  # noqa: BLE001 - whatever a transport raises, the call has failed
+            broken(call, error)
+        except GeneratorExit:
+            raise  # nothing can be waited for any more; the owner's finalizer has the rest done
+        except BaseException:  # the reader is canceled, or the process ends
+            call.gone(TransportError(Gone.CANCELED))
+            await self._settle()
+            raise
+        if call.finished:
+            await self._let_go()
+
+    async def _settle(self) -> None:
+        """The call is over: let go of all that it has, and tell what came beside its messages."""
+        await self._let_go()
+        call = self._call
+        if call is not None and not self._settled:
+            self._settled = True
+            call.close()
+            self._told.tell(call, call.http_status)
+
+    async def _let_go(self) -> None:
+        """Let go of the exchange. Messages that came may be left."""
+        response, self._response = self._response, None
+        content, self._content = self._content, None
+        try:
+            if response is not None:
+                await self._io.close(response)
+        finally:
+            if content is not None:
+                await self._io.done(content)
+
+    @staticmethod
+    def _raise(call: ClientCall) -> None:
+        if call.raised is not None:
+            raise call.raised
+        error = call.error()
+        if error is not None:
+            raise error
