@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ssl
 import struct
 import sys
+import tempfile
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +29,7 @@ from connectcore.codec import proto_binary_codec, proto_json_codec  # noqa: E402
 from connectcore.method import IdempotencyLevel, MethodInfo, StreamType  # noqa: E402
 from connectcore.protocol import ProtocolType  # noqa: E402
 from connectcore.request import Headers  # noqa: E402
-from connectcore.transport import PyqwestTransport, PyqwestTransportSync  # noqa: E402
+from connectcore.transport import HTTPTransport, PyqwestTransport, PyqwestTransportSync  # noqa: E402
 from connectrpc.conformance.v1 import client_compat_pb2, config_pb2, service_pb2  # type: ignore[import-not-found]  # noqa: E402
 from google.protobuf.any_pb2 import Any as AnyMessage  # noqa: E402
 
@@ -46,6 +48,7 @@ VERSIONS = {
     config_pb2.HTTP_VERSION_2: pyqwest.HTTPVersion.HTTP2,
     config_pb2.HTTP_VERSION_3: pyqwest.HTTPVersion.HTTP3,
 }
+OWN_VERSIONS = {config_pb2.HTTP_VERSION_1: "1.1", config_pb2.HTTP_VERSION_2: "2"}
 PROTOCOLS = {
     config_pb2.PROTOCOL_CONNECT: ProtocolType.CONNECT,
     config_pb2.PROTOCOL_GRPC: ProtocolType.GRPC,
@@ -92,15 +95,32 @@ def client_options(request: client_compat_pb2.ClientCompatRequest) -> dict[str, 
     }
 
 
+def own(version: int, authority: bytes, certificate: bytes, key: bytes) -> Any:
+    """A transport of this package's own."""
+    context = ssl.create_default_context(cadata=authority.decode()) if authority else None
+    if context is not None and certificate:
+        with tempfile.NamedTemporaryFile() as chain:
+            chain.write(certificate + b"\n" + key)
+            chain.flush()
+            context.load_cert_chain(chain.name)
+    http_version: Any = OWN_VERSIONS[version]
+    return HTTPTransport(http_version=http_version, ssl_context=context)
+
+
 @cache
 def transport(make: Callable[..., Any], version: int, authority: bytes, certificate: bytes, key: bytes) -> Any:
     """A transport for all calls to servers that are trusted, and shown a certificate, in the same way."""
+    if make is own:
+        return own(version, authority, certificate, key)
     return make(
         http_version=VERSIONS[version],
         tls_ca_cert=authority or None,
         tls_cert=certificate or None,
         tls_key=key or None,
     )
+
+
+transports: dict[str, Any] = {"async": own, "sync": PyqwestTransportSync}
 
 
 def transport_of(make: Callable[..., Any], request: client_compat_pb2.ClientCompatRequest) -> Any:
@@ -144,7 +164,7 @@ def outcome(result: client_compat_pb2.ClientResponseResult, call: Call) -> None:
 async def one_async(request: client_compat_pb2.ClientCompatRequest, result: client_compat_pb2.ClientResponseResult) -> None:
     """Make a call by the async client."""
     call = call_of(request)
-    async with ConnectClient(**client_options(request), http_client=transport_of(PyqwestTransport, request)) as client:
+    async with ConnectClient(**client_options(request), http_client=transport_of(transports["async"], request)) as client:
         await call_async(client, call)
     outcome(result, call)
 
@@ -152,7 +172,7 @@ async def one_async(request: client_compat_pb2.ClientCompatRequest, result: clie
 def one_sync(request: client_compat_pb2.ClientCompatRequest, result: client_compat_pb2.ClientResponseResult) -> None:
     """Make a call by the sync client."""
     call = call_of(request)
-    with ConnectClientSync(**client_options(request), http_client=transport_of(PyqwestTransportSync, request)) as client:
+    with ConnectClientSync(**client_options(request), http_client=transport_of(transports["sync"], request)) as client:
         call_sync(client, call)
     outcome(result, call)
 
@@ -222,7 +242,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--mode", choices=("async", "sync"), required=True)
     parser.add_argument("--modules", action="store_true", help="compress in this package's modules, whatever is installed")
+    parser.add_argument("--pyqwest", action="store_true", help="send by pyqwest")
     options = parser.parse_args()
+    if options.pyqwest:
+        transports.update({"async": PyqwestTransport, "sync": PyqwestTransportSync})
     known_codings.update(codings(modules=options.modules))
     if options.mode == "async":
         asyncio.run(run_async())

@@ -144,6 +144,8 @@ def call_sync(client: ConnectClientSync, call: Call) -> None:
             yield message
             if call.in_turns:
                 turns.get(timeout=PATIENCE)
+                if over.is_set():
+                    return
         if call.cancel_before_close:
             cancellation.cancel()
             over.wait(PATIENCE)
@@ -172,3 +174,4 @@ def call_sync(client: ConnectClientSync, call: Call) -> None:
         call.error = error
     finally:
         over.set()
+        turns.put(None)  # a stream of requests must not keep its thread when the program ends

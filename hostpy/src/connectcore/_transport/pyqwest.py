@@ -217,6 +217,8 @@ class PyqwestTransportSync(_Pyqwest["pyqwest.SyncClient"]):
             return _ResponseSync(self._pyqwest, manager.__enter__(), manager)
         except Exception as error:
             raise _failure(error) from error
+        finally:
+            _used()
 
 
 class _ResponseSync(_AnyResponse):
@@ -231,7 +233,10 @@ class _ResponseSync(_AnyResponse):
             raise _failure(error) from error
 
     def close(self) -> None:
-        self._manager.__exit__(None, None, None)
+        try:
+            self._manager.__exit__(None, None, None)
+        finally:
+            _used()
 
 
 def _length(fields: list[tuple[str, str]]) -> int | None:
