@@ -38,10 +38,9 @@ GO_SERVER = (str(BIN / "goserver"),)
 RUNS = {
     "server-async-uvicorn": Run("server", UVICORN, SERVER_CASES),
     "server-sync-gunicorn": Run("server", GUNICORN, SERVER_CASES),
-    "client-async": Run("client", ASYNC, 13094, "config-python.yaml"),
+    "client-async": Run("client", (*ASYNC, "--pyqwest"), 13094, "config-python.yaml"),
     "client-sync": Run("client", SYNC, 13094, "config-python.yaml"),
-    "client-pyqwest-async": Run("client", (*ASYNC, "--pyqwest"), 13094, "config-python.yaml"),
-    "client-modules-async": Run("client", (*ASYNC, "--modules"), 13094, "config-python.yaml"),
+    "client-modules-async": Run("client", (*ASYNC, "--pyqwest", "--modules"), 13094, "config-python.yaml"),
     "client-modules-sync": Run("client", (*SYNC, "--modules"), 13094, "config-python.yaml"),
     "goserver": Run("server", GO_SERVER, SERVER_CASES),
     "goclient": Run("client", (str(BIN / "goclient"),), CLIENT_CASES),
