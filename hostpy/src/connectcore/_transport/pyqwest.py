@@ -16,9 +16,10 @@ import atexit
 import os
 import threading
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 
-from .transport import Gone, TransportError
+from .content import Sending, SendingSync
+from .transport import Gone, TransportError, length_of
 
 if TYPE_CHECKING:
     import pyqwest
@@ -75,7 +76,8 @@ class _Pyqwest(Generic[C]):
         """Make a transport.
 
         Args:
-            http_version: the only HTTP version to speak. None: HTTP/1.1 over cleartext, what ALPN finds over TLS.
+            http_version: the only HTTP version to speak. None: over cleartext HTTP/1.1, and HTTP/2 for what only that can
+                carry (gRPC); over TLS what ALPN finds.
             tls_ca_cert: certificate authorities to trust, PEM, instead of the system's.
             tls_cert: a certificate to show to servers that ask for one, PEM.
             tls_key: its private key, PEM.
@@ -112,28 +114,41 @@ class _Pyqwest(Generic[C]):
             # Tracing belongs above, where procedures have names; at this height it costs each call a tenth of its time.
             "enable_otel": False,
         }
-        self._prepare({**options, **ours})
+        self._all_options = {**options, **ours}
+        # Over cleartext there is no ALPN, so what only HTTP/2 can carry goes by a sender that speaks nothing else.
+        self._asks = client is None and http_version is None
+        self._http2: Any = None
+        self._sends = self._sender(self._all_options)
 
-    def _prepare(self, options: dict[str, Any]) -> None:
-        """Make what sends, with these options if there is no client."""
+    def _sender(self, options: dict[str, Any]) -> Any:
+        """What sends: by the user's client, or with these options."""
         raise NotImplementedError
+
+    def _sender_for(self, request: Request) -> Any:
+        if not (request.http2 and self._asks and request.origin.startswith("http:")):
+            return self._sends
+        if self._http2 is None:
+            self._http2 = self._sender({**self._all_options, "http_version": self._pyqwest.HTTPVersion.HTTP2})
+        return self._http2
 
 
 class _AnyResponse:
     """A response whose head has come, and what closes it."""
 
-    __slots__ = ("_manager", "_pieces", "_response", "fields", "length", "status")
+    __slots__ = ("_manager", "_pieces", "_response", "_sending", "fields", "length", "status")
 
+    _sending: Any
     fields: Fields
 
-    def __init__(self, pyqwest: Any, response: Any, manager: Any) -> None:
+    def __init__(self, pyqwest: Any, response: Any, manager: Any, sending: Any) -> None:
         self._response = response
+        self._sending = sending  # the request's content, if it may still be sent
         self._manager = manager
         self._pieces: Any = None  # the iterator of the content
         self.status: int = response.status
         fields = list(response.headers.items())
         self.fields = fields
-        self.length = _length(fields) if response.http_version == pyqwest.HTTPVersion.HTTP1 else None
+        self.length = length_of(fields) if response.http_version == pyqwest.HTTPVersion.HTTP1 else None
 
     @property
     def trailers(self) -> Fields:
@@ -143,24 +158,30 @@ class _AnyResponse:
 class PyqwestTransport(_Pyqwest["pyqwest.Client"]):
     """The async transport. Usable from any number of event loops."""
 
-    def _prepare(self, options: dict[str, Any]) -> None:
-        self._execute: Any = None if self._client is not None else self._pyqwest.HTTPTransport(**options).execute
+    def _sender(self, options: dict[str, Any]) -> Any:
+        return self._client.stream if self._client is not None else self._pyqwest.HTTPTransport(**options).execute
 
     async def open(self, request: Request) -> _Response:
         """Send a request and wait for the head of its response. Raises TransportError."""
         _check_process()
         pyqwest = self._pyqwest
-        content: Any = request.content or None
+        content: Any = request.content
+        sending = None
+        if not isinstance(content, bytes):
+            content = sending = Sending(content)
         try:
             headers = pyqwest.Headers(request.text_fields)
             url = request.origin + request.target
+            sender = self._sender_for(request)
             if self._client is not None:
-                manager = self._client.stream(request.method, url, headers=headers, content=content)
-                return _Response(pyqwest, await manager.__aenter__(), manager)
-            response = await self._execute(pyqwest.Request(request.method, url, headers, content))
-            return _Response(pyqwest, response, response)
-        except Exception as error:
-            raise _failure(error) from error
+                manager = sender(request.method, url, headers=headers, content=content or None)
+                return _Response(pyqwest, await manager.__aenter__(), manager, sending)
+            response = await sender(pyqwest.Request(request.method, url, headers, content or None))
+            return _Response(pyqwest, response, response, sending)
+        except BaseException as error:  # noqa: BLE001 - it is raised again
+            if sending is not None:
+                await sending.aclose()
+            _raise(error, sending)
         finally:
             _used()
 
@@ -171,15 +192,26 @@ class _Response(_AnyResponse):
     async def read(self) -> bytes:
         if self._pieces is None:
             self._pieces = aiter(self._response.content)
+        pieces: Any = self._pieces
         try:
-            return bytes(await anext(self._pieces))
-        except StopAsyncIteration:
-            return b""
-        except Exception as error:
-            raise _failure(error) from error
+            piece = bytes(await anext(pieces, b""))
+        except BaseException as error:  # noqa: BLE001 - it is raised again
+            sending = self._sending
+            await self._sent()
+            _raise(error, sending)
+        if not piece:
+            await self._sent()
+        return piece
+
+    async def _sent(self) -> None:
+        """No more of the request's content is wanted."""
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            await sending.aclose()
 
     async def close(self) -> None:
         try:
+            await self._sent()
             await self._manager.__aexit__(None, None, None)
         finally:
             _used()
@@ -190,10 +222,9 @@ class PyqwestTransportSync(_Pyqwest["pyqwest.SyncClient"]):
 
     _cancelable: PyqwestTransport | None = None
 
-    def _prepare(self, options: dict[str, Any]) -> None:
+    def _sender(self, options: dict[str, Any]) -> Any:
         pyqwest = self._pyqwest
-        client = self._client or pyqwest.SyncClient(pyqwest.SyncHTTPTransport(**options))
-        self._stream: Any = client.stream
+        return (self._client or pyqwest.SyncClient(pyqwest.SyncHTTPTransport(**options))).stream
 
     def open_sync(self, request: Request) -> ResponseSync:
         """Send a request and wait for the head of its response. Raises TransportError."""
@@ -209,14 +240,21 @@ class PyqwestTransportSync(_Pyqwest["pyqwest.SyncClient"]):
             timeout = request.deadline - monotonic()
             if timeout <= 0:
                 raise TransportError(Gone.TIMEOUT)
+        content: Any = request.content
+        sending = None
+        if not isinstance(content, bytes):
+            content = sending = SendingSync(content)
         try:
             headers = self._pyqwest.Headers(request.text_fields)
             url = request.origin + request.target
             # The timeout covers the response's content, too.
-            manager = self._stream(request.method, url, headers=headers, content=request.content or None, timeout=timeout)
-            return _ResponseSync(self._pyqwest, manager.__enter__(), manager)
-        except Exception as error:
-            raise _failure(error) from error
+            sender = self._sender_for(request)
+            manager = sender(request.method, url, headers=headers, content=content or None, timeout=timeout)
+            return _ResponseSync(self._pyqwest, manager.__enter__(), manager, sending)
+        except BaseException as error:  # noqa: BLE001 - it is raised again
+            if sending is not None:
+                sending.close()
+            _raise(error, sending)
         finally:
             _used()
 
@@ -228,26 +266,39 @@ class _ResponseSync(_AnyResponse):
         if self._pieces is None:
             self._pieces = iter(self._response.content)
         try:
-            return bytes(next(self._pieces, b""))
-        except Exception as error:
-            raise _failure(error) from error
+            piece = bytes(next(self._pieces, b""))
+        except BaseException as error:  # noqa: BLE001 - it is raised again
+            sending = self._sending
+            self._sent()
+            _raise(error, sending)
+        if not piece:
+            self._sent()
+        return piece
+
+    def _sent(self) -> None:
+        """No more of the request's content is wanted."""
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            sending.close()
 
     def close(self) -> None:
+        self._sent()
         try:
             self._manager.__exit__(None, None, None)
         finally:
             _used()
 
 
-def _length(fields: list[tuple[str, str]]) -> int | None:
-    """In HTTP/1.1 nothing follows content of a declared length; the library has checked the field."""
-    length = None
-    for name, value in fields:
-        if name == "content-length":
-            length = int(value) if value.isdecimal() else None
-        elif name == "transfer-encoding":
-            return None
-    return length
+def _raise(error: BaseException, sending: Sending | SendingSync | None) -> NoReturn:
+    """Raise what came of a request: what its content raised, what the library did, or what is no failure of either."""
+    if not isinstance(error, Exception):
+        raise error
+    if sending is not None and sending.error is not None:
+        raise sending.error from None
+    failure = _failure(error)
+    if failure is error:
+        raise error
+    raise failure from error
 
 
 def _failure(error: Exception) -> Exception:

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 from .._wasm.columns import join_fields, split_fields, split_text_fields
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
     from .._client.cancellation import Cancellation
 
@@ -50,6 +50,7 @@ __all__ = [
     "TransportSync",
     "fields_column",
     "gone_of",
+    "length_of",
 ]
 
 Fields: TypeAlias = "Sequence[tuple[str, str]] | Sequence[tuple[bytes, bytes]]"
@@ -63,6 +64,17 @@ def fields_column(fields: Fields) -> bytes:
         return "\0".join([part for field in text for part in field]).encode("utf-8", "surrogateescape")
     data: Any = fields
     return join_fields(data)
+
+
+def length_of(fields: Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]) -> int | None:
+    """How long an HTTP/1.1 response's content is, if it says so: nothing follows that. The library has checked the fields."""
+    length = None
+    for name, value in fields:
+        if name in ("content-length", b"content-length"):
+            length = int(value) if value.isdigit() and value.isascii() else None
+        elif name in ("transfer-encoding", b"transfer-encoding"):
+            return None
+    return length
 
 
 class Gone(enum.Enum):
