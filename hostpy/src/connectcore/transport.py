@@ -2,9 +2,10 @@
 
 `HTTPTransport` is the default of async clients, here to be made with other options: HTTP/1.1 and HTTP/2 in the caller's own
 event loop. `PyqwestTransport` and `PyqwestTransportSync` send by `pyqwest`, HTTP/3 included; the second is the default of sync
-clients, and the first where `zttp` has no wheel. `ASGITransport` and `WSGITransport` call an application in this process,
-without a network, which is good for tests. Any object with the methods of `Transport` or `TransportSync` serves: the protocol
-is written down in `_transport/transport.py`.
+clients, and the first where `zttp` has no wheel. `HttpxTransport` and `HttpxTransportSync` send by a client of httpx or httpx2;
+such a client may also be given as it is. `ASGITransport` and `WSGITransport` call an application in this process, without a
+network, which is good for tests. Any object with the methods of `Transport` or `TransportSync` serves: the protocol is written
+down in `_transport/transport.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._transport.app import ASGITransport, WSGITransport
+from ._transport.httpx import HttpxTransport, HttpxTransportSync
 from ._transport.pyqwest import PyqwestTransport, PyqwestTransportSync
 from ._transport.transport import Gone, Request, Response, ResponseSync, Transport, TransportError, TransportSync
 
@@ -22,6 +24,8 @@ __all__ = [
     "ASGITransport",
     "Gone",
     "HTTPTransport",
+    "HttpxTransport",
+    "HttpxTransportSync",
     "PyqwestTransport",
     "PyqwestTransportSync",
     "Request",

@@ -155,10 +155,12 @@ class ClientBase(Generic[I, H]):
             timeout: the same in seconds.
             read_max_bytes: longest message to receive, in bytes, before and after decompression; None for no limit.
             interceptors: code around every call, the first outermost.
-            http_client: what sends requests: a `pyqwest.Client` (for a sync client a `pyqwest.SyncClient`), or a transport of
-                `connectcore.transport`. None for one that all clients in the process share: HTTP/1.1 over cleartext, HTTP/2 or
-                HTTP/1.1 over TLS with the system's certificate authorities, no redirects. It is not closed with the client. A
-                `pyqwest` client of your own should be made with `follow_redirects=False` and its decompression off.
+            http_client: what sends requests: a client of `pyqwest`, `httpx` or `httpx2` (an async one for an async client), or
+                a transport of `connectcore.transport`. None for one that all clients in the process share: HTTP/1.1 over
+                cleartext, HTTP/2 for gRPC, over TLS what the server prefers, with the system's certificate authorities, no
+                redirects. It is not closed with the client. A `pyqwest` client of your own should be made with
+                `follow_redirects=False` and its decompression off; `httpx` cannot carry gRPC, and ends calls after five seconds
+                of silence unless its `timeout` says otherwise.
 
         Raises:
             ValueError: an argument makes no sense.

@@ -15,17 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from types import TracebackType
 
-    import pyqwest
-
     from .._headers import Headers
-    from .._transport.transport import Transport
+    from .._transport.choose import AnyClient
     from .._typing import REQ, RES
     from ..interceptor import Interceptor
     from ..method import MethodInfo
     from ..request import RequestContext
     from .response_metadata import ResponseMetadata
 
-    _Base = ClientBase[Interceptor, pyqwest.Client | Transport]
+    _Base = ClientBase[Interceptor, AnyClient]
 else:
     _Base = ClientBase
 

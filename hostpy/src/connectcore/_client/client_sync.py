@@ -15,17 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
 
-    import pyqwest
-
     from .._headers import Headers
-    from .._transport.transport import TransportSync
+    from .._transport.choose import AnyClientSync
     from .._typing import REQ, RES
     from ..interceptor import InterceptorSync
     from ..method import MethodInfo
     from ..request import RequestContext
     from .response_metadata import ResponseMetadata
 
-    _Base = ClientBase[InterceptorSync, pyqwest.SyncClient | TransportSync]
+    _Base = ClientBase[InterceptorSync, AnyClientSync]
 else:
     _Base = ClientBase
 

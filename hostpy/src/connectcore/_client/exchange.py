@@ -11,7 +11,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .._lazy import asyncio
-from .._transport.transport import Gone, Transport, TransportError, TransportSync, gone_of
+from .._transport.choose import transport_of, transport_of_sync
+from .._transport.transport import Gone, TransportError, gone_of
 from .cancellation import current_cancellation
 from .content import AsyncContent, SyncContent
 
@@ -97,7 +98,7 @@ class AsyncIO:
     """An async transport, in the caller's event loop.
 
     Args:
-        http_client: a `pyqwest.Client` or a transport; None for the one that all clients share.
+        http_client: what `transport_of` knows; None for the transport that all clients share.
 
     Raises:
         TypeError: it is neither.
@@ -107,20 +108,7 @@ class AsyncIO:
     __slots__ = ("_transport",)
 
     def __init__(self, http_client: object) -> None:
-        self._transport: Transport | None = None
-        if http_client is None or isinstance(http_client, Transport):
-            self._transport = http_client
-            return
-        import pyqwest
-
-        from .._transport.pyqwest import PyqwestTransport
-
-        if not isinstance(http_client, pyqwest.Client):
-            raise TypeError(
-                "http_client must be a pyqwest.Client or an async transport of connectcore.transport, "
-                f"not {type(http_client).__name__}"
-            )
-        self._transport = PyqwestTransport(client=http_client)
+        self._transport = transport_of(http_client)
 
     async def within(self, limit: float | None, work: Coroutine[Any, Any, T]) -> T:
         if limit is None:
@@ -167,7 +155,7 @@ class SyncIO:
     """A sync transport, in the caller's thread.
 
     Args:
-        http_client: a `pyqwest.SyncClient` or a transport; None for the one that all clients share.
+        http_client: what `transport_of_sync` knows; None for the transport that all clients share.
 
     Raises:
         TypeError: it is neither.
@@ -177,20 +165,7 @@ class SyncIO:
     __slots__ = ("_transport",)
 
     def __init__(self, http_client: object) -> None:
-        self._transport: TransportSync | None = None
-        if http_client is None or isinstance(http_client, TransportSync):
-            self._transport = http_client
-            return
-        import pyqwest
-
-        from .._transport.pyqwest import PyqwestTransportSync
-
-        if not isinstance(http_client, pyqwest.SyncClient):
-            raise TypeError(
-                "http_client must be a pyqwest.SyncClient or a sync transport of connectcore.transport, "
-                f"not {type(http_client).__name__}"
-            )
-        self._transport = PyqwestTransportSync(client=http_client)
+        self._transport = transport_of_sync(http_client)
 
     async def within(self, _limit: float | None, work: Coroutine[Any, Any, T]) -> T:
         return await work  # the transport looks at the request's deadline
