@@ -209,8 +209,7 @@ def test_cancellation_between_two_pieces(library: Any) -> None:
     def answer(exchange: Exchange) -> None:
         exchange.send(GOOD[:-3])
         cancellation.cancel()
-        time.sleep(0.1)
-        exchange.send(GOOD[-3:])
+        exchange.send(GOOD[-3:-1])  # not all of it: that could come at once, and be a good response
         exchange.wait_for_close()
 
     with serving(answer) as server, Cancellation() as cancellation, pytest.raises(ConnectError) as caught:
