@@ -38,13 +38,13 @@ const trailerPrefix = "trailer-"
 
 func beginUnary(c *ServerCall) {
 	headUnary(c)
-	c.head.addUint(nameContentLength, uint64(c.reply.length))
+	c.head.addUint(nameContentLength, uint64(c.reply&^lengthBit))
 }
 
 // headUnary adds all of the head's fields but the length.
 func headUnary(c *ServerCall) {
 	c.addType()
-	if c.reply.compressed {
+	if c.reply&lengthBit != 0 {
 		c.head.AddString(nameContentEncoding, c.server.offer.name(c.out))
 	}
 	if c.d.get && c.server.offer.accept != "" {
@@ -69,11 +69,11 @@ func endUnary(c *ServerCall, e *Error, fields Fields, binary Pairs) {
 		c.finishHead(e.Code.HTTPStatus())
 		b := c.emit(EventBody)
 		b.End, b.Data = true, c.body
-	case c.reply.length == 0:
+	case c.reply&^lengthBit == 0:
 		c.finishHead(200).End = true
 	default:
 		c.finishHead(200)
-		c.emitPayload(c.reply)
+		c.emitPayload()
 	}
 }
 
@@ -101,7 +101,7 @@ func (c *ServerCall) receiveQuery() {
 func askUnary(c *ClientCall) {
 	cfg := &c.client.cfg
 	coding := ""
-	if c.reply.compressed {
+	if c.reply&lengthBit != 0 {
 		coding = c.client.offer.name(c.out)
 	}
 	get := false
@@ -117,7 +117,7 @@ func askUnary(c *ClientCall) {
 	if !get {
 		c.addType()
 		c.head.AddString(fieldNames[c.d.version], protocolVersion)
-		if c.reply.length == 0 && c.out.index != 0 && c.compressMin == 0 {
+		if c.reply&^lengthBit == 0 && c.out.index != 0 && c.compressMin == 0 {
 			// "Unary-Request": content of no bytes is not decompressed, whatever
 			// the field says; it tells what the client compresses with.
 			coding = c.client.offer.name(c.out)
@@ -125,12 +125,12 @@ func askUnary(c *ClientCall) {
 		if coding != "" {
 			c.head.AddString(nameContentEncoding, coding)
 		}
-		c.head.addUint(nameContentLength, uint64(c.reply.length))
+		c.head.addUint(nameContentLength, uint64(c.reply&^lengthBit))
 	}
-	end := get || c.reply.length == 0
+	end := get || c.reply&^lengthBit == 0
 	c.finishHead(get, end)
 	if !end {
-		c.emitPayload(c.reply)
+		c.emitPayload()
 	}
 }
 

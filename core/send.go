@@ -1,6 +1,9 @@
 package core
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // The sending half. Payloads cross as lengths: the host keeps the bytes and
 // puts them where EventBody says. Only a payload that the core compresses, or
@@ -17,70 +20,72 @@ type sender struct {
 	compressMin uint32
 	sendMax     uint32
 	headSent    bool
-	replied     bool // the one message of this side was given
-	reply       payloadOut
-	replyData   []byte
-	one         [1]payloadOut
-	payloads    []payloadOut
-	wrong       string // what is wrong with the metadata that the application gave
-}
-
-// payloadOut is a payload on its way out.
-type payloadOut struct {
-	length     uint32
-	compressed bool
-	inline     bool
+	replied     bool   // the one message of this side was given
+	reply       uint32 // that message, as one of payloads
+	replyData   []byte // the payloads of the command, where they came with their bytes
+	inline      bool   // they did
+	one         [1]uint32
+	payloads    []uint32 // lengths, with bit 31 set where a payload is compressed
+	sizes       []uint32 // what payloads are, where the core compresses
+	wrong       string   // what is wrong with the metadata that the application gave
 }
 
 func (s *sender) reset() {
 	s.lead.Reset()
 	s.head.Reset()
 	s.tail.Reset()
-	s.encoded = scratch(s.encoded)
+	s.encoded, s.sizes = scratch(s.encoded), scratch(s.sizes)
 	s.body, s.replyData, s.scratch = scratch(s.body), scratch(s.replyData), scratch(s.scratch)
 	s.out, s.compressMin, s.sendMax = packing{}, 0, 0
 	s.headSent, s.replied, s.wrong = false, false, ""
-	s.reply = payloadOut{}
+	s.reply, s.inline = 0, false
 }
 
-// takePayloads checks what the application sends: lengths, and with inline the
-// payloads' bytes in data, one after the other. Compressed payloads stand in
-// s.replyData afterwards, in order.
+// takePayloads checks what the application sends: lengths, which it keeps a view
+// of, and with inline the payloads' bytes in data, one after the other.
 func (c *call) takePayloads(lengths []uint32, data []byte, inline bool) (tooLarge bool, err error) {
-	c.payloads = c.payloads[:0]
+	c.payloads, c.inline = lengths, inline
 	c.replyData = c.replyData[:0]
-	var total uint64
-	for _, n := range lengths {
-		total += uint64(n &^ lengthBit)
-	}
-	if inline && total != uint64(len(data)) || !inline && (len(data) > 0 || c.d.text) {
+	if !inline && (len(data) > 0 || c.d.text) {
 		return false, ErrPayload
 	}
+	native, own := c.out.native(), c.out.here() && !inline
 	for _, n := range lengths {
-		p := payloadOut{length: n &^ lengthBit, compressed: n&lengthBit != 0, inline: inline}
-		if p.compressed && !c.out.native() {
+		// Where the core was to compress a payload, it must see it.
+		if n&lengthBit != 0 && !native || own && c.compresses(n) {
 			return false, ErrPayload
 		}
-		if inline {
-			at := len(c.replyData)
-			payload := data[:p.length]
-			data = data[p.length:]
-			if c.compresses(p.length) {
-				c.replyData = c.out.own.compress(c.memory(), c.replyData, payload)
-				p.compressed = true
-			} else {
-				c.replyData = append(c.replyData, payload...)
-			}
-			p.length = uint32(len(c.replyData) - at)
-		} else if c.compresses(p.length) {
-			return false, ErrPayload // the core was to compress this, and cannot see it
-		}
-		if c.sendMax > 0 && p.length > c.sendMax {
+	}
+	if inline && !c.takeInline(data) {
+		return false, ErrPayload
+	}
+	for _, n := range c.payloads {
+		if n&^lengthBit > c.sendMax && c.sendMax > 0 {
 			return true, nil
 		}
-		c.payloads = append(c.payloads, p)
 	}
 	return false, nil
+}
+
+// takeInline takes payloads with their bytes, and compresses those that are to be.
+func (c *call) takeInline(data []byte) bool {
+	c.sizes = c.sizes[:0]
+	for _, n := range c.payloads {
+		size := n &^ lengthBit
+		if uint64(size) > uint64(len(data)) {
+			return false
+		}
+		if at := len(c.replyData); c.compresses(size) {
+			c.replyData = c.out.own.compress(c.memory(), c.replyData, data[:size])
+			n = uint32(len(c.replyData)-at) | lengthBit
+		} else {
+			c.replyData = append(c.replyData, data[:size]...)
+		}
+		data = data[size:]
+		c.sizes = append(c.sizes, n)
+	}
+	c.payloads = c.sizes
+	return len(data) == 0
 }
 
 // compresses says whether the core compresses a payload of that length.
@@ -90,29 +95,32 @@ func (s *sender) compresses(length uint32) bool {
 
 // emitEnvelopes emits payloads with their prefixes (Connect
 // "Enveloped-Message", gRPC "Length-Prefixed-Message").
-func (c *call) emitEnvelopes(payloads []payloadOut) *Event {
+func (c *call) emitEnvelopes(payloads []uint32) *Event {
 	e := c.emit(EventBody)
-	data := c.replyData
-	c.body = c.body[:0]
-	for _, p := range payloads {
-		flags := byte(0)
-		if p.compressed {
-			flags = flagCompressed
+	if c.inline {
+		c.body = c.body[:0]
+		data := c.replyData
+		for _, n := range payloads {
+			size := n &^ lengthBit
+			c.body = appendPrefix(c.body, n)
+			c.body = append(c.body, data[:size]...)
+			data = data[size:]
 		}
-		c.body = append(c.body, flags)
-		c.body = binary.BigEndian.AppendUint32(c.body, p.length)
-		if p.inline {
-			c.body = append(c.body, data[:p.length]...)
-			data = data[p.length:]
-		} else {
-			e.Count++
+	} else {
+		e.Count, e.Prefix = uint32(len(payloads)), prefixSize
+		c.body = slices.Grow(c.body[:0], len(payloads)*prefixSize)
+		for _, n := range payloads {
+			c.body = appendPrefix(c.body, n)
 		}
-	}
-	if e.Count > 0 {
-		e.Prefix = prefixSize
 	}
 	e.Data = c.body
 	return e
+}
+
+// appendPrefix appends what stands before a payload: flags, of which compressed
+// is the lowest, and the length.
+func appendPrefix(b []byte, n uint32) []byte {
+	return append(b, byte(n>>31), byte(n>>24)&^(lengthBit>>24), byte(n>>16), byte(n>>8), byte(n))
 }
 
 // emitReply emits the one message of a side that has no stream of them.
@@ -127,11 +135,11 @@ func (c *call) addTypeAs(name, codec string) {
 	c.head.b = c.d.appendType(c.head.b, codec)
 }
 
-// emitPayload emits a payload that is the whole content.
-func (c *call) emitPayload(p payloadOut) {
+// emitPayload emits the reply as a payload that is the whole content.
+func (c *call) emitPayload() {
 	e := c.emit(EventBody)
 	e.End = true
-	if p.inline {
+	if c.inline {
 		e.Data = c.replyData
 	} else {
 		e.Count = 1

@@ -250,6 +250,21 @@ def test_handler_of_a_service_for_asgi(procedure: str, handler: Any) -> None:
         WSGI({procedure: handler})
 
 
+def _refused(request: StringValue, ctx: Any) -> StringValue:
+    raise ConnectError(Code.ABORTED, "no")
+
+
+@pytest.mark.parametrize("handler", [echo, _refused])
+@pytest.mark.parametrize("chunks", [[b""], [message("hello")], [message("hello")[:-1]]], ids=["empty", "good", "cut"])
+def test_whole_answers_are_lists(handler: Any, chunks: list[bytes]) -> None:
+    """granian writes a list in one go, with the head, and anything else piece by piece."""
+    application = WSGI({UNARY: handler})
+    for _ in range(3):
+        assert type(application(environ(Request(UNARY, chunks)), lambda *_: None)) is list
+    cut = environ(Request(UNARY, chunks)) | {"CONTENT_LENGTH": "100"}
+    assert type(application(cut, lambda *_: None)) is list
+
+
 def test_router() -> None:
     class Other(WSGI):
         path = "/acme.v1.Other"

@@ -145,6 +145,25 @@ CASES: dict[str, Case] = {
         unlike=_trace,
         reply=envelope(_small),
     ),
+    "web52": Case(
+        "ASGI gRPC-Web unary, 52 B",
+        "asgi",
+        "Unary",
+        "application/grpc-web+proto",
+        content=envelope(_small),
+        target=0.3,
+        reply=envelope(_small),
+    ),
+    "webunlike52": Case(
+        "ASGI gRPC-Web unary, unlike heads",
+        "asgi",
+        "Unary",
+        "application/grpc-web+proto",
+        content=envelope(_small),
+        target=0.42,
+        unlike=_trace,
+        reply=envelope(_small),
+    ),
     "grpcgzip52": Case(
         "ASGI gRPC unary, 52 B, gzip",
         "asgi",
@@ -155,26 +174,26 @@ CASES: dict[str, Case] = {
         http_version="2",
         reply=envelope(_small),
     ),
-    "serverstream": Case(
-        "ASGI server stream, a message",
-        "asgi",
-        "ServerStream",
-        "application/connect+proto",
-        content=envelope(_small),
-        messages=STREAM,
-        target=0.57,
-        reply=envelope(_small) * STREAM + envelope(b"{}", 2),
-    ),
-    "clientstream": Case(
-        "ASGI client stream, a message",
-        "asgi",
-        "ClientStream",
-        "application/connect+proto",
-        content=envelope(_small) * STREAM,
-        messages=STREAM,
-        target=0.25,
-        reply=envelope(_small) + envelope(b"{}", 2),
-    ),
+    **{
+        f"{protocol}{kind}": Case(
+            f"ASGI {protocol or 'connect'} {kind}, a message",
+            "asgi",
+            "ServerStream" if kind == "serverstream" else "ClientStream",
+            content_type,
+            fields,
+            envelope(_small) * (1 if kind == "serverstream" else STREAM),
+            messages=STREAM,
+            target=target,
+            http_version=http_version,
+            reply=envelope(_small) * (STREAM if kind == "serverstream" else 1) + end,
+        )
+        for protocol, content_type, fields, http_version, end in (
+            ("", "application/connect+proto", (), "1.1", envelope(b"{}", 2)),
+            ("grpc", "application/grpc+proto", _grpc, "2", b""),
+            ("web", "application/grpc-web+proto", (), "1.1", b""),
+        )
+        for kind, target in (("serverstream", 0.55), ("clientstream", 0.25))
+    },
     "wsgi52": Case("WSGI unary, 52 B", "wsgi", "Unary", "application/proto", content=_small, target=0.35, reply=_small),
     "wsgiunlike52": Case(
         "WSGI unary, 52 B, unlike heads",

@@ -9,13 +9,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from cases import STREAM, Case
+from cases import STREAM, Case, envelope
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 GENERATED_SUFFIX = {"ours": "connectcore", "ours, google": "connectcore", "peer": "connect"}
-STREAM_END = b"\x02\x00\x00\x00\x02{}"
+ENDS = {"application/connect": envelope(b"{}", 2), "application/grpc-web": envelope(b"grpc-status: 0\r\n", 0x80)}
 
 
 class Echo:
@@ -50,12 +50,17 @@ class EchoSync:
         return last
 
 
+def _end(case: Case) -> bytes:
+    """What follows the messages of a response."""
+    return ENDS.get(case.content_type.partition("+")[0], b"")
+
+
 def _bare_reply(case: Case, content: bytes) -> bytes:
     if case.procedure == "ServerStream":
         return content
     if case.procedure == "ClientStream":
-        return content[: len(content) // case.messages] + STREAM_END
-    return content
+        content = content[: len(content) // case.messages]
+    return content + _end(case)
 
 
 def _bare_head(case: Case, content: bytes) -> list[tuple[bytes, bytes]]:
@@ -67,7 +72,7 @@ def _bare_head(case: Case, content: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def bare_asgi(case: Case) -> Any:
-    trailers = case.content_type.startswith("application/grpc")
+    trailers = case.content_type.startswith("application/grpc+")
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         content = b""
@@ -82,7 +87,7 @@ def bare_asgi(case: Case) -> Any:
         if case.procedure == "ServerStream":
             for _ in range(case.messages):
                 await send({"type": "http.response.body", "body": reply, "more_body": True})
-            await send({"type": "http.response.body", "body": STREAM_END, "more_body": False})
+            await send({"type": "http.response.body", "body": _end(case), "more_body": False})
         else:
             await send({"type": "http.response.body", "body": reply, "more_body": False})
         if trailers:

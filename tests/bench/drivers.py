@@ -29,6 +29,9 @@ def verify(case: Case, status: int, fields: dict[str, str], content: bytes, trai
         content = gzip.decompress(content)
     if fields.get("grpc-encoding") == "gzip" and content[:1] == b"\1":
         content = envelope(gzip.decompress(content[PREFIX:]))
+    if case.content_type.startswith("application/grpc-web"):  # the last envelope has the trailers
+        content, _, block = content.rpartition(b"\x80")
+        trailers = dict(line.replace(" ", "").split(":") for line in block[PREFIX - 1 :].decode().split("\r\n") if line)
     if content.replace(b": ", b":") != case.reply:
         raise WrongAnswerError(f"{len(content)} bytes of content, {len(case.reply)} wanted: {content[:80]!r}")
     if case.content_type.startswith("application/grpc") and trailers.get("grpc-status") != "0":

@@ -27,7 +27,7 @@ _SECONDS: Final = 0.002
 _LARGE: Final = 2 << 10
 """Messages are collected up to so many, for so long, and while the last one is smaller than this."""
 
-_SELDOM: Final = 16
+_SELDOM: Final = 32
 
 
 async def collect(messages: AsyncIterator[Any], encode: Callable[[Any], bytes], batch: list[bytes]) -> None:
@@ -47,11 +47,16 @@ async def collect(messages: AsyncIterator[Any], encode: Callable[[Any], bytes], 
         add(payload)
         left -= 1
         if not left:
-            light = monotonic() - last < _SECONDS and len(payload) < _LARGE
-            left = limit = min(2 * limit, _SELDOM) if light else 1
-            if not light or len(batch) >= _MESSAGES:
-                await _pause()
-                last = monotonic()
+            if monotonic() - last < _SECONDS and len(payload) < _LARGE:
+                if limit < _SELDOM:
+                    limit *= 2
+                left = limit
+                if len(batch) < _MESSAGES:
+                    continue
+            else:
+                limit = left = 1
+            await _pause()
+            last = monotonic()
 
 
 @types.coroutine

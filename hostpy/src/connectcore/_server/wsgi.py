@@ -112,7 +112,7 @@ class ConnectWSGIApplication(ABC):
                 start_response(status_line(plain.status), answer[0])
                 if plain.trailers is not None:
                     environ[SEND_TRAILERS](plain.trailers)
-                return answer[1:]
+                return [answer[1]]  # a list: servers, granian for one, write what is none piece by piece
         call = ServerCall.settled(service, head, opened, data, ctx)
         return Exchange(call, content, environ, start_response).end(reply, error)
 

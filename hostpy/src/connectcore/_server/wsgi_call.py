@@ -29,10 +29,10 @@ _DRAIN: Final = 4 << 20
 """Bytes of content that are read and forgotten after an answer that did not want them."""
 
 
-def answer_nobody(start_response: StartResponse) -> tuple[bytes]:
+def answer_nobody(start_response: StartResponse) -> list[bytes]:
     """The answer to a peer that went away before its request had come: servers log a fault where there is none (PEP 3333)."""
     start_response(status_line(400), [("content-length", "0")])
-    return (b"",)
+    return [b""]
 
 
 _LINES: Final[dict[int, str]] = {200: "200 OK"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import zlib
 
-from ._members import too_large
+from ._members import ZLIB_LEVEL, too_large
 
 __all__ = ["DeflateCompression"]
 
@@ -14,14 +14,14 @@ class DeflateCompression:
     """The compression `deflate` of HTTP (RFC 9110, section 8.4.1.2): zlib's format (RFC 1950).
 
     Args:
-        level: 1 is quickest, 9 smallest.
+        level: 1 is quickest, 9 smallest, 5 the default.
 
     Raises:
         ValueError: the level is not from 0 to 9.
 
     """
 
-    def __init__(self, level: int = 6) -> None:
+    def __init__(self, level: int = ZLIB_LEVEL) -> None:
         if not 0 <= level <= 9:
             raise ValueError(f"deflate has levels 0 to 9, not {level}")
         self._level = level

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-from ._members import Member, decompress_members
+from ._members import ZLIB_LEVEL, Member, decompress_members
 
 __all__ = ["GzipCompression"]
 
@@ -16,14 +16,14 @@ class GzipCompression:
     """The compression `gzip` (RFC 1952).
 
     Args:
-        level: 1 is quickest, 9 smallest.
+        level: 1 is quickest, 9 smallest, 5 the default.
 
     Raises:
         ValueError: the level is not from 0 to 9.
 
     """
 
-    def __init__(self, level: int = 6) -> None:
+    def __init__(self, level: int = ZLIB_LEVEL) -> None:
         if not 0 <= level <= 9:
             raise ValueError(f"gzip has levels 0 to 9, not {level}")
         self._level = level
