@@ -274,7 +274,7 @@ func (c *Client) Stream(ctx context.Context, t StreamType, procedure string, opt
 			return nil, broken
 		}
 	}
-	s.unwatch = context.AfterFunc(ctx, s.expired)
+	s.unwatch = context.AfterFunc(s.ctx, s.expired)
 	return s, nil
 }
 

@@ -207,6 +207,7 @@ func (s *Stream) exchange() {
 // what comes next. mu is not held.
 func (s *Stream) read() {
 	s.mu.Lock()
+	s.giveUp()
 	if s.over || s.more.pending {
 		defer s.mu.Unlock()
 		if !s.over {
@@ -260,7 +261,7 @@ func (s *Stream) came(n int, err error) {
 // writeGone tells why no response, or no more of it, comes.
 func (s *Stream) writeGone(err error) {
 	s.cause, s.s.in.ended = err, true
-	if ended := s.ctx.Err(); ended != nil {
+	if ended := s.ended(); ended != nil {
 		s.writeEnded(ended)
 		return
 	}
@@ -296,19 +297,36 @@ func (s *Stream) outcome() error {
 	return io.EOF
 }
 
-// expired ends a call whose context has ended. mu is not held.
+// expired follows the end of the context. mu is not held.
 func (s *Stream) expired() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.released {
-		return
+	if !s.released {
+		s.giveUp()
+		s.forget()
 	}
-	s.give(s.ctx.Err())
-	s.forget()
 }
 
-// give ends a call for a reason of the application's, unless it has ended.
-func (s *Stream) give(up error) {
+// giveUp ends a call whose context has ended. It is also asked for where something
+// is to be done, since the context may just have ended, and what is done then must
+// not come first.
+func (s *Stream) giveUp() {
+	if err := s.ctx.Err(); err != nil && !s.unary && !s.released {
+		s.end(err)
+	}
+}
+
+// ended returns how the context ended, or is about to: a server that keeps the same
+// deadline may be the first to notice it.
+func (s *Stream) ended() error {
+	if deadline, ok := s.ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return s.ctx.Err()
+}
+
+// end ends a call for a reason of the application's, unless it has ended.
+func (s *Stream) end(up error) {
 	if s.pipe != nil {
 		_ = s.pipe.CloseWithError(up) // it has no error of its own
 	}
@@ -316,6 +334,7 @@ func (s *Stream) give(up error) {
 		return
 	}
 	s.cause = up
+	s.s.in.drop()
 	if s.in == nil { // one request that was not made
 		s.writeOpen()
 	}

@@ -150,4 +150,5 @@ func (c *content) pop() ([]byte, bool) {
 	return payload, true
 }
 
-func (c *content) pending() bool { return c.next < len(c.queue) }
+// drop forgets the messages that were not taken.
+func (c *content) drop() { c.queue, c.next = c.queue[:0], 0 }

@@ -103,6 +103,7 @@ func (s *Stream) flush() error {
 
 // maySend returns why nothing can be sent. The caller holds mu.
 func (s *Stream) maySend() error {
+	s.giveUp()
 	switch {
 	case s.sendClosed:
 		return errSendClosed
@@ -133,6 +134,7 @@ func (s *Stream) Send(message any) error {
 // CloseSend says that nothing more is sent.
 func (s *Stream) CloseSend() error {
 	s.mu.Lock()
+	s.giveUp()
 	if s.sendClosed || s.over {
 		defer s.mu.Unlock()
 		s.sendClosed = true
@@ -159,10 +161,12 @@ func (s *Stream) CloseSend() error {
 
 // ReceiveBytes waits for the next message and returns its payload, which holds
 // until the next call of ReceiveBytes, Receive or Close. After the last message of a
-// call that ended well it returns [io.EOF], of one that failed an [*Error].
+// call that ended well it returns [io.EOF], of one that failed an [*Error]. When the
+// context has ended, messages that came before are not returned any more.
 func (s *Stream) ReceiveBytes() ([]byte, error) {
 	for {
 		s.mu.Lock()
+		s.giveUp()
 		if s.s != nil {
 			if payload, ok := s.s.in.pop(); ok {
 				s.mu.Unlock()
@@ -237,7 +241,7 @@ func (s *Stream) Trailer() Metadata {
 func (s *Stream) Close() {
 	s.mu.Lock()
 	if !s.released {
-		s.give(context.Canceled)
+		s.end(context.Canceled)
 	}
 	s.mu.Unlock()
 	s.release()

@@ -245,12 +245,13 @@ func (c *caller) httpClient(request gosuite.Message) (*http.Client, error) {
 	if client, ok := c.http.Load(key); ok {
 		return client.(*http.Client), nil
 	}
-	// A call that is canceled closes its connection, and net/http may have
-	// given that to the next call by then: such calls keep none.
-	transport := &http.Transport{DisableCompression: true, DisableKeepAlives: key.mayCancel, Protocols: &http.Protocols{}}
+	transport := &http.Transport{DisableCompression: true, Protocols: &http.Protocols{}}
 	switch key.version {
 	case "HTTP_VERSION_1":
 		transport.Protocols.SetHTTP1(true)
+		// A call that is canceled closes its connection, and net/http may have
+		// given that to the next call by then: such calls keep none.
+		transport.DisableKeepAlives = key.mayCancel
 	case "HTTP_VERSION_2":
 		transport.Protocols.SetHTTP2(true)
 		transport.Protocols.SetUnencryptedHTTP2(true)
