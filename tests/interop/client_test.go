@@ -26,27 +26,64 @@ import (
 // to a server, against connect-go's handlers and against our own.
 func eachClient(t *testing.T, test func(t *testing.T, client *hostgo.Client)) {
 	t.Helper()
+	eachClientWith(t, codings, test)
+}
+
+// eachPlainClient is eachClient without codings, for tests that take time.
+func eachPlainClient(t *testing.T, test func(t *testing.T, client *hostgo.Client)) {
+	t.Helper()
+	eachClientWith(t, codings[:1], func(t *testing.T, client *hostgo.Client) {
+		t.Parallel()
+		test(t, client)
+	})
+}
+
+func eachClientWith(t *testing.T, codings []string, test func(t *testing.T, client *hostgo.Client)) {
+	t.Helper()
 	servers := map[string]http.Handler{
 		"connect-go": Theirs(),
-		"own":        ours(t, hostgo.HandlerOptions{}),
+		"own":        ours(t, hostgo.HandlerOptions{Codings: codings}),
 	}
 	for server, h := range servers {
 		for _, v := range versions {
 			url, httpClient := v.serve(t, h), v.client(t)
-			for _, codec := range []hostgo.Codec{hostgo.ProtoCodec(), hostgo.JSONCodec(nil)} {
-				for _, coding := range []string{"", "gzip"} {
-					t.Run(fmt.Sprintf("%s/%s/%s/%s", server, v.name, codec.Name(), coding), func(t *testing.T) {
-						client, err := hostgo.NewClient(url, &hostgo.ClientOptions{
-							HTTPClient: httpClient, Module: module, Codec: codec, SendCoding: coding, CompressMin: -1})
-						if err != nil {
-							t.Fatal(err)
-						}
-						test(t, client)
-					})
+			for _, options := range tongues(codings) {
+				if server == "connect-go" && options.Text {
+					continue // it does not know that
 				}
+				name := fmt.Sprintf("%s/%s/%s/%s", server, v.name, tongueName(options), options.SendCoding)
+				t.Run(name, func(t *testing.T) {
+					options.HTTPClient = httpClient
+					test(t, ownClient(t, url, options))
+				})
 			}
 		}
 	}
+}
+
+// tongues are all ways in which our client can speak.
+func tongues(codings []string) (all []hostgo.ClientOptions) {
+	for _, o := range []hostgo.ClientOptions{
+		{Protocol: hostgo.ProtocolConnect}, {Protocol: hostgo.ProtocolGRPC}, {Protocol: hostgo.ProtocolGRPCWeb},
+		{Protocol: hostgo.ProtocolGRPCWeb, Text: true},
+	} {
+		for _, o.Codec = range []hostgo.Codec{hostgo.ProtoCodec(), hostgo.JSONCodec(nil)} {
+			for _, o.SendCoding = range codings {
+				o.Codings, o.CompressMin = codings, -1
+				all = append(all, o)
+			}
+		}
+	}
+	return all
+}
+
+func tongueName(o hostgo.ClientOptions) string {
+	name := map[hostgo.Protocol]string{
+		hostgo.ProtocolConnect: "Connect", hostgo.ProtocolGRPC: "gRPC", hostgo.ProtocolGRPCWeb: "gRPC-Web"}[o.Protocol]
+	if o.Text {
+		name += " text"
+	}
+	return name + "/" + o.Codec.Name()
 }
 
 func asking() hostgo.Metadata {
@@ -136,7 +173,7 @@ func TestOwnClientError(t *testing.T) {
 }
 
 func TestOwnClientTimeout(t *testing.T) {
-	eachClient(t, func(t *testing.T, client *hostgo.Client) {
+	eachPlainClient(t, func(t *testing.T, client *hostgo.Client) {
 		ctx, cancel := context.WithTimeout(t.Context(), 80*time.Millisecond)
 		defer cancel()
 		err := client.Unary(ctx, unaryPath, wrapperspb.String(askSleep), &text{})
@@ -152,7 +189,7 @@ func TestOwnClientTimeout(t *testing.T) {
 }
 
 func TestOwnClientCancel(t *testing.T) {
-	eachClient(t, func(t *testing.T, client *hostgo.Client) {
+	eachPlainClient(t, func(t *testing.T, client *hostgo.Client) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer time.AfterFunc(50*time.Millisecond, cancel).Stop()
 		err := client.Unary(ctx, unaryPath, wrapperspb.String(askSleep), &text{})

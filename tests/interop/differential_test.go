@@ -33,9 +33,8 @@ type exchange struct {
 	reason  string
 }
 
-// outcome is what of an answer is compared: the status, the code of a Connect
-// error, the content type, the fields that a refusal needs, and the content of
-// a success.
+// outcome is what of an answer is compared: the status, the code of an error, the
+// content type, the fields that a refusal needs, and the content of a success.
 func outcome(t *testing.T, client *http.Client, url string, e *exchange) string {
 	t.Helper()
 	method, target := e.method, e.target
@@ -66,6 +65,11 @@ func outcome(t *testing.T, client *http.Client, url string, e *exchange) string 
 	switch {
 	case response.StatusCode == http.StatusOK && strings.HasPrefix(response.Header.Get("Content-Type"), streamTypes):
 		result += " " + response.Header.Get("Content-Type") + envelopes(t, content)
+	case response.StatusCode == http.StatusOK && strings.HasPrefix(response.Header.Get("Content-Type"), grpcTypes):
+		result += " " + response.Header.Get("Content-Type") + envelopes(t, content)
+		if status := response.Header.Get("Grpc-Status") + response.Trailer.Get("Grpc-Status"); status != "" {
+			result += " status:" + status
+		}
 	case response.StatusCode == http.StatusOK:
 		result += fmt.Sprintf(" %s %x", response.Header.Get("Content-Type"), content)
 	case response.Header.Get("Content-Type") == "application/json" && json.Unmarshal(content, &failure) == nil:
@@ -80,7 +84,10 @@ func outcome(t *testing.T, client *http.Client, url string, e *exchange) string 
 	return result
 }
 
-const streamTypes = "application/connect+"
+const (
+	streamTypes = "application/connect+"
+	grpcTypes   = "application/grpc"
+)
 
 // envelopes describes the messages of a stream, compressed or not, and the code
 // of its end.
@@ -95,6 +102,12 @@ func envelopes(t *testing.T, content []byte) (result string) {
 		content = content[5+size:]
 		if flags&1 != 0 {
 			payload = unzipped(t, payload)
+		}
+		if flags&0x80 != 0 {
+			_, status, _ := strings.Cut(strings.ToLower(string(payload)), "grpc-status: ")
+			status, _, _ = strings.Cut(status, "\r\n")
+			result += " status:" + status
+			continue
 		}
 		if flags&2 == 0 {
 			result += fmt.Sprintf(" %x", payload)
@@ -164,6 +177,48 @@ func get(query string) exchange {
 func (e exchange) but(ours, reason string) exchange {
 	e.differs, e.reason = ours, reason
 	return e
+}
+
+// grpcExchanges are unary calls of gRPC, or of gRPC-Web.
+func grpcExchanges(contentType string) []exchange {
+	good := encoded("hello")
+	call := func(name string, body []byte, pairs ...string) exchange {
+		h := headers(append([]string{"content-type", contentType, "te", "trailers", "connect-protocol-version", ""}, pairs...)...)
+		return exchange{name: contentType + ": " + name, header: h, body: body}
+	}
+	const malformed = "a request that is malformed is the client's fault, and not ours: invalid_argument"
+	return []exchange{
+		call("good", enveloped(0, good)),
+		call("no codec", enveloped(0, good), "content-type", strings.TrimSuffix(contentType, "+proto")).but(
+			"200 "+contentType+" 0a0548454c4c4f status:0",
+			"gRPC over HTTP/2, Content-Type: without a codec it is proto, which the answer names"),
+		call("JSON", enveloped(0, []byte(`"hello"`)), "content-type", strings.TrimSuffix(contentType, "proto")+"json"),
+		call("unknown codec", enveloped(0, good), "content-type", strings.TrimSuffix(contentType, "proto")+"thrift"),
+		call("empty", enveloped(0, nil)),
+		call("gzip", enveloped(1, zipped(good)), "grpc-encoding", "gzip"),
+		call("gzip both ways", enveloped(1, zipped(good)), "grpc-encoding", "gzip", "grpc-accept-encoding", "gzip"),
+		call("gzip not used", enveloped(0, good), "grpc-encoding", "gzip"),
+		call("broken gzip", enveloped(1, good), "grpc-encoding", "gzip"),
+		call("compressed without a compression", enveloped(1, zipped(good))),
+		call("unknown compression", enveloped(0, good), "grpc-encoding", "lzma"),
+		call("nothing", nil),
+		call("cut off", enveloped(0, good)[:8]).but("200 "+contentType+" status:3", malformed),
+		call("prefix cut off", enveloped(0, good)[:3]).but("200 "+contentType+" status:3", malformed),
+		call("two messages", append(enveloped(0, good), enveloped(0, good)...)),
+		call("malformed proto", enveloped(0, []byte("\x0a\xff"))),
+		call("at the limit", enveloped(0, encoded(strings.Repeat("x", readMax-3)))),
+		call("over the limit", enveloped(0, encoded(strings.Repeat("x", readMax)))),
+		call("length of 4 GiB", []byte("\x00\xff\xff\xff\xff")),
+		call("over the limit when decompressed", enveloped(1, zipped(encoded(strings.Repeat("x", readMax)))), "grpc-encoding", "gzip"),
+		call("timeout", enveloped(0, good), "grpc-timeout", "10S"),
+		call("timeout without a unit", enveloped(0, good), "grpc-timeout", "10"),
+		call("timeout of another unit", enveloped(0, good), "grpc-timeout", "10s"),
+		call("negative timeout", enveloped(0, good), "grpc-timeout", "-1S"),
+		call("zero timeout", enveloped(0, good), "grpc-timeout", "0S"),
+		call("timeout of 9 digits", enveloped(0, good), "grpc-timeout", "123456789S"),
+		call("RPC error", enveloped(0, encoded(askFail))),
+		call("plain error", enveloped(0, encoded(askPlain))),
+	}
 }
 
 func exchanges() []exchange {
@@ -292,7 +347,8 @@ func TestDifferential(t *testing.T) {
 	client := v.client(t)
 	oursURL := v.serve(t, ours(t, hostgo.HandlerOptions{ReadMax: readMax}))
 	theirsURL := v.serve(t, Theirs(connect.WithReadMaxBytes(readMax)))
-	for _, e := range exchanges() {
+	all := append(exchanges(), grpcExchanges("application/grpc+proto")...)
+	for _, e := range append(all, grpcExchanges("application/grpc-web+proto")...) {
 		t.Run(e.name, func(t *testing.T) {
 			mine, other := outcome(t, client, oursURL, &e), outcome(t, client, theirsURL, &e)
 			switch {

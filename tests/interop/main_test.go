@@ -13,13 +13,15 @@ import (
 	"github.com/connectcore/connectcore/hostgo"
 )
 
+var cacheDir = filepath.Join("..", "..", ".cache", "wazero-test")
+
 // module is shared by all tests; its compiled code is kept between runs.
 var module *hostgo.Module
 
 func TestMain(m *testing.M) {
 	ctx := context.Background()
 	var err error
-	module, err = hostgo.Load(ctx, &hostgo.Options{CacheDir: filepath.Join("..", "..", ".cache", "wazero-test")})
+	module, err = hostgo.Load(ctx, &hostgo.Options{CacheDir: cacheDir})
 	if err != nil {
 		panic(err)
 	}

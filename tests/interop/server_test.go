@@ -27,18 +27,17 @@ type speech struct {
 func speeches() []speech {
 	var all []speech
 	for _, v := range versions {
-		for protocol, option := range map[string]connect.ClientOption{"Connect": nil, "gRPC": connect.WithGRPC()} {
+		for protocol, option := range map[string]connect.ClientOption{
+			"Connect": nil, "gRPC": connect.WithGRPC(), "gRPC-Web": connect.WithGRPCWeb()} {
 			for codec, json := range map[string]bool{"proto": false, "JSON": true} {
-				for _, coding := range []string{"identity", "gzip"} {
-					s := speech{name: fmt.Sprintf("%s/%s/%s/%s", v.name, protocol, codec, coding), http2: v.http2}
+				for _, coding := range codings {
+					s := speech{name: fmt.Sprintf("%s/%s/%s/%s", v.name, protocol, codec, coding), http2: v.http2,
+						options: clientCoding(coding)}
 					if option != nil {
 						s.options = append(s.options, option)
 					}
 					if json {
 						s.options = append(s.options, connect.WithProtoJSON())
-					}
-					if coding == "gzip" {
-						s.options = append(s.options, connect.WithSendGzip())
 					}
 					all = append(all, s)
 				}
@@ -51,7 +50,7 @@ func speeches() []speech {
 // eachSpeech runs a test against our server in every way.
 func eachSpeech(t *testing.T, test func(t *testing.T, client func(path string, more ...connect.ClientOption) *connect.Client[text, text])) {
 	t.Helper()
-	h := ours(t, hostgo.HandlerOptions{})
+	h := ours(t, hostgo.HandlerOptions{Codings: codings})
 	for _, s := range speeches() {
 		t.Run(s.name, func(t *testing.T) {
 			v := version{s.name, s.http2}
@@ -184,6 +183,7 @@ func TestPeerClientUnexpected(t *testing.T) {
 
 func TestPeerClientTimeout(t *testing.T) {
 	eachSpeech(t, func(t *testing.T, client newClient) {
+		t.Parallel()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		begin := time.Now()

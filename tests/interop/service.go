@@ -1,7 +1,7 @@
 // Package interop is one service on this project's Go handler and on
-// connect-go's. Its tests run the Go host against connect-go: its unmodified
-// client calls our handler, our client calls its handlers, and both servers get
-// the same requests. Clients in other languages call the same service, which
+// connect-go's. Its tests run the Go host against connect-go and grpc-go: their
+// unmodified clients call our handler, our client calls their servers, and
+// connect-go's handlers and ours get the same requests. Clients in other languages call the same service, which
 // goserver serves to them.
 package interop
 
@@ -202,6 +202,7 @@ func Theirs(options ...connect.HandlerOption) http.Handler {
 	options = append(options, connect.WithRecover(func(context.Context, connect.Spec, http.Header, any) error {
 		return connect.NewError(connect.CodeUnknown, errors.New("panic"))
 	}))
+	options = append(options, serverCodings()...)
 	mux := http.NewServeMux()
 	mux.Handle(unaryPath, connect.NewUnaryHandler(unaryPath, theirsUnary, options...))
 	mux.Handle(safePath, connect.NewUnaryHandler(safePath, theirsUnary,

@@ -1,0 +1,334 @@
+package interop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding/gzip"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/connectcore/connectcore/hostgo"
+)
+
+// grpcGo connects grpc-go's client to our server.
+func grpcGo(t *testing.T) *grpc.ClientConn {
+	t.Helper()
+	url := versions[1].serve(t, ours(t, hostgo.HandlerOptions{}))
+	conn, err := grpc.NewClient(strings.TrimPrefix(url, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() }) // nothing is left of it
+	return conn
+}
+
+// eachGRPCGo runs a test with grpc-go's client, plain and compressed.
+func eachGRPCGo(t *testing.T, test func(t *testing.T, conn *grpc.ClientConn, options ...grpc.CallOption)) {
+	t.Helper()
+	conn := grpcGo(t)
+	t.Run("identity", func(t *testing.T) { test(t, conn) })
+	t.Run("gzip", func(t *testing.T) { test(t, conn, grpc.UseCompressor(gzip.Name)) })
+}
+
+func grpcAsking(t *testing.T) context.Context {
+	return metadata.AppendToOutgoingContext(soon(t), "x-ask", "one", "x-ask", "two, three", "x-ask-bin", string(binaryValue))
+}
+
+func checkGRPC(t *testing.T, what string, got metadata.MD, prefix string) {
+	t.Helper()
+	if joined := strings.Join(got.Get(prefix), ", "); joined != "one, two, three" {
+		t.Errorf("%s %s: got %q", what, prefix, joined)
+	}
+	if values := got.Get(prefix + "-bin"); len(values) != 1 || values[0] != string(binaryValue) {
+		t.Errorf("%s %s-bin: got %q", what, prefix, values)
+	}
+}
+
+func checkGRPCFailure(t *testing.T, err error) {
+	t.Helper()
+	s, _ := status.FromError(err)
+	if s.Code() != codes.FailedPrecondition || s.Message() != "not now: é" || len(s.Details()) != 1 {
+		t.Fatalf("got %v with %d details", err, len(s.Details()))
+	}
+	if number, ok := s.Details()[0].(*wrapperspb.Int64Value); !ok || number.GetValue() != 42 {
+		t.Errorf("got detail %v, want 42", s.Details()[0])
+	}
+}
+
+func TestGRPCGoClientUnary(t *testing.T) {
+	eachGRPCGo(t, func(t *testing.T, conn *grpc.ClientConn, options ...grpc.CallOption) {
+		for _, sent := range []string{"", "hello", strings.Repeat("abcdefgh", largeSize/8)} {
+			var header, trailer metadata.MD
+			var response text
+			err := conn.Invoke(grpcAsking(t), unaryPath, wrapperspb.String(sent), &response,
+				append(options, grpc.Header(&header), grpc.Trailer(&trailer))...)
+			if err != nil || response.GetValue() != strings.ToUpper(sent) {
+				t.Fatalf("got %.50q, %v", response.GetValue(), err)
+			}
+			checkGRPC(t, "header", header, "x-lead")
+			checkGRPC(t, "trailer", trailer, "x-trail")
+		}
+		checkGRPCFailure(t, conn.Invoke(soon(t), unaryPath, wrapperspb.String(askFail), &text{}, options...))
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		err := conn.Invoke(ctx, unaryPath, wrapperspb.String(askSleep), &text{}, options...)
+		if status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("got %v, want deadline exceeded", err)
+		}
+		err = conn.Invoke(soon(t), "/interop.v1.Interop/None", wrapperspb.String("x"), &text{}, options...)
+		if status.Code(err) != codes.Unimplemented {
+			t.Errorf("an unknown procedure: got %v, want unimplemented", err)
+		}
+	})
+}
+
+func collectGRPC(stream grpc.ClientStream) (all []string, err error) {
+	for {
+		var m text
+		if err := stream.RecvMsg(&m); errors.Is(err, io.EOF) {
+			return all, nil
+		} else if err != nil {
+			return all, err
+		}
+		all = append(all, m.GetValue())
+	}
+}
+
+var allStreams = &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
+
+func TestGRPCGoClientStreams(t *testing.T) {
+	eachGRPCGo(t, func(t *testing.T, conn *grpc.ClientConn, options ...grpc.CallOption) {
+		open := func(ctx context.Context, path string, sent ...string) grpc.ClientStream {
+			t.Helper()
+			stream, err := conn.NewStream(ctx, allStreams, path, options...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, value := range sent {
+				if err := stream.SendMsg(wrapperspb.String(value)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return stream
+		}
+		closed := func(stream grpc.ClientStream) ([]string, error) {
+			if err := stream.CloseSend(); err != nil {
+				return nil, err
+			}
+			return collectGRPC(stream)
+		}
+		stream := open(grpcAsking(t), serverPath, "s")
+		if got, err := closed(stream); err != nil || strings.Join(got, ",") != "s 0,s 1,s 2" {
+			t.Errorf("server stream: got %q, %v", got, err)
+		}
+		header, err := stream.Header()
+		if err != nil {
+			t.Error(err)
+		}
+		checkGRPC(t, "header", header, "x-lead")
+		checkGRPC(t, "trailer", stream.Trailer(), "x-trail")
+		if got, err := closed(open(soon(t), clientPath, "a", "", "c")); err != nil || strings.Join(got, ",") != "a++c" {
+			t.Errorf("client stream: got %q, %v", got, err)
+		}
+		got, err := closed(open(soon(t), serverPath, askFail))
+		if len(got) != 3 {
+			t.Errorf("got %d messages before the error, want 3", len(got))
+		}
+		checkGRPCFailure(t, err)
+		stream = open(soon(t), bidiPath)
+		for i := range 20 {
+			sent := fmt.Sprintf("m%d", i)
+			if err := stream.SendMsg(wrapperspb.String(sent)); err != nil {
+				t.Fatal(err)
+			}
+			var m text
+			if err := stream.RecvMsg(&m); err != nil || m.GetValue() != strings.ToUpper(sent) {
+				t.Fatalf("got %q for %q (%v)", m.GetValue(), sent, err)
+			}
+		}
+		if got, err := closed(stream); err != nil || len(got) > 0 {
+			t.Errorf("bidi stream: got %q, %v at its end", got, err)
+		}
+	})
+}
+
+// grpcGoServer serves the service by grpc-go, and returns our client for it.
+func grpcGoServer(t *testing.T, options hostgo.ClientOptions) *hostgo.Client {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer(grpc.UnknownServiceHandler(serveGRPC))
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		server.Stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	options.Protocol = hostgo.ProtocolGRPC
+	return ownClient(t, "http://"+listener.Addr().String(), options)
+}
+
+// serveGRPC is the service on grpc-go's side, for all procedures.
+func serveGRPC(_ any, stream grpc.ServerStream) error {
+	asked, _ := metadata.FromIncomingContext(stream.Context())
+	lead, trail := metadata.MD{}, metadata.MD{}
+	for from, to := range map[string]string{"x-ask": "", "x-ask-bin": "-bin"} {
+		if values := asked.Get(from); len(values) > 0 {
+			lead.Set("x-lead"+to, values...)
+			trail.Set("x-trail"+to, values...)
+		}
+	}
+	stream.SetTrailer(trail)
+	if err := stream.SetHeader(lead); err != nil {
+		return err
+	}
+	path, _ := grpc.MethodFromServerStream(stream)
+	var all []string
+	for {
+		var m text
+		if err := stream.RecvMsg(&m); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return err
+		}
+		switch all = append(all, m.GetValue()); path {
+		case serverPath:
+			for i := range 3 {
+				if err := stream.SendMsg(wrapperspb.String(fmt.Sprintf("%s %d", m.GetValue(), i))); err != nil {
+					return err
+				}
+			}
+			if err := actGRPC(stream.Context(), m.GetValue()); err != nil {
+				return err
+			}
+		case unaryPath, bidiPath:
+			if err := actGRPC(stream.Context(), m.GetValue()); err != nil {
+				return err
+			}
+			if err := stream.SendMsg(wrapperspb.String(strings.ToUpper(m.GetValue()))); err != nil {
+				return err
+			}
+		}
+	}
+	if path == clientPath {
+		return stream.SendMsg(wrapperspb.String(strings.Join(all, "+")))
+	}
+	return nil
+}
+
+func actGRPC(ctx context.Context, ask string) error {
+	switch ask {
+	case askFail:
+		s, err := status.New(codes.FailedPrecondition, "not now: é").WithDetails(protoadapt.MessageV1Of(wrapperspb.Int64(42)))
+		if err != nil {
+			return err
+		}
+		return s.Err()
+	case askSleep:
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
+}
+
+// eachGRPCServer runs a test with our client against grpc-go's server.
+func eachGRPCServer(t *testing.T, test func(t *testing.T, client *hostgo.Client)) {
+	t.Helper()
+	for _, coding := range []string{"identity", "gzip"} {
+		t.Run(coding, func(t *testing.T) {
+			test(t, grpcGoServer(t, hostgo.ClientOptions{Codings: []string{coding}, SendCoding: coding, CompressMin: -1}))
+		})
+	}
+}
+
+func TestGRPCGoServerUnary(t *testing.T) {
+	eachGRPCServer(t, func(t *testing.T, client *hostgo.Client) {
+		for _, sent := range []string{"", "hello", strings.Repeat("abcdefgh", largeSize/8)} {
+			var header, trailer hostgo.Metadata
+			var response text
+			err := client.Unary(soon(t), unaryPath, wrapperspb.String(sent), &response,
+				hostgo.WithMetadata(asking()), hostgo.ReceiveMetadata(&header, &trailer))
+			if err != nil || response.GetValue() != strings.ToUpper(sent) {
+				t.Fatalf("got %.50q, %v", response.GetValue(), err)
+			}
+			checkOwn(t, "header", header, "x-lead")
+			checkOwn(t, "trailer", trailer, "x-trail")
+		}
+		checkOwnFailure(t, client.Unary(soon(t), unaryPath, wrapperspb.String(askFail), &text{}))
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		err := client.Unary(ctx, unaryPath, wrapperspb.String(askSleep), &text{})
+		if hostgo.CodeOf(err) != hostgo.CodeDeadlineExceeded {
+			t.Errorf("got %v, want deadline exceeded", err)
+		}
+	})
+}
+
+func TestGRPCGoServerStreams(t *testing.T) {
+	eachGRPCServer(t, func(t *testing.T, client *hostgo.Client) {
+		stream, err := client.ServerStream(soon(t), serverPath, wrapperspb.String("s"), hostgo.WithMetadata(asking()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := collect(stream); err != nil || strings.Join(got, ",") != "s 0,s 1,s 2" {
+			t.Errorf("server stream: got %q, %v", got, err)
+		}
+		checkOwn(t, "header", stream.Header(), "x-lead")
+		checkOwn(t, "trailer", stream.Trailer(), "x-trail")
+		if stream, err = client.ServerStream(soon(t), serverPath, wrapperspb.String(askFail)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := collect(stream)
+		if len(got) != 3 {
+			t.Errorf("got %d messages before the error, want 3", len(got))
+		}
+		checkOwnFailure(t, err)
+		if stream, err = client.ClientStream(soon(t), clientPath); err != nil {
+			t.Fatal(err)
+		}
+		for _, value := range []string{"a", "", "c"} {
+			if err := stream.Send(wrapperspb.String(value)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var response text
+		if err := stream.CloseAndReceive(&response); err != nil || response.GetValue() != "a++c" {
+			t.Errorf("client stream: got %q, %v", response.GetValue(), err)
+		}
+		if stream, err = client.BidiStream(soon(t), bidiPath); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 20 {
+			sent := fmt.Sprintf("m%d", i)
+			if err := stream.Send(wrapperspb.String(sent)); err != nil {
+				t.Fatal(err)
+			}
+			var m text
+			if err := stream.Receive(&m); err != nil || m.GetValue() != strings.ToUpper(sent) {
+				t.Fatalf("got %q for %q (%v)", m.GetValue(), sent, err)
+			}
+		}
+		if err := stream.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := collect(stream); err != nil || len(got) > 0 {
+			t.Errorf("bidi stream: got %q, %v at its end", got, err)
+		}
+	})
+}
