@@ -320,10 +320,10 @@ func (c *Call) came(n int, end bool) {
 		return
 	}
 	p := &c.verdict.prepared
-	message, plain := p.message(in.buf)
+	payload, plain := p.message(in.buf)
 	switch {
 	case end && plain:
-		in.queue = append(in.queue, message)
+		in.queue = append(in.queue, message{payload: payload})
 		c.receiveEnd = io.EOF
 	case end || len(in.buf) > p.prefix+p.readMax:
 		c.state = callOpening // once more, and the module sees the content

@@ -55,9 +55,14 @@ func (c *Call) Trailer() *Metadata { return &c.trailer }
 // error; it is an [*Error] if the peer is told why.
 func (c *Call) ReceiveBytes() ([]byte, error) {
 	for {
-		payload, err := c.nextMessage()
-		if payload != nil || err != nil {
-			return payload, err
+		m, err := c.nextMessage()
+		switch {
+		case err != nil:
+			return nil, err
+		case m.coding != 0:
+			return c.unpack(&m)
+		case m.payload != nil:
+			return m.payload, nil
 		}
 		c.read()
 		if err := c.drain(); err != nil {
@@ -66,22 +71,43 @@ func (c *Call) ReceiveBytes() ([]byte, error) {
 	}
 }
 
-// nextMessage returns nil and no error if more must be read first.
-func (c *Call) nextMessage() ([]byte, error) {
+// unpack decompresses a message.
+func (c *Call) unpack(m *message) ([]byte, error) {
+	payload, reason, err := c.config.unpack(m)
+	c.mu.Lock()
+	c.reading = false
+	if err != nil && reason == 0 && c.state != callOver {
+		c.lost(err)
+	}
+	c.mu.Unlock()
+	switch {
+	case err == nil:
+		return payload, nil
+	case reason != 0:
+		return nil, c.reject(reason, err)
+	}
+	_ = c.drain() // the handler is told the reason below
+	return nil, err
+}
+
+// nextMessage returns none, and no error, if more must be read first. The bytes of
+// one that has to be decompressed are guarded as if they were read.
+func (c *Call) nextMessage() (message, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.s != nil {
-		if payload, ok := c.s.in.pop(); ok {
-			return payload, nil
+		if m, ok := c.s.in.pop(); ok {
+			c.reading = m.coding != 0
+			return m, nil
 		}
 	}
 	switch {
 	case c.receiveEnd != nil:
-		return nil, c.receiveEnd
+		return message{}, c.receiveEnd
 	case c.state == callOver:
-		return nil, c.ended()
+		return message{}, c.ended()
 	}
-	return nil, nil
+	return message{}, nil
 }
 
 // Receive waits for the next message and decodes it into an empty one. It
@@ -112,8 +138,7 @@ func (c *Call) SendBytes(payload []byte) error {
 		return err
 	}
 	c.writeHeaders(false)
-	c.payload = payload
-	c.s.cmd.send(c.handle, payload, c.sendInline)
+	c.send(payload, c.packing)
 	c.run()
 	c.payload = nil
 	c.mu.Unlock()
@@ -206,6 +231,7 @@ func (c *Call) reject(reason uint32, cause error) error {
 	c.broken = cause
 	c.tell().reject(c.handle, reason, cause.Error())
 	c.run()
+	c.s.in.drop()
 	c.mu.Unlock()
 	if err := c.drain(); err != nil {
 		return err

@@ -38,8 +38,8 @@ type ClientOptions struct {
 	Text bool
 	// Codec of the messages; nil means [ProtoCodec].
 	Codec Codec
-	// Codings are the compressions to accept, the preferred ones first; nil
-	// means gzip. An empty list accepts none.
+	// Codings are the compressions to accept, the preferred ones first, of those
+	// that [HandlerOptions] names. Nil means gzip; an empty list accepts none.
 	Codings []string
 	// SendCoding is the compression of what is sent, one of Codings; empty
 	// means none.
@@ -66,6 +66,8 @@ type Client struct {
 	http   *http.Client
 	config *configuration
 	codec  Codec
+	coding uint32 // to compress with, if this side does that
+	min    int    // bytes in the smallest message to compress
 }
 
 // userAgent is what the package calls itself.
@@ -115,8 +117,11 @@ func NewClient(baseURL string, options *ClientOptions) (*Client, error) {
 		}
 	}
 	c := &Client{base: url.URL{Scheme: base.Scheme, Host: base.Host}, http: ownClient(o.HTTPClient, base.Scheme == "http" && o.Protocol == ProtocolGRPC),
-		codec: o.Codec}
-	c.config, err = o.Module.configure(clientRecord(&o, sendCoding, strings.TrimRight(base.EscapedPath(), "/")))
+		codec: o.Codec, min: int(compressMin(o.CompressMin))}
+	if _, ok := codingNumbers[o.SendCoding]; ok {
+		c.coding = uint32(sendCoding)
+	}
+	c.config, err = o.Module.configure(clientRecord(&o, sendCoding, strings.TrimRight(base.EscapedPath(), "/")), o.Codings)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +149,7 @@ func clientRecord(o *ClientOptions, sendCoding int, prefix string) []byte {
 	w.U32(uint32(o.GetMax))
 	w.Bytes([]byte(o.Codec.Name()))
 	w.Bytes(joined(o.Codings))
-	w.Bytes(make([]byte, len(o.Codings)))
+	w.Bytes(native(o.Codings))
 	w.Bytes([]byte(prefix))
 	w.Bytes([]byte(o.UserAgent))
 	w.End()

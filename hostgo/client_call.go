@@ -25,7 +25,7 @@ func (s *Stream) open() {
 		s.cause = err
 		s.writeEnded(err)
 	} else if s.streamType.oneRequest() {
-		s.s.cmd.send(0, s.payload, s.inline())
+		s.send(s.payload, s.packing())
 		s.s.cmd.bareEnd(0)
 	}
 	s.run()
@@ -51,10 +51,11 @@ func (s *Stream) writeOpen() {
 	cmd.End()
 }
 
-// inline says whether the module must see the messages that are sent.
-func (s *Stream) inline() bool {
+// packing says how messages are sent.
+func (s *Stream) packing() packing {
 	flags := s.config.flags
-	return flags&abi.ConfiguredSendInline != 0 || s.options.get && flags&abi.ConfiguredGetInline != 0
+	return packing{s.client.coding, s.client.min,
+		flags&abi.ConfiguredSendInline != 0 || s.options.get && flags&abi.ConfiguredGetInline != 0}
 }
 
 // writeEnded writes the command that tells how a context ended.
@@ -69,9 +70,30 @@ func (s *Stream) writeEnded(ended error) {
 // run gives the batch to the module and does what it says.
 func (s *Stream) run() { s.settle(s.link.run(s)) }
 
+// unpack decompresses what the module has to read itself, and tells it.
+func (s *Stream) unpack() error {
+	m := s.unread
+	s.unread = message{}
+	content, reason, err := s.config.unpack(&m)
+	switch {
+	case err == nil:
+		s.s.cmd.Begin(abi.CmdDecompressed, 0, s.handle)
+		s.s.cmd.Bytes(content)
+		s.s.cmd.End()
+	case reason != 0:
+		s.s.cmd.reject(s.handle, reason, err.Error())
+	default:
+		return err
+	}
+	return s.link.run(s)
+}
+
 // settle follows a step, err being what it failed with. If that was the call's
 // instance, another one says what that comes to.
 func (s *Stream) settle(err error) {
+	for err == nil && s.unread.coding != 0 {
+		err = s.unpack()
+	}
 	if err == nil && !s.over && s.s.in.ended && !s.more.pending {
 		err = errEndless
 	}
@@ -108,6 +130,8 @@ func (s *Stream) event(ev *event) (err error) {
 		if !s.s.in.take(ev) {
 			return errMalformedEvents
 		}
+	case abi.EvDecompress:
+		s.unread = message{bytes.Clone(ev.data), ev.coding, ev.limit}
 	case abi.EvEnd:
 		if !s.over { // the metadata of an outcome that is replaced stays
 			s.trailer = trailingMetadata(ev.fields, ev.binary)
@@ -275,6 +299,10 @@ func (s *Stream) reject(reason uint32, cause error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over && s.in == nil { // the context has ended, and nothing is told any more
+		if s.outcome() == io.EOF {
+			s.broken = cause
+		}
+		s.s.in.drop()
 		return s.outcome()
 	}
 	if s.in == nil { // one request that was not made
@@ -283,6 +311,7 @@ func (s *Stream) reject(reason uint32, cause error) error {
 	s.cause = cause
 	s.s.cmd.reject(s.handle, reason, cause.Error())
 	s.run()
+	s.s.in.drop()
 	return s.outcome()
 }
 

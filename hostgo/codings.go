@@ -117,11 +117,16 @@ func (m *codingsModule) acquire() (*codingsInstance, error) {
 	}
 	m.created++
 	m.mu.Unlock()
-	m.once.Do(func() { m.compiled, m.err = m.compile() })
-	if m.err != nil {
-		return nil, m.err
+	if err := m.load(); err != nil {
+		return nil, err
 	}
 	return m.start()
+}
+
+// load compiles the module, once.
+func (m *codingsModule) load() error {
+	m.once.Do(func() { m.compiled, m.err = m.compile() })
+	return m.err
 }
 
 func (m *codingsModule) compile() (wazero.CompiledModule, error) {

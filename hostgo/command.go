@@ -92,8 +92,11 @@ func (c *commands) headers(handle uint32, m *Metadata, flush bool) {
 }
 
 // send announces one message, with its bytes if the module must see them.
-func (c *commands) send(handle uint32, payload []byte, inline bool) {
+func (c *commands) send(handle uint32, payload []byte, compressed, inline bool) {
 	c.word[0] = uint32(len(payload))
+	if compressed {
+		c.word[0] |= abi.Compressed
+	}
 	if inline {
 		c.Begin(abi.CmdSend, abi.SendInline, handle)
 		c.Words(c.word[:])

@@ -10,15 +10,17 @@ import (
 // configuration is what a handler or a client asks of the module: the record
 // that makes it. An instance learns it with the first call that needs it there.
 type configuration struct {
-	pool   *pool
-	record []byte
-	flags  uint16 // of the module's answer, which is the same in every instance
+	pool    *pool
+	codings *codingsModule
+	record  []byte
+	names   []string // of the codings, in order
+	flags   uint16   // of the module's answer, which is the same in every instance
 }
 
 // configure makes a configuration. An instance tries it, so that one that the
 // module refuses is found early.
-func (m *Module) configure(record []byte) (*configuration, error) {
-	c := &configuration{pool: m.pool, record: record}
+func (m *Module) configure(record []byte, codings []string) (*configuration, error) {
+	c := &configuration{pool: m.pool, codings: m.codings, record: record, names: codings}
 	in, err := c.pool.acquire()
 	if err != nil {
 		return nil, fmt.Errorf("connectcore: %w", err)

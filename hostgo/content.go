@@ -22,7 +22,7 @@ type content struct {
 	ended  bool   // all of it came
 
 	inlined []byte // payloads that the module returned
-	queue   [][]byte
+	queue   []message
 	next    int
 }
 
@@ -121,12 +121,16 @@ func (c *content) take(ev *event) bool {
 		from, base = c.inlined[at:], ev.base
 	}
 	for i := 0; i+1 < len(ev.spans); i += 2 {
-		length := ev.spans[i+1]
+		length := ev.spans[i+1] &^ abi.Compressed
 		start := base + uint64(ev.spans[i])
 		if start > uint64(len(from)) || uint64(length) > uint64(len(from))-start {
-			return false // as with a length that is marked as compressed: no coding is native here
+			return false
 		}
-		c.queue = append(c.queue, from[start:start+uint64(length):start+uint64(length)])
+		m := message{payload: from[start : start+uint64(length) : start+uint64(length)]}
+		if length != ev.spans[i+1] {
+			m.coding, m.limit = ev.coding, ev.limit
+		}
+		c.queue = append(c.queue, m)
 		if ev.flags&abi.MessagesInline == 0 {
 			c.keep = max(c.keep, c.base+start+uint64(length))
 		}
@@ -135,19 +139,19 @@ func (c *content) take(ev *event) bool {
 }
 
 // pop returns the next message, false if there is none.
-func (c *content) pop() ([]byte, bool) {
+func (c *content) pop() (message, bool) {
 	if c.next == len(c.queue) {
-		return nil, false
+		return message{}, false
 	}
-	payload := c.queue[c.next]
-	if payload == nil {
-		payload = []byte{} // so that nil is no message
+	m := c.queue[c.next]
+	if m.payload == nil {
+		m.payload = []byte{} // so that nil is no message
 	}
-	c.queue[c.next] = nil
+	c.queue[c.next] = message{}
 	if c.next++; c.next == len(c.queue) {
-		c.queue, c.next = c.queue[:0], 0
+		c.drop()
 	}
-	return payload, true
+	return m, true
 }
 
 // drop forgets the messages that were not taken.

@@ -17,8 +17,8 @@ type event struct {
 	handle uint32
 
 	procedure, protocol, codec uint32
-	coding, limit, replyMax    uint32
-	headMax                    uint32
+	coding, compressMin, limit uint32
+	replyMax, headMax          uint32
 	status, code, count        uint32
 	prefix, want, graceUS      uint32
 	timeoutUS, base, offset    uint64
@@ -70,8 +70,7 @@ func (b *batch) columns(r *abi.Record, ev *event) {
 	switch r.Kind {
 	case abi.EvRequest:
 		ev.procedure, ev.protocol, ev.codec = r.U32(), r.U32(), r.U32()
-		_, _ = r.U32(), r.U32() // of codings that are native, and here none is
-		ev.timeoutUS = r.U64()
+		ev.coding, ev.compressMin, ev.timeoutUS = r.U32(), r.U32(), r.U64()
 		ev.hidden, ev.binary = r.Bytes(), countedOf(r)
 	case abi.EvMessages:
 		ev.base, ev.coding, ev.limit = r.U64(), r.U32(), r.U32()
@@ -101,6 +100,8 @@ func (b *batch) columns(r *abi.Record, ev *event) {
 		ev.prefix, ev.status = r.U32(), r.U32()
 		ev.fields, ev.message, ev.data = countedOf(r), r.Bytes(), r.Bytes() // message: the field of the length
 		ev.trailers, ev.matters = countedOf(r), r.Bytes()
+	case abi.EvDecompress:
+		ev.coding, ev.limit, ev.data = r.U32(), r.U32(), r.Bytes()
 	case abi.EvMore:
 		ev.offset, ev.want = r.U64(), r.U32()
 	case abi.EvFault:

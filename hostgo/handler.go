@@ -51,8 +51,9 @@ type HandlerOptions struct {
 	Module *Module
 	// Codecs are the codecs to offer; nil means [ProtoCodec] and [JSONCodec].
 	Codecs []Codec
-	// Codings are the compressions to offer, the preferred ones first; nil
-	// means gzip. An empty list offers none.
+	// Codings are the compressions to offer, the preferred ones first, of gzip,
+	// deflate, snappy, br and zstd. Nil means gzip; an empty list offers none. br
+	// and zstd have a module of their own, which is compiled when it is first used.
 	Codings []string
 	// CompressMin is the size, in bytes, of the smallest message that is
 	// compressed; 0 means 1 KiB, and less than 0 that all are, empty ones too.
@@ -124,7 +125,7 @@ func NewHandler(options *HandlerOptions, procedures ...Procedure) (*Handler, err
 	if err := checkSizes(o.ReadMax, o.SendMax, max(o.CompressMin, 0)); err != nil {
 		return nil, err
 	}
-	config, err := o.Module.configure(h.record(&o))
+	config, err := o.Module.configure(h.record(&o), o.Codings)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +184,7 @@ func (h *Handler) record(o *HandlerOptions) []byte {
 	w.U32(compressMin(o.CompressMin))
 	w.Bytes(joined(codecs))
 	w.Bytes(joined(o.Codings))
-	w.Bytes(make([]byte, len(o.Codings))) // none is native: the module does them
+	w.Bytes(native(o.Codings))
 	w.Bytes(joined(paths))
 	w.Bytes(attributes)
 	w.End()

@@ -48,6 +48,7 @@ type Options struct {
 // several goroutines.
 type Module struct {
 	pool    *pool
+	codings *codingsModule
 	runtime wazero.Runtime
 	cache   wazero.CompilationCache
 }
@@ -124,7 +125,7 @@ func (m *Module) start(ctx context.Context, wasm []byte, o *Options) error {
 	if err := check(compiled, functions, abi.ExportMarker, abi.Major, abi.Minor); err != nil {
 		return err
 	}
-	m.pool = newPool(m.runtime, compiled, o)
+	m.pool, m.codings = newPool(m.runtime, compiled, o), newCodings(m.runtime, embeddedCodings, o)
 	return m.pool.warm(ctx)
 }
 
@@ -132,12 +133,22 @@ func (m *Module) start(ctx context.Context, wasm []byte, o *Options) error {
 func (m *Module) Close(ctx context.Context) error {
 	if m.pool != nil {
 		m.pool.close()
+		m.codings.close()
 	}
 	err := m.runtime.Close(ctx)
 	if m.cache != nil {
 		err = errors.Join(err, m.cache.Close(ctx))
 	}
 	return err
+}
+
+// LoadCodings compiles the module of br and zstd, which otherwise happens when one
+// of them is first used: a server can do that before it takes calls.
+func (m *Module) LoadCodings() error {
+	if err := m.codings.load(); err != nil {
+		return fmt.Errorf("connectcore: codings: %w", err)
+	}
+	return nil
 }
 
 // Stats returns the counters of the module's instances.

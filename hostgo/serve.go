@@ -169,8 +169,7 @@ func (c *Call) finish(ctx context.Context, err error, unexpected bool) {
 	cmd := c.tell()
 	c.writeHeaders(false)
 	if succeeded && c.replied {
-		c.payload = c.s.payload
-		cmd.send(c.handle, c.payload, c.sendInline)
+		c.send(c.s.payload, c.packing)
 	}
 	cmd.end(c.handle, outcome, unexpected, trailing)
 	c.run()

@@ -41,7 +41,8 @@ type Stream struct {
 	request    *http.Request
 	content    []byte // of the request, to be written
 	response   *http.Response
-	started    bool // the HTTP request is made
+	unread     message // what the module has to read when it is decompressed
+	started    bool    // the HTTP request is made
 	sendClosed bool
 	sent       bool // the request of a procedure that has one was given
 	reading    bool // from the peer
@@ -60,11 +61,11 @@ func (s *Stream) SendBytes(payload []byte) error {
 	if s.pipe == nil {
 		payload = bytes.Clone(payload)
 	}
-	return s.send(payload)
+	return s.sendKept(payload)
 }
 
-// send is SendBytes, but keeps a payload that is the one request.
-func (s *Stream) send(payload []byte) error {
+// sendKept is SendBytes, but keeps a payload that is the one request.
+func (s *Stream) sendKept(payload []byte) error {
 	s.mu.Lock()
 	if err := s.maySend(); err != nil || s.pipe == nil {
 		defer s.mu.Unlock()
@@ -73,8 +74,7 @@ func (s *Stream) send(payload []byte) error {
 		}
 		return err
 	}
-	s.payload = payload
-	s.s.cmd.send(s.handle, payload, s.inline())
+	s.send(payload, s.packing())
 	s.run()
 	s.payload = nil
 	return s.flush()
@@ -128,7 +128,7 @@ func (s *Stream) Send(message any) error {
 	if err != nil {
 		return s.reject(abi.RejectEncode, err)
 	}
-	return s.send(payload)
+	return s.sendKept(payload)
 }
 
 // CloseSend says that nothing more is sent.
@@ -168,9 +168,13 @@ func (s *Stream) ReceiveBytes() ([]byte, error) {
 		s.mu.Lock()
 		s.giveUp()
 		if s.s != nil {
-			if payload, ok := s.s.in.pop(); ok {
+			if m, ok := s.s.in.pop(); ok {
+				s.reading = m.coding != 0
 				s.mu.Unlock()
-				return payload, nil
+				if m.coding != 0 {
+					return s.decompressed(&m)
+				}
+				return m.payload, nil
 			}
 		}
 		over, started, outcome := s.over, s.started, s.outcome()
@@ -185,6 +189,24 @@ func (s *Stream) ReceiveBytes() ([]byte, error) {
 		<-s.answered
 		s.read()
 	}
+}
+
+// decompressed returns a message that this side has to decompress.
+func (s *Stream) decompressed(m *message) ([]byte, error) {
+	payload, reason, err := s.config.unpack(m)
+	s.mu.Lock()
+	s.reading = false
+	if err != nil && reason == 0 {
+		s.settle(err)
+	}
+	s.mu.Unlock()
+	if err == nil {
+		return payload, nil
+	}
+	if reason != 0 {
+		_ = s.reject(reason, err) // the outcome comes next
+	}
+	return s.ReceiveBytes()
 }
 
 // Receive waits for the next message and decodes it into an empty one. It returns

@@ -25,8 +25,8 @@ type facts struct {
 	protocol         Protocol
 	timeout          time.Duration // negative for none
 	get              bool
-	contentInline    bool // the module wants all bytes of what comes,
-	sendInline       bool // and of what is sent
+	contentInline    bool // the module wants all bytes of what comes
+	packing          packing
 }
 
 // prepared is the answer to a plain success: a call with one message each way
@@ -53,7 +53,8 @@ type field struct{ name, value string }
 // keepRequest copies a "request" event.
 func (v *verdict) keepRequest(ev *event) {
 	v.facts = facts{ev.procedure, ev.codec, Protocol(ev.protocol), -1,
-		ev.flags&abi.RequestGet != 0, ev.flags&abi.ContentInline != 0, ev.flags&abi.RequestSendInline != 0}
+		ev.flags&abi.RequestGet != 0, ev.flags&abi.ContentInline != 0,
+		packing{ev.coding, int(ev.compressMin), ev.flags&abi.RequestSendInline != 0}}
 	if ev.timeoutUS <= math.MaxInt64/1000 { // a longer one never passes
 		v.timeout = time.Duration(ev.timeoutUS) * time.Microsecond
 	}

@@ -38,6 +38,9 @@ func run(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := module.LoadCodings(); err != nil { // no case has the time to wait for it
+		return err
+	}
 	c := &caller{suite: suite, module: module}
 	var (
 		input = bufio.NewReader(in)

@@ -70,13 +70,16 @@ func run(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := module.LoadCodings(); err != nil { // no case has the time to wait for it
+		return err
+	}
 	readMax := int(request.Uint("message_receive_limit"))
 	if readMax == 0 {
 		readMax = noLimit
 	}
 	handler, err := hostgo.NewHandler(&hostgo.HandlerOptions{
 		Module: module, Codecs: suite.Codecs(), ReadMax: readMax, CompressMin: -1,
-		Codings: []string{"gzip", "deflate", "snappy"},
+		Codings: []string{"gzip", "br", "zstd", "deflate", "snappy"},
 	}, procedures(suite)...)
 	if err != nil {
 		return err

@@ -1,0 +1,62 @@
+package hostgo
+
+import (
+	"github.com/connectcore/connectcore/wasm/abi"
+)
+
+// packing is how the messages of a call are given to the module.
+type packing struct {
+	coding uint32 // this side compresses with that, 0 for none
+	min    int    // bytes in the smallest message that it compresses
+	inline bool   // the module must see the bytes
+}
+
+// message is one that came.
+type message struct {
+	payload []byte
+	coding  uint32 // this side has to decompress it, 0 for none
+	limit   uint32 // to at most that many bytes
+}
+
+// native returns a byte for each coding: whether this side does it.
+func native(codings []string) []byte {
+	flags := make([]byte, len(codings))
+	for i, name := range codings {
+		if _, ok := codingNumbers[name]; ok {
+			flags[i] = 1
+		}
+	}
+	return flags
+}
+
+// send writes the command that sends a payload, compressed if that is this side's
+// to do. The bytes go out with the batch, as l.payload.
+func (l *link) send(payload []byte, p packing) {
+	l.payload = payload
+	compressed := false
+	if p.coding != 0 && len(payload) > 0 && len(payload) >= p.min {
+		// If the codings' module fails, the message goes as it is.
+		if packed, err := l.config.codings.compress(l.config.names[p.coding-1], nil, payload); err == nil {
+			l.payload, compressed = packed, true
+		}
+	}
+	l.s.cmd.send(l.handle, l.payload, compressed, p.inline)
+}
+
+// unpack decompresses a message that came. If it fails, the reason is what the
+// module is told of the message, or 0 if that is not at fault.
+func (c *configuration) unpack(m *message) (payload []byte, reason uint32, err error) {
+	if m.coding == 0 || int(m.coding) > len(c.names) {
+		return nil, 0, errMalformedEvents
+	}
+	payload, err = c.codings.decompress(c.names[m.coding-1], nil, m.payload, int(m.limit))
+	switch err {
+	case nil:
+		return payload, 0, nil
+	case errCodingTooLarge:
+		return nil, abi.RejectTooLarge, err
+	case errCodingMalformed:
+		return nil, abi.RejectDecompress, err
+	}
+	return nil, 0, err
+}
