@@ -43,6 +43,7 @@ const (
 	askDeadline = "deadline" // the milliseconds that are left, or "none"
 	askMethod   = "method"   // the HTTP method
 	askLarge    = "large"    // a response of largeSize bytes
+	askMany     = "many"     // a server stream of 100 messages
 	secret      = "secret"   // what must not reach the peer
 )
 
@@ -125,16 +126,7 @@ func Ours(options *hostgo.HandlerOptions) (http.Handler, error) {
 				all = append(all, m.GetValue())
 			}
 		}),
-		hostgo.ServerStream(serverPath, func(ctx context.Context, call *hostgo.Call, m *text, out *hostgo.Sender[text, *text]) error {
-			oursMetadata(call)
-			for i := range 3 {
-				if err := out.Send(wrapperspb.String(fmt.Sprintf("%s %d", m.GetValue(), i))); err != nil {
-					return err
-				}
-			}
-			_, err := oursAct(ctx, call, m.GetValue())
-			return err
-		}),
+		hostgo.ServerStream(serverPath, oursServer),
 		hostgo.BidiStream(bidiPath, func(ctx context.Context, call *hostgo.Call, in *hostgo.Receiver[text, *text], out *hostgo.Sender[text, *text]) error {
 			oursMetadata(call)
 			for {
@@ -155,6 +147,25 @@ func Ours(options *hostgo.HandlerOptions) (http.Handler, error) {
 			}
 		}),
 	)
+}
+
+func oursServer(ctx context.Context, call *hostgo.Call, m *text, out *hostgo.Sender[text, *text]) error {
+	oursMetadata(call)
+	for i := range answers(m) {
+		if err := out.Send(wrapperspb.String(fmt.Sprintf("%s %d", m.GetValue(), i))); err != nil {
+			return err
+		}
+	}
+	_, err := oursAct(ctx, call, m.GetValue())
+	return err
+}
+
+// answers is how many messages the server stream has.
+func answers(m *text) int {
+	if m.GetValue() == askMany {
+		return 100
+	}
+	return 3
 }
 
 func oursUnary(ctx context.Context, call *hostgo.Call, m *text) (*text, error) {
@@ -221,7 +232,7 @@ func Theirs(options ...connect.HandlerOption) http.Handler {
 	mux.Handle(serverPath, connect.NewServerStreamHandler(serverPath,
 		func(ctx context.Context, r *connect.Request[text], out *connect.ServerStream[text]) error {
 			theirsMetadata(r.Header(), out.ResponseHeader(), out.ResponseTrailer())
-			for i := range 3 {
+			for i := range answers(r.Msg) {
 				if err := out.Send(wrapperspb.String(fmt.Sprintf("%s %d", r.Msg.GetValue(), i))); err != nil {
 					return err
 				}
