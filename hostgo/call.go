@@ -31,8 +31,9 @@ const (
 	callOver                      // nothing is left to tell; some of the answer may still have to be written
 )
 
-// Call is one RPC as its handler sees it. One goroutine may receive while
-// another sends; a Call must not be used after its handler has returned.
+// Call is one RPC as its handler sees it. One goroutine may receive while another
+// sends. When the handler has returned, both fail: one that then waits for a
+// message gets an error.
 type Call struct {
 	handler *Handler
 	w       http.ResponseWriter

@@ -88,9 +88,17 @@ func (s *Stream) unpack() error {
 	return s.link.run(s)
 }
 
-// settle follows a step, err being what it failed with. If that was the call's
-// instance, another one says what that comes to.
+// settle follows a step, err being what it failed with.
 func (s *Stream) settle(err error) {
+	if s.conclude(err); s.over && !s.started && !s.stillborn {
+		s.stillborn = true
+		close(s.answered)
+	}
+}
+
+// conclude is what settle does with the error. If the call's instance failed,
+// another one says what that comes to.
+func (s *Stream) conclude(err error) {
 	for err == nil && s.unread.coding != 0 {
 		err = s.unpack()
 	}

@@ -1,10 +1,12 @@
 // Package hostgo serves and calls RPCs over net/http with the rules of the
-// Connect and gRPC protocols taken from the embedded WebAssembly module. The
-// package owns sockets, deadlines and messages; the module decides what a
+// Connect, gRPC and gRPC-Web protocols taken from an embedded WebAssembly module.
+// The package owns sockets, deadlines and messages; the module decides what a
 // request means and what goes on the wire:
 //
 //	net/http request -> records -> module (wazero) -> events -> handler
 //	net/http response <- events <- module (wazero) <- records <- handler
+//
+// # Servers
 //
 // A server is a [Handler] made of procedures:
 //
@@ -16,17 +18,36 @@
 //	...
 //	http.ListenAndServe("127.0.0.1:8080", handler)
 //
-// A client is a [Client] for one base URL:
+// [Unary], [ClientStream], [ServerStream] and [BidiStream] make procedures for
+// generated messages. A peer chooses the protocol, the codec and the compression
+// with each call. gRPC needs HTTP/2, or trailers over HTTP/1.1, which few of its
+// clients take; without TLS that is [http.Protocols.SetUnencryptedHTTP2].
 //
-//	client, err := hostgo.NewClient("http://127.0.0.1:8080", nil)
+// # Clients
+//
+// A client is a [Client] for one base URL. It speaks one protocol:
+//
+//	client, err := hostgo.NewClient("http://127.0.0.1:8080", &hostgo.ClientOptions{Protocol: hostgo.ProtocolGRPC})
 //	...
 //	err = client.Unary(ctx, "/greet.v1.GreetService/Greet", request, response)
 //
-// Payloads can stay bytes, for a proxy say: [Call.ReceiveBytes] and
-// [Call.SendBytes] know no message types.
+// [Client.ServerStream], [Client.ClientStream] and [Client.BidiStream] begin a
+// [Stream]. A context's deadline goes to the server with the call, and its end ends
+// the call. Calls fail with an [Error].
 //
-// The module is compiled once a process, at first use ([Default]), and runs in
-// a pool of instances, one owner at a time. An instance that fails is dropped
-// with its calls; the others go on. [Module.Stats] counts. The instances keep
-// something for each handler and client, until that is closed or forgotten.
+// # Proxies
+//
+// Payloads can stay bytes: [Call.ReceiveBytes], [Call.SendBytes], [Client.Stream]
+// with any [StreamType], [Stream.ReceiveBytes] and [Stream.SendBytes] know no message
+// types. The example of [Client.Stream] is a proxy.
+//
+// # The module
+//
+// It is compiled once a process, at first use ([Default]), and runs in a pool of
+// instances, one owner at a time. [Load] says where the compiled code is kept, so
+// that later processes start at once. An instance that fails is dropped; its calls
+// end with an error that the module chooses, the others go on. [Module.Stats]
+// counts. The instances keep something for each handler and client, until that is
+// closed or forgotten. The compressions br and zstd have a module of their own,
+// which is compiled when one is first used, or by [Module.LoadCodings].
 package hostgo

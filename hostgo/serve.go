@@ -193,9 +193,12 @@ func (c *Call) close() {
 	c.response = responseClosed
 	c.state = callOver
 	c.forget()
-	if !c.abandoned && !c.reading {
+	if !c.abandoned && !c.reading && c.broken == nil {
 		s := c.s
 		c.s = nil
+		if c.procedure != nil && !c.procedure.Type.oneRequest() {
+			s.in = content{} // somebody may still be looking at a message
+		}
 		s.recycle()
 	}
 	if broken {

@@ -13,8 +13,8 @@ import (
 )
 
 // Stream is a call of a [Client] under way. One goroutine may send while another
-// receives. A stream ends when Receive returns an error; one that is left before
-// has to be closed, or its context has to end.
+// receives; until the call has begun, it waits. A stream ends when Receive returns
+// an error; one that is left before has to be closed, or its context has to end.
 //
 //	Send... CloseSend   one message for StreamTypeUnary and StreamTypeServer
 //	Receive...          until it returns an error: io.EOF if the call ended well
@@ -27,7 +27,7 @@ type Stream struct {
 	streamType StreamType
 	options    callOptions
 	unary      bool          // of Client.Unary, whose caller waits for all
-	answered   chan struct{} // closed when the response's head, or what came in its place, was told
+	answered   chan struct{} // closed when the response's head, or what came in its place, was told; or none will be
 
 	// The request's content, if it has many messages: what is written to pipe is
 	// read at pipeEnd by net/http.
@@ -43,6 +43,7 @@ type Stream struct {
 	response   *http.Response
 	unread     message // what the module has to read when it is decompressed
 	started    bool    // the HTTP request is made
+	stillborn  bool    // it will not be made
 	sendClosed bool
 	sent       bool // the request of a procedure that has one was given
 	reading    bool // from the peer
@@ -118,7 +119,7 @@ func (s *Stream) maySend() error {
 var (
 	errSendClosed = errors.New("connectcore: Send after CloseSend")
 	errSent       = errors.New("connectcore: this procedure has one request, and it was sent")
-	errNotSent    = errors.New("connectcore: this procedure has one request, and it was not sent")
+	errNotSent    = errors.New("connectcore: CloseSend before Send, and this procedure has one request")
 )
 
 // Send encodes a message and sends it as SendBytes does. If the message does not
@@ -177,14 +178,11 @@ func (s *Stream) ReceiveBytes() ([]byte, error) {
 				return m.payload, nil
 			}
 		}
-		over, started, outcome := s.over, s.started, s.outcome()
+		over, outcome := s.over, s.outcome()
 		s.mu.Unlock()
-		switch {
-		case over:
+		if over {
 			s.release()
 			return nil, outcome
-		case !started:
-			return nil, errNotSent
 		}
 		<-s.answered
 		s.read()
@@ -240,12 +238,7 @@ func (s *Stream) CloseAndReceive(response any) error {
 // Header waits for the response's head and returns the leading metadata, which is
 // empty if no head comes.
 func (s *Stream) Header() Metadata {
-	s.mu.Lock()
-	waits := s.started
-	s.mu.Unlock()
-	if waits {
-		<-s.answered
-	}
+	<-s.answered
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.header

@@ -85,6 +85,10 @@ def go_client(*arguments: str, flags: tuple[str, ...] = ()) -> Callable[[str], s
     return lambda url: program(TOOLS / "goclient", *flags, url, *arguments)
 
 
+def own_go_client(*arguments: str, flags: tuple[str, ...] = ()) -> Callable[[str], str]:
+    return lambda url: program(TOOLS / "goown", *flags, url, *arguments)
+
+
 def post_json(body: dict[str, str]) -> Callable[[str], str]:
     """A plain HTTP POST by the standard library: no client of ours, no message class."""
 
@@ -146,11 +150,62 @@ STREAMS = [
         go_client("chat", "one", "two", flags=("-grpc",)),
         "You said: one\nYou said: two",
     ),
+    Step(
+        "connect-go's client, gRPC-Web server stream: its trailers are the last envelope",
+        go_client("many", "World", "2", flags=("-web",)),
+        "Hello 1, World!\nHello 2, World!",
+    ),
+    Step(
+        "our Go client, gRPC-Web as text: the same in base64",
+        own_go_client("many", "World", "2", flags=("-text",)),
+        "Hello 1, World!\nHello 2, World!",
+    ),
 ]
 TO_GO = [
     Step("our async client", python_client("World", "greet_client.py"), "Hello from Go, World!"),
     Step("our sync client", python_client("World", "greet_client_sync.py"), "Hello from Go, World!"),
     Step("an error, seen by our sync client", python_client("", "greet_client_sync.py"), NAMELESS),
+    Step("our Go client, gRPC unary", own_go_client("greet", "World", flags=("-grpc",)), "Hello from Go, World!"),
+    Step(
+        "our Go client, Connect server stream",
+        own_go_client("many", "World", "2"),
+        "Hello 1 from Go, World!\nHello 2 from Go, World!",
+    ),
+    Step(
+        "our Go client, gRPC-Web client stream",
+        own_go_client("group", "World", "all the others", flags=("-web",)),
+        "Hello from Go, World and all the others!",
+    ),
+    Step(
+        "our Go client, Connect bidi stream",
+        own_go_client("chat", "one", "two", flags=("-h2",)),
+        "You said: one\nYou said: two",
+    ),
+    Step(
+        "our Go client, gRPC bidi stream",
+        own_go_client("chat", "one", "two", flags=("-grpc",)),
+        "You said: one\nYou said: two",
+    ),
+    Step("our Go client, a gRPC error", own_go_client("greet", "", flags=("-grpc",)), NAMELESS),
+]
+OWN_GO = [
+    Step("our async client", python_client("World", "greet_client.py"), "Hello from Go, World!"),
+    Step("connect-go's client, gRPC unary", go_client("greet", "World", flags=("-grpc",)), "Hello from Go, World!"),
+    Step(
+        "connect-go's client, gRPC-Web client stream",
+        go_client("group", "World", "all the others", flags=("-web",)),
+        "Hello from Go, World and all the others!",
+    ),
+    Step(
+        "our Go client, Connect bidi stream over HTTP/1.1, in both directions at once",
+        own_go_client("chat", "one", "two"),
+        "You said: one\nYou said: two",
+    ),
+    Step(
+        "our Go client, gRPC-Web as text, server stream",
+        own_go_client("many", "World", "2", flags=("-text",)),
+        "Hello 1 from Go, World!\nHello 2 from Go, World!",
+    ),
 ]
 
 
@@ -186,9 +241,9 @@ def serving(title: str, *command: str | Path) -> Iterator[Tap]:
 
 
 def build() -> None:
-    print("building connect-go's client and server (the first time takes half a minute)", flush=True)
+    print("building connect-go's and our own clients and servers in Go (the first time takes half a minute)", flush=True)
     TOOLS.mkdir(parents=True, exist_ok=True)
-    for name in ("goclient", "goserver"):
+    for name in ("goclient", "goserver", "goown"):
         subprocess.run(["go", "build", "-o", TOOLS / name, f"./tests/demo/{name}"], cwd=ROOT, check=True)
 
 
@@ -201,6 +256,7 @@ def main() -> int:
         ("our service under uvicorn, HTTP/1.1", (*python, "greet_server"), UNARY),
         ("our service under uvicorn with zttp, HTTP/1.1 and HTTP/2", (*python, "--http2", "greet_server"), STREAMS),
         ("connect-go's server", (TOOLS / "goserver",), TO_GO),
+        ("our service in Go", (TOOLS / "goown", "serve"), OWN_GO),
     ]
     for title, command, steps in plan:
         try:

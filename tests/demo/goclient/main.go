@@ -1,7 +1,7 @@
 // Command goclient calls the example service with connect-go's own client and
 // prints what came back, one message a line:
 //
-//	goclient [-grpc] [-h2] [-get] URL greet NAME | many NAME COUNT | group NAME... | chat LINE...
+//	goclient [-grpc | -web] [-h2] [-get] URL greet NAME | many NAME COUNT | group NAME... | chat LINE...
 //
 // An RPC error is printed as `error: code: message`, and is an answer too.
 package main
@@ -25,6 +25,7 @@ import (
 
 func main() {
 	grpc := flag.Bool("grpc", false, "speak gRPC, and so HTTP/2")
+	web := flag.Bool("web", false, "speak gRPC-Web")
 	http2 := flag.Bool("h2", false, "speak HTTP/2 without TLS")
 	get := flag.Bool("get", false, "use HTTP GET where the procedure allows it")
 	flag.Parse()
@@ -36,6 +37,9 @@ func main() {
 	transport := &http.Transport{}
 	if *grpc {
 		options = append(options, connect.WithGRPC())
+	}
+	if *web {
+		options = append(options, connect.WithGRPCWeb())
 	}
 	if *grpc || *http2 {
 		transport.Protocols = new(http.Protocols)
