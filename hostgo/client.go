@@ -269,17 +269,20 @@ func (c *Client) Stream(ctx context.Context, t StreamType, procedure string, opt
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	if !t.oneRequest() {
 		s.pipeEnd, s.pipe = io.Pipe()
-		s.mu.Lock()
-		s.open()
-		s.start()
-		broken := s.broken
-		s.mu.Unlock()
-		if broken != nil {
-			s.cancel()
-			return nil, broken
-		}
 	}
 	s.unwatch = context.AfterFunc(s.ctx, s.expired)
+	if t.oneRequest() {
+		return s, nil
+	}
+	s.mu.Lock()
+	s.open()
+	s.start()
+	broken := s.broken
+	s.mu.Unlock()
+	if broken != nil {
+		s.release()
+		return nil, broken
+	}
 	return s, nil
 }
 

@@ -6,20 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/connectcore/connectcore/wasm/abi"
 )
 
-// How a [Stream] is made: what the module wants, and what it is told. Whose
-// methods are here hold mu unless they say otherwise.
+// What a [Stream] tells the module, and what it hears. mu is held in these methods,
+// unless they say otherwise.
 
 // open tells the module what is to be called, and with one request what is asked.
 // What keeps the call from being made is told, too: the module says what that comes
 // to.
 func (s *Stream) open() {
+	if s.over {
+		return
+	}
 	s.writeOpen()
 	if err := s.ctx.Err(); err != nil {
 		s.cause = err
@@ -90,8 +91,8 @@ func (s *Stream) unpack() error {
 
 // settle follows a step, err being what it failed with.
 func (s *Stream) settle(err error) {
-	if s.conclude(err); s.over && !s.started && !s.stillborn {
-		s.stillborn = true
+	if s.conclude(err); s.over && !s.started && !s.unmade {
+		s.unmade = true
 		close(s.answered)
 	}
 }
@@ -122,10 +123,12 @@ func (s *Stream) conclude(err error) {
 }
 
 // event implements role.
-func (s *Stream) event(ev *event) (err error) {
+func (s *Stream) event(ev *event) error {
 	switch ev.kind {
 	case abi.EvRequestHead:
-		s.request, err = s.newRequest(ev)
+		if s.request == nil { // once, whatever becomes of the instance
+			s.newRequest(ev)
+		}
 	case abi.EvBody:
 		s.addContent(ev)
 	case abi.EvResponse:
@@ -150,155 +153,7 @@ func (s *Stream) event(ev *event) (err error) {
 				Metadata: s.trailer, cause: s.cause}
 		}
 	}
-	return err
-}
-
-// newRequest makes the HTTP request that the module asks for, without its content.
-func (s *Stream) newRequest(ev *event) (*http.Request, error) {
-	u, err := url.ParseRequestURI(string(ev.data))
-	if err != nil {
-		return nil, errMalformedEvents
-	}
-	u.Scheme, u.Host = s.client.base.Scheme, s.client.base.Host
-	request := (&http.Request{Method: string(ev.message), URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{}}).WithContext(s.ctx)
-	setFields(request.Header, ev.fields, "")
-	if s.pipe != nil {
-		request.Body, request.ContentLength = s.pipeEnd, -1
-	}
-	return request, nil
-}
-
-// addContent adds what the module wants written.
-func (s *Stream) addContent(ev *event) {
-	if s.pipe == nil && ev.count == 1 && len(ev.data) == 0 {
-		s.content = s.payload // as it is, and net/http may read it after the call
-		return
-	}
-	data := ev.data
-	for range ev.count {
-		s.content = append(append(s.content, data[:ev.prefix]...), s.payload...)
-		data = data[ev.prefix:]
-	}
-	s.content = append(s.content, data...)
-}
-
-// start makes the HTTP request. It does not wait for the response unless the call
-// is unary. mu is held, but not meanwhile.
-func (s *Stream) start() {
-	if s.over {
-		return
-	}
-	if s.request == nil {
-		s.settle(errMalformedEvents)
-		return
-	}
-	s.started = true
-	if s.pipe == nil && len(s.content) > 0 {
-		s.request.ContentLength = int64(len(s.content))
-		s.request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(s.content)), nil }
-		s.request.Body, _ = s.request.GetBody()
-	}
-	if !s.unary {
-		go s.exchange()
-		return
-	}
-	s.mu.Unlock()
-	s.exchange()
-	s.mu.Lock()
-}
-
-// exchange makes the HTTP request and tells the module of the response's head, or
-// of what came in its place. mu is not held.
-func (s *Stream) exchange() {
-	defer close(s.answered)
-	response, err := s.client.http.Do(s.request)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.response = response
-	switch {
-	case s.over:
-		return
-	case err != nil:
-		s.writeGone(err)
-	default:
-		cmd := &s.s.cmd
-		cmd.Begin(abi.CmdResponseHead, 0, s.handle)
-		cmd.U32(uint32(response.StatusCode))
-		cmd.httpFields(response.Header)
-		cmd.End()
-		s.s.in.reset(response.ContentLength)
-		if s.unary {
-			return // a response that is small is told in one batch
-		}
-	}
-	s.run()
-}
-
-// read gives the module more of the response's content: what it asked for, or
-// what comes next. mu is not held.
-func (s *Stream) read() {
-	s.mu.Lock()
-	s.giveUp()
-	if s.over || s.more.pending {
-		defer s.mu.Unlock()
-		if !s.over {
-			s.settle(s.resume(s))
-		}
-		return
-	}
-	space := s.s.in.space()
-	s.reading = true
-	s.mu.Unlock()
-
-	n, err := s.response.Body.Read(space)
-	for s.unary && err == nil && n < min(len(space), abi.CarryWhole) {
-		var next int
-		next, err = s.response.Body.Read(space[n:])
-		n += next
-	}
-
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reading = false
-	if s.over {
-		return
-	}
-	s.came(n, err)
-	if len(s.s.cmd.B) > 0 {
-		s.run()
-	}
-}
-
-// came tells of n more bytes of content, and how it ended if err is not nil.
-func (s *Stream) came(n int, err error) {
-	in, cmd := &s.s.in, &s.s.cmd
-	in.add(n)
-	in.ended = err != nil
-	trailers := err == io.EOF && len(s.response.Trailer) > 0
-	end := err == io.EOF && !trailers
-	if n > 0 || end {
-		in.commit(cmd, s.handle, n, end)
-	}
-	switch {
-	case trailers:
-		cmd.Begin(abi.CmdContentEnd, 0, s.handle)
-		cmd.httpFields(s.response.Trailer)
-		cmd.End()
-	case err != nil && !end:
-		s.writeGone(err)
-	}
-}
-
-// writeGone tells why no response, or no more of it, comes.
-func (s *Stream) writeGone(err error) {
-	s.cause, s.s.in.ended = err, true
-	if ended := s.ended(); ended != nil {
-		s.writeEnded(ended)
-		return
-	}
-	reason, code := goneFor(err, s.response)
-	s.s.cmd.peerGone(s.handle, reason, code, withoutURL(err).Error())
+	return nil
 }
 
 // reject tells the module about a message that cannot be read or written, and

@@ -244,3 +244,48 @@ func callOnce(ctx context.Context, client *Client, t StreamType) error {
 	}
 	return err
 }
+
+// Without a working module for br and zstd, what is compressed with them is not
+// read, and nothing is compressed.
+func TestCodingsModuleFails(t *testing.T) {
+	m := load(t, Options{Instances: 1})
+	m.codings = newCodings(m.runtime, []byte("no module"), &Options{Instances: 1, Logger: quiet()})
+	h, err := NewHandler(&HandlerOptions{Module: m, Logger: quiet(), Codings: []string{"br"}, CompressMin: -1},
+		Unary(echoPath, echo))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	client, err := NewClient(server.URL, &ClientOptions{Module: m, Codings: []string{"br"}, SendCoding: "br", CompressMin: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var response wrapperspb.StringValue
+	if err := client.Unary(t.Context(), echoPath, wrapperspb.String("x"), &response); err != nil || response.GetValue() != "echo x" {
+		t.Errorf("got %q, %v", response.GetValue(), err)
+	}
+	request := httptest.NewRequest(http.MethodPost, echoPath, bytes.NewReader(packed(t, "br", 100)))
+	request.Header.Set("Content-Type", "application/proto")
+	request.Header.Set("Content-Encoding", "br")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, request)
+	if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), `"internal"`) {
+		t.Errorf("a request that is compressed got %d %s", w.Code, w.Body)
+	}
+	packedServer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/proto")
+		w.Header().Set("Content-Encoding", "br")
+		_, _ = w.Write(packed(t, "br", 100))
+	}))
+	t.Cleanup(packedServer.Close)
+	if client, err = NewClient(packedServer.URL, &ClientOptions{Module: m, Codings: []string{"br"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Unary(t.Context(), echoPath, wrapperspb.String("x"), &response); CodeOf(err) != CodeInternal {
+		t.Errorf("a response that is compressed got %v", err)
+	}
+	if stats := m.Stats(); stats.Calls != 0 || stats.Trapped != 0 {
+		t.Errorf("got %+v, want no call left open", stats)
+	}
+}

@@ -43,7 +43,7 @@ type Stream struct {
 	response   *http.Response
 	unread     message // what the module has to read when it is decompressed
 	started    bool    // the HTTP request is made
-	stillborn  bool    // it will not be made
+	unmade     bool    // it will not be made
 	sendClosed bool
 	sent       bool // the request of a procedure that has one was given
 	reading    bool // from the peer

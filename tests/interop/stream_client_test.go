@@ -250,7 +250,14 @@ func TestOwnClientArguments(t *testing.T) {
 	if err := stream.Send(wrapperspb.String("two")); err == nil || !strings.Contains(err.Error(), "one request") {
 		t.Errorf("a second request: got %v", err)
 	}
-	if err := client.Unary(soon(t), "no path", wrapperspb.String("x"), &text{}); err == nil {
-		t.Error("a procedure without a path was called")
+	for _, path := range []string{"no path", "/a.B/%zz"} {
+		if err := client.Unary(soon(t), path, wrapperspb.String("x"), &text{}); err == nil {
+			t.Errorf("a procedure %q was called", path)
+		}
+		if stream, err := client.BidiStream(soon(t), path); err == nil {
+			if err = stream.Receive(&text{}); err == nil {
+				t.Errorf("a stream of %q was called", path)
+			}
+		}
 	}
 }
