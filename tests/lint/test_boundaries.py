@@ -23,7 +23,6 @@ IMPURE = {"net", "os", "time", "log", "math/rand", "math/rand/v2", "crypto/rand"
 HEAVY = {"fmt", "encoding/json", "net/http", "text/template"}
 # What an HTTP library must be told so that it leaves the core's fields alone.
 LIBRARY_FIELDS = {
-    ("hostgo/client_call.go", "Accept-Encoding"),  # net/http decompresses by itself unless this is set
     ("hostgo/write.go", "Content-Type"),  # net/http guesses one unless the key is there
     # HTTP's own, and what the client that speaks it has to know.
     ("hostpy/src/connectcore/_transport/http/message.py", "proxy-connection"),
