@@ -178,7 +178,7 @@ func (c *Call) event(ev *event) error {
 		c.requested(&c.s.verdict)
 		c.state = callOpen
 	case abi.EvPrepared:
-		if ev.prefix > mostPrefix || ev.coding != 0 { // no coding is native here
+		if ev.prefix > mostPrefix {
 			return errMalformedEvents
 		}
 		c.s.verdict.keepPrepared(ev)
@@ -321,10 +321,10 @@ func (c *Call) came(n int, end bool) {
 		return
 	}
 	p := &c.verdict.prepared
-	payload, plain := p.message(in.buf)
+	m, one := p.message(in.buf)
 	switch {
-	case end && plain:
-		in.queue = append(in.queue, message{payload: payload})
+	case end && one:
+		in.queue = append(in.queue, m)
 		c.receiveEnd = io.EOF
 	case end || len(in.buf) > p.prefix+p.readMax:
 		c.state = callOpening // once more, and the module sees the content

@@ -20,7 +20,8 @@ type event struct {
 	coding, compressMin, limit uint32
 	replyMax, headMax          uint32
 	status, code, count        uint32
-	prefix, want, graceUS      uint32
+	prefix, mark               uint32
+	want, graceUS              uint32
 	timeoutUS, base, offset    uint64
 	hidden, data, matters      []byte
 	message                    []byte // text of received, end-of-call, stop and fault
@@ -96,7 +97,7 @@ func (b *batch) columns(r *abi.Record, ev *event) {
 	case abi.EvStop:
 		ev.code, ev.graceUS, ev.message = r.U32(), r.U32(), r.Bytes()
 	case abi.EvPrepared:
-		ev.limit, ev.replyMax, ev.headMax, ev.coding, _ = r.U32(), r.U32(), r.U32(), r.U32(), r.U32()
+		ev.limit, ev.replyMax, ev.headMax, ev.coding, ev.mark = r.U32(), r.U32(), r.U32(), r.U32(), r.U32()
 		ev.prefix, ev.status = r.U32(), r.U32()
 		ev.fields, ev.message, ev.data = countedOf(r), r.Bytes(), r.Bytes() // message: the field of the length
 		ev.trailers, ev.matters = countedOf(r), r.Bytes()

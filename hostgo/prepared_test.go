@@ -164,15 +164,19 @@ func TestPreparedCalls(t *testing.T) {
 // message, or does not end well, is answered as if nothing had been prepared.
 func TestPreparedEnvelopes(t *testing.T) {
 	m := load(t, Options{Instances: 1})
-	h, err := NewHandler(&HandlerOptions{Module: m, Logger: quiet(), ReadMax: 100, SendMax: 60, CompressMin: 30},
-		Procedure{Path: echoPath, Serve: oddHandler})
+	h, err := NewHandler(&HandlerOptions{Module: m, Logger: quiet(), ReadMax: 100, SendMax: 60, CompressMin: 30,
+		Codings: []string{"gzip", "br"}}, Procedure{Path: echoPath, Serve: oddHandler})
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	steps := countSteps(t, m)
-	zipped := zip(t, "hello")
+	zipped, bomb := zip(t, "hello"), packed(t, "br", 101)
+	var br bytes.Buffer // by the codings' module, which is on this side
+	w := packers["br"](&br)
+	_, _ = io.WriteString(w, "hello")
+	_ = w.Close()
 	for i, test := range []struct {
 		name    string
 		content []byte
@@ -185,6 +189,11 @@ func TestPreparedEnvelopes(t *testing.T) {
 		{"empty", envelope(nil, ""), "", "0", "", 1},
 		{"at SendMax", envelope(nil, strings.Repeat("x", 60)), "", "0", strings.Repeat("x", 60), 1},
 		{"compressed", append([]byte{1, 0, 0, 0, byte(len(zipped))}, zipped...), "Grpc-Encoding: gzip\r\n", "0", "hello", 3},
+		{"compressed here", flagged(1, br.Bytes()), "Grpc-Encoding: br\r\n", "0", "hello", 1},
+		{"could be compressed here", envelope(nil, "hello"), "Grpc-Encoding: br\r\n", "0", "hello", 1},
+		{"empty and marked", flagged(1, nil), "Grpc-Encoding: br\r\n", "0", "", 1},
+		{"marked only", flagged(1, []byte("hello")), "Grpc-Encoding: br\r\n", "3", "", 2},
+		{"too large here", flagged(1, bomb), "Grpc-Encoding: br\r\n", "8", "", 2},
 		{"could be compressed", envelope(nil, "hello"), "Grpc-Encoding: gzip\r\nGrpc-Accept-Encoding: gzip\r\n", "0", "hello", 1},
 		{"over SendMax", envelope(nil, strings.Repeat("x", 61)), "", "8", "", 2},
 		{"over ReadMax", envelope(nil, strings.Repeat("x", 101)), "", "8", "", 2},

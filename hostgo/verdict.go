@@ -32,9 +32,11 @@ type facts struct {
 // prepared is the answer to a plain success: a call with one message each way
 // that ends well and in time, without metadata of the handler's.
 type prepared struct {
-	prefix      int // bytes in front of each message: its size in the last four, and zeros
-	readMax     int // most bytes of the request's message
-	replyMax    int // most bytes of the response's message
+	coding      uint32 // the request's message may be compressed with this; 0 for none
+	mark        byte   // it is if its prefix begins with this
+	prefix      int    // bytes in front of each message: its size in the last four, and zeros
+	readMax     int    // most bytes of the request's message
+	replyMax    int    // most bytes of the response's message
 	status      int
 	fields      []field // of the response's head
 	length      string  // name of one more field, whose value is the size of the message; or empty
@@ -65,7 +67,7 @@ func (v *verdict) keepRequest(ev *event) {
 // keepPrepared copies a "prepared" event, which comes behind its "request".
 func (v *verdict) keepPrepared(ev *event) {
 	p := &v.prepared
-	*p = prepared{prefix: int(ev.prefix), readMax: int(ev.limit), replyMax: int(ev.replyMax), status: int(ev.status),
+	*p = prepared{coding: ev.coding, mark: byte(ev.mark), prefix: int(ev.prefix), readMax: int(ev.limit), replyMax: int(ev.replyMax), status: int(ev.status),
 		length: http.CanonicalHeaderKey(string(ev.message)), data: append(p.data[:0], ev.data...),
 		hasTrailers: ev.flags&abi.PreparedTrailers != 0, matters: append(p.matters[:0], ev.matters...), headMax: int(ev.headMax),
 		fields: appendFields(p.fields[:0], ev.fields, ""), trailers: appendFields(p.trailers[:0], ev.trailers, http.TrailerPrefix)}
@@ -90,13 +92,22 @@ func (v *verdict) clone() *verdict {
 }
 
 // message returns the message of a request's content, false if the content is
-// anything else than one plain message.
-func (p *prepared) message(content []byte) (message []byte, ok bool) {
+// anything else than one message.
+func (p *prepared) message(content []byte) (m message, ok bool) {
 	if len(content) < p.prefix || len(content) > p.prefix+p.readMax {
-		return nil, false
+		return m, false
 	}
-	message = content[p.prefix:len(content):len(content)]
-	return message, bytes.Equal(content[:p.prefix], p.sizePrefix(message))
+	m.payload = content[p.prefix:len(content):len(content)]
+	want := p.sizePrefix(m.payload)
+	if p.coding != 0 && (p.prefix == 0 || content[0] == p.mark) {
+		if len(m.payload) > 0 {
+			m.coding, m.limit = p.coding, uint32(p.readMax)
+		}
+		if p.prefix > 0 {
+			want[0] = p.mark
+		}
+	}
+	return m, bytes.Equal(content[:p.prefix], want)
 }
 
 // sizePrefix returns what stands in front of a message.

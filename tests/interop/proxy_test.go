@@ -57,7 +57,7 @@ func forwarding(client *hostgo.Client, path string, t hostgo.StreamType) hostgo.
 // every stream type look as without it.
 func TestProxy(t *testing.T) {
 	v := versions[1]
-	backend := ownClient(t, v.serve(t, theirs()), hostgo.ClientOptions{Protocol: hostgo.ProtocolGRPC, HTTPClient: v.client(t)})
+	backend := ownClient(t, v.serve(t, Theirs()), hostgo.ClientOptions{Protocol: hostgo.ProtocolGRPC, HTTPClient: v.client(t)})
 	h, err := hostgo.NewHandler(&hostgo.HandlerOptions{Module: module, Logger: slog.New(slog.DiscardHandler),
 		Codecs: []hostgo.Codec{hostgo.ProtoCodec()}},
 		forwarding(backend, unaryPath, hostgo.StreamTypeUnary), forwarding(backend, serverPath, hostgo.StreamTypeServer),
