@@ -27,8 +27,7 @@ func configured(m *Module) (n int) {
 // forgotten.
 func TestManyConfigurations(t *testing.T) {
 	const many = 3_000
-	// Configurations leave garbage, and how much of it the guest keeps depends on time.
-	m := load(t, Options{Instances: 1, MemoryWatermark: 512 << 20})
+	m := load(t, Options{Instances: 1})
 	server := httptest.NewServer(handlerOn(t, m, Unary(echoPath, echo), echoBytes))
 	t.Cleanup(server.Close)
 	for name, keep := range map[string]func(interface{ Close() }) bool{

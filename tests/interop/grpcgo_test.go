@@ -139,7 +139,7 @@ func TestGRPCGoClientStreams(t *testing.T) {
 		}
 		checkGRPC(t, "header", header, "x-lead")
 		checkGRPC(t, "trailer", stream.Trailer(), "x-trail")
-		if got, err := closed(open(soon(t), clientPath, "a", "", "c")); err != nil || strings.Join(got, ",") != "a++c" {
+		if got, err := closed(open(soon(t), clientPath, "a", "", "c")); err != nil || strings.Join(got, ",") != "A++C" {
 			t.Errorf("client stream: got %q, %v", got, err)
 		}
 		got, err := closed(open(soon(t), serverPath, askFail))

@@ -95,7 +95,7 @@ func TestProxy(t *testing.T) {
 				}
 			}
 			response.Reset()
-			if err := stream.CloseAndReceive(&response); err != nil || response.GetValue() != "a+b" {
+			if err := stream.CloseAndReceive(&response); err != nil || response.GetValue() != "A+B" {
 				t.Errorf("client stream: got %q, %v", response.GetValue(), err)
 			}
 			for _, last := range []string{"", askFail} { // the backend ends while the proxy waits for the client

@@ -73,7 +73,7 @@ func TestOwnClientClientStream(t *testing.T) {
 			}
 		}
 		var response text
-		if err := stream.CloseAndReceive(&response); err != nil || response.GetValue() != "a++c" {
+		if err := stream.CloseAndReceive(&response); err != nil || response.GetValue() != "A++C" {
 			t.Errorf("got %q, %v", response.GetValue(), err)
 		}
 		checkOwn(t, "header", stream.Header(), "x-lead")
@@ -132,8 +132,10 @@ func TestOwnClientStreamEndsEarly(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer stream.Close()
-		for err == nil {
-			err = stream.Send(wrapperspb.String(askFail))
+		// What follows is large, so that flow control stops it: net/http's server closes a
+		// connection on which thousands of frames come for a stream that has ended.
+		for ask := askFail; err == nil; ask = strings.Repeat("x", 16<<10) {
+			err = stream.Send(wrapperspb.String(ask))
 		}
 		if !errors.Is(err, io.EOF) {
 			t.Errorf("sending: got %v, want EOF", err)
