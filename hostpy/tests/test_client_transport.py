@@ -20,8 +20,7 @@ import pyqwest
 import pytest
 
 from client_support import DATA, GOOD, MESSAGE, METHOD, Exchange, call, open_calls, response, serving
-from connectcore._transport.default import default_transport
-from connectcore._transport.pyqwest import default_transport_sync
+from connectcore._transport.default import default_transport, default_transport_sync
 from connectcore.client import Cancellation, ConnectClient, ConnectClientSync
 from connectcore.code import Code
 from connectcore.errors import ConnectError
@@ -255,10 +254,11 @@ sys.path.insert(0, {tests!r})
 from client_support import METHOD, MESSAGE, GOOD, serving, call
 from connectcore.client import ConnectClientSync
 from connectcore.errors import ConnectError
+from connectcore.transport import PyqwestTransportSync
 
 before = sys.argv[1]
 with serving(GOOD) as server:
-    client = ConnectClientSync(server.address)
+    client = ConnectClientSync(server.address, http_client=PyqwestTransportSync() if sys.argv[2] == "pyqwest" else None)
     if before == "called":
         assert client.execute_unary(request=MESSAGE, method=METHOD) == MESSAGE
     child = os.fork()
@@ -275,11 +275,16 @@ with serving(GOOD) as server:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.parametrize(("before", "expected"), [("made", "0"), ("called", "2")])
-def test_fork(before: str, expected: str) -> None:
-    """A client made before a fork works in the child. One that was used says what to do instead of hanging."""
+@pytest.mark.parametrize(
+    ("transport", "before", "expected"),
+    [("default", "made", "0"), ("default", "called", "0"), ("pyqwest", "called", "2")],
+)
+def test_fork(transport: str, before: str, expected: str) -> None:
+    """A client made before a fork works in the child. By pyqwest, one that was used says what to do instead of hanging."""
     program = textwrap.dedent(FORK).format(tests=str(Path(__file__).parent))
-    done = subprocess.run([sys.executable, "-c", program, before], check=True, stdout=subprocess.PIPE, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program, before, transport], check=True, stdout=subprocess.PIPE, text=True, timeout=60
+    )
     assert done.stdout.split("\n")[-2] == expected
     assert ("after the fork" in done.stdout) is (expected == "2")
 

@@ -15,6 +15,7 @@ import pyqwest
 from connectcore._client.exchange import complete
 from connectcore.transport import (
     HTTPTransport,
+    HTTPTransportSync,
     HttpxTransport,
     HttpxTransportSync,
     PyqwestTransport,
@@ -52,8 +53,9 @@ class Kind:
         return self.version in ("1.1", "2")
 
 
-def _ours(version: Literal["1.1", "2"]) -> Kind:
-    return Kind("http", "async", version, lambda where: (HTTPTransport(http_version=version), None), sends_again=True)
+def _ours(mode: str, version: Literal["1.1", "2"]) -> Kind:
+    make = HTTPTransport if mode == "async" else HTTPTransportSync
+    return Kind("http", mode, version, lambda where: (make(http_version=version), None), sends_again=True)
 
 
 def _pyqwest(mode: str, version: str) -> Kind:
@@ -80,8 +82,10 @@ def _httpx(library: Any, mode: str, version: str) -> Kind:
 
 
 KINDS = [
-    _ours("1.1"),
-    _ours("2"),
+    _ours("async", "1.1"),
+    _ours("async", "2"),
+    _ours("sync", "1.1"),
+    _ours("sync", "2"),
     *[_pyqwest(mode, version) for mode in ("async", "sync") for version in ("1.1", "2")],
     *[_httpx(library, mode, version) for library in (httpx, httpx2) for mode in ("async", "sync") for version in ("1.1", "2")],
 ]

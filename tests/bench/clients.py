@@ -1,6 +1,6 @@
-"""Client cost per unary call, one call at a time, ours against the peer, both calling one connect-go server.
+"""Client cost per unary call, ours against the peer, both calling one connect-go server.
 
-    tests/bench/clients.py [--mode async|sync]... [--rounds N] [--turns N]
+    tests/bench/clients.py [--mode async|sync]... [--way HTTP/1.1|HTTP/2|gRPC]... [--rounds N] [--turns N]
 
 Figures are microseconds of wall clock per call. Compression is off. No figure makes it fail.
 """
@@ -14,12 +14,18 @@ import sys
 from workers import CACHE, ROOT, Worker, compare, heading, report
 
 SLICE_NS = 300_000_000
-SIZES = {"small": "64", "64 KiB": "65536"}
+CASES = {  # how many at a time, and the size of the message
+    "one at a time": ("1", "64"),
+    "16 at a time": ("16", "64"),
+    "64 KiB": ("1", "65536"),
+}
+WAYS = ("HTTP/1.1", "HTTP/2", "gRPC")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mode", action="append", choices=["async", "sync"])
+    parser.add_argument("--way", action="append", choices=WAYS)
     parser.add_argument("--rounds", type=int, default=3, help="fresh processes (default 3)")
     parser.add_argument("--turns", type=int, default=4, help="slices of 300 ms in each process (default 4)")
     options = parser.parse_args()
@@ -31,17 +37,18 @@ def main() -> int:
     assert server.stdout
     try:
         url = server.stdout.readline().strip()
-        heading("wall us per call, one at a time")
+        heading("wall us per call")
         failed = 0
         for mode in options.mode or ["async", "sync"]:
-            for name, size in SIZES.items():
+            for way in options.way or WAYS:
+                for name, case in CASES.items():
 
-                def workers(mode: str = mode, size: str = size) -> dict[str, Worker]:
-                    return {who: Worker(who, "client_worker.py", who, mode, size, url) for who in ("ours", "peer")}
+                    def workers(mode: str = mode, way: str = way, case: tuple[str, str] = case) -> dict[str, Worker]:
+                        return {who: Worker(who, "client_worker.py", who, mode, way, *case, url) for who in ("ours", "peer")}
 
-                title = f"{mode} client, {name}"
-                samples, ratios = compare(workers, title, 1, options.rounds, options.turns, SLICE_NS)
-                failed += report(title, samples, ratios)
+                    title = f"{mode} client, {way}, {name}"
+                    samples, ratios = compare(workers, title, 1, options.rounds, options.turns, SLICE_NS)
+                    failed += report(title, samples, ratios)
     finally:
         server.stdin.close()
         server.wait(10)

@@ -192,7 +192,7 @@ class SyncIO:
             raise TransportError(Gone.CANCELED)
         transport = self._transport
         if transport is None:
-            from .._transport.pyqwest import default_transport_sync
+            from .._transport.default import default_transport_sync
 
             transport = default_transport_sync()
         return transport.open_sync(request)

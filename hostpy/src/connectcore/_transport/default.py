@@ -6,12 +6,13 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .transport import Transport
+    from .transport import Transport, TransportSync
 
-__all__ = ["default_transport"]
+__all__ = ["default_transport", "default_transport_sync"]
 
 _lock = threading.Lock()
 _async: Transport | None = None
+_sync: TransportSync | None = None
 
 
 def default_transport() -> Transport:
@@ -24,6 +25,16 @@ def default_transport() -> Transport:
     return _async
 
 
+def default_transport_sync() -> TransportSync:
+    """The same for threads."""
+    global _sync
+    if _sync is None:
+        with _lock:
+            if _sync is None:
+                _sync = _make_sync()
+    return _sync
+
+
 def _make() -> Transport:
     try:
         from .http.async_transport import HTTPTransport
@@ -32,3 +43,13 @@ def _make() -> Transport:
 
         return PyqwestTransport()
     return HTTPTransport()
+
+
+def _make_sync() -> TransportSync:
+    try:
+        from .http.sync_transport import HTTPTransportSync
+    except ImportError:
+        from .pyqwest import PyqwestTransportSync
+
+        return PyqwestTransportSync()
+    return HTTPTransportSync()

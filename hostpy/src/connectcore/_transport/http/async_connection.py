@@ -49,6 +49,7 @@ class AsyncConnection(asyncio.Protocol):
 
     __slots__ = (
         "_answers",
+        "_batch",
         "_choose",
         "_keepalive",
         "_paused",
@@ -79,6 +80,7 @@ class AsyncConnection(asyncio.Protocol):
         self._transport: Any = None
         self._paused = False
         self._answers = 0
+        self._batch: list[bytes] | None = None
         self._keepalive: Keepalive | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -109,18 +111,36 @@ class AsyncConnection(asyncio.Protocol):
         whole = isinstance(content, bytes)
         head = machine.start(exchange, scheme, authority, whole=whole)
         transport = self._transport
-        if not whole:
+        if machine.multiplexed:
+            self._write(head)
+            if not whole:
+                exchange.pump(content)
+            elif not exchange.sent:
+                self._push()
+        elif not whole:
             transport.write(head)
             exchange.pump(content)
-        elif machine.multiplexed:
-            transport.write(head)
-            if not exchange.sent:
-                self._push()
         elif len(content) > _SEPARATE:
             transport.write(head)
             transport.write(content)
         else:
             transport.write(head + content)
+
+    def _write(self, data: bytes) -> None:
+        """Write over HTTP/2. Where many exchanges are under way, what they write in one turn of the loop goes out together."""
+        batch = self._batch
+        if batch is not None:
+            batch.append(data)
+        elif len(self.machine.exchanges) > 1:  # type: ignore[union-attr]
+            self._batch = [data]
+            self.loop.call_soon(self._write_batch)
+        else:
+            self._transport.write(data)
+
+    def _write_batch(self) -> None:
+        batch, self._batch = self._batch, None
+        if batch and not self.closed:
+            self._transport.write(b"".join(batch))
 
     def send(self, exchange: AsyncExchange, chunk: bytes) -> None:
         """Send a piece of content."""
@@ -153,7 +173,7 @@ class AsyncConnection(asyncio.Protocol):
             data = machine.flush()
             if not data:
                 return
-            self._transport.write(data)
+            self._write(data)
 
     # Responses
 
@@ -167,7 +187,7 @@ class AsyncConnection(asyncio.Protocol):
         elif not self.closed:
             data = machine.taken(exchange, size)
             if data:
-                self._transport.write(data)
+                self._write(data)
 
     def abort(self, exchange: AsyncExchange) -> None:
         """Nobody wants the rest of a response."""
@@ -183,7 +203,7 @@ class AsyncConnection(asyncio.Protocol):
             data = machine.abort(exchange)
             if not self.closed:
                 if data:
-                    self._transport.write(data)
+                    self._write(data)
                 self._settle()
 
     # What the event loop calls
@@ -208,7 +228,7 @@ class AsyncConnection(asyncio.Protocol):
             self.close()
             return
         if what == "ask":
-            self._transport.write(ping(b"alive?  "))
+            self._write(ping(b"alive?  "))
         self._timer = self.loop.call_later(delay, self._check_life)
 
     def data_received(self, data: bytes) -> None:
@@ -226,7 +246,7 @@ class AsyncConnection(asyncio.Protocol):
             self._keepalive.heard = self.loop.time()
         written = machine.receive(data)
         if written:
-            self._transport.write(written)
+            self._write(written)
             if not self.writable.is_set():
                 self._answers += len(written)
                 if self._answers > _ANSWERS_MAX:

@@ -20,16 +20,14 @@ class AsyncExchange(Exchange):
 
     Attributes:
         connection: what carries it.
-        started: whether the iterator of its content has been asked for anything.
 
     """
 
-    __slots__ = ("_failure", "_pump", "_room", "_waiter", "connection", "started")
+    __slots__ = ("_failure", "_pump", "_room", "_waiter", "connection")
 
     def __init__(self, request: Request, connection: AsyncConnection) -> None:
         super().__init__(request)
         self.connection = connection
-        self.started = False
         self._waiter: asyncio.Future[None] | None = None  # who waits for something to come
         self._room: asyncio.Future[None] | None = None  # who waits for content to leave
         self._pump: asyncio.Task[None] | None = None

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ..transport import TransportError
+from ..transport import Gone, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..transport import Fields, Gone, Request
+    from ..transport import Fields, Request
     from .parser import Stream
 
 __all__ = ["Exchange"]
@@ -36,6 +36,7 @@ class Exchange:
         unread: bytes of content that have come and were not taken.
         sent: whether the request is whole on its way.
         unprocessed: with `error`, whether the server surely did nothing for the request.
+        started: whether the iterator of its content has been asked for anything.
         stream: its stream in the parser, over HTTP/2.
         id: that stream's number.
 
@@ -55,6 +56,7 @@ class Exchange:
         "received",
         "request",
         "sent",
+        "started",
         "status",
         "stream",
         "trailers",
@@ -72,6 +74,7 @@ class Exchange:
         self.error: TransportError | None = None
         self.unread = 0
         self.sent = False
+        self.started = False
         self.unprocessed = False
         self._pieces: list[bytes] | bytearray = []  # a list of pieces, or a bytearray where they were many
         # Over HTTP/2, what `Http2` keeps about the stream.
@@ -110,6 +113,22 @@ class Exchange:
         if not self.ended and self.error is None:
             self.error = TransportError(reason, text, reset_code)
             self.unprocessed = unprocessed
+
+    def may_go_again(self, *, kept: bool) -> bool:
+        """Whether a request that failed may be sent again: the server did nothing for it, and its content is still there.
+
+        Args:
+            kept: it went over a connection that had been used before.
+
+        """
+        error = self.error
+        if error is None or self.started:
+            return False
+        if self.unprocessed:
+            return True
+        # The server may have closed a connection at rest just as this request came. What it did is not known then, so only a
+        # request that may be made twice (RFC 9110, 9.2.2) is.
+        return kept and error.reason is Gone.CLOSED and self.request.method == "GET" and self.status == 0
 
     def take(self) -> bytes:
         """The content that came since; empty if none did."""

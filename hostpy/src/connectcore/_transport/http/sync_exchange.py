@@ -1,0 +1,139 @@
+"""An exchange of the sync form: what `open_sync` returns."""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from ..transport import Gone, TransportError
+from .exchange import Exchange
+from .pump import in_thread
+
+if TYPE_CHECKING:
+    from ..transport import Request
+    from .sync_connection import SyncConnection
+
+__all__ = ["SyncExchange"]
+
+
+class SyncExchange(Exchange):
+    """A request on its way, and its response, for one thread. Another sends the content, if that comes from an iterator.
+
+    Attributes:
+        connection: what carries it, and nothing else meanwhile.
+        over: whether nothing more is to be sent.
+
+    """
+
+    __slots__ = ("_failure", "_room", "connection", "over")
+
+    def __init__(self, request: Request, connection: SyncConnection) -> None:
+        super().__init__(request)
+        self.connection = connection
+        self.over = False
+        self._failure: BaseException | None = None  # what the iterator raised
+        self._room: threading.Event | None = None  # set when content has left
+
+    # What the connection tells
+
+    def progressed(self) -> None:
+        if self.ended or self.error is not None:
+            self.over = True
+            self.drained()
+
+    def drained(self) -> None:
+        if self._room is not None:
+            self._room.set()
+
+    # What the caller does
+
+    def head(self) -> None:
+        """Wait for the response's head. Raises TransportError, OSError, or what the iterator of the content raised."""
+        while not self.status:
+            self._check()
+            self._more(head=True)
+
+    def read(self) -> bytes:
+        """See `ResponseSync`."""
+        while not self.unread:
+            self._check()
+            if self.ended:
+                return b""
+            self._more(head=False)
+        return self.connection.take(self)
+
+    def close(self) -> None:
+        """See `ResponseSync`."""
+        self.over = True
+        if not self.ended or self.unread:
+            self.fail(Gone.CANCELED)
+        self.connection.done(self)
+        self.drained()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self.error is not None:
+            cancellation = self.request.cancellation
+            if cancellation is not None and cancellation.canceled:
+                raise TransportError(Gone.CANCELED)
+            raise self.error
+
+    def _more(self, *, head: bool) -> None:
+        try:
+            self.connection.advance(self, head=head)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, TimeoutError):
+                raise TransportError(Gone.TIMEOUT) from None
+            raise
+
+    # The content
+
+    def pump(self, content: Any) -> None:
+        """Send content from an iterator, in a thread of its own."""
+        self._room = threading.Event()
+        in_thread(lambda: self._send_all(iter(content)))
+
+    def wait_for_room(self, seconds: float) -> None:
+        """Wait until content has left, or for so long."""
+        assert self._room is not None
+        self._room.wait(seconds)
+        self._room.clear()
+
+    def _send_all(self, content: Any) -> None:
+        if self.over:
+            return
+        self.started = True
+        try:
+            while True:
+                try:
+                    chunk = next(content)
+                except StopIteration:
+                    self.connection.finish(self)
+                    return
+                except BaseException as error:  # noqa: BLE001 - it belongs to who waits for the response
+                    self._stop(error)
+                    return
+                if self.over or not self.connection.send(self, chunk):
+                    return
+        except OSError:
+            pass  # whoever reads is told
+        finally:
+            close = getattr(content, "close", None)
+            if close is not None:
+                close()
+
+    def _stop(self, failure: BaseException) -> None:
+        if not self.over:
+            self._failure = failure
+            self.connection.interrupt(self)
+
+    @property
+    def deadline(self) -> float | None:
+        """When the caller's time is up. Raises TimeoutError if it is."""
+        deadline = self.request.deadline
+        if deadline is not None and monotonic() >= deadline:
+            raise TimeoutError("the deadline has passed")
+        return deadline

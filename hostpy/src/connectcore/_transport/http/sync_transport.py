@@ -1,0 +1,123 @@
+"""The sync transport."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from time import monotonic
+from typing import TYPE_CHECKING, Self
+
+from ..transport import Gone, TransportError
+from .balance import Rotation
+from .configured import Configured, keep_in_child
+from .options import target_of
+from .sync_connect import resolve
+from .sync_exchange import SyncExchange
+from .sync_pool import PlaceSync
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ..transport import Request
+    from .options import Target
+
+__all__ = ["HTTPTransportSync"]
+
+_TRIES = 3
+
+
+class HTTPTransportSync(Configured):
+    """Sends requests over HTTP/1.1 and HTTP/2, in the caller's own thread, by blocking sockets.
+
+    It keeps connections and uses them again, and may be used from any number of threads. What was made before a fork serves the
+    child too, which makes its own connections. The options are those of `HTTPTransport`.
+    """
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._targets: dict[tuple[str, bool | None], tuple[Target, Rotation[PlaceSync]]] = {}
+        self._rotations: dict[Target, Rotation[PlaceSync]] = {}
+        self._closer = weakref.finalize(self, _close, self._rotations)
+
+    def open_sync(self, request: Request) -> SyncExchange:
+        """Send a request and wait for the head of its response. Raises TransportError, OSError and ValueError."""
+        entry = self._targets.get((request.origin, request.http2))
+        if entry is None:
+            entry = self._add(request.origin, request.http2)
+        target, rotation = entry
+        tries = _TRIES
+        while True:
+            tries -= 1
+            place = rotation.place or self._next(rotation)
+            try:
+                connection = place.take(request)
+            except TransportError as error:
+                if error.reason is Gone.REFUSED and rotation.refused(place, monotonic()):
+                    continue
+                raise
+            except TimeoutError:
+                raise TransportError(Gone.TIMEOUT) from None
+            exchange = SyncExchange(request, connection)
+            kept = not connection.fresh
+            connection.fresh = False
+            try:
+                connection.start(exchange, target.scheme, target.authority)
+                exchange.head()
+            except (TransportError, OSError) as error:
+                if isinstance(error, OSError):
+                    exchange.fail(Gone.CLOSED, str(error))
+                exchange.close()
+                if not tries or not exchange.may_go_again(kept=kept):
+                    raise
+            except BaseException:
+                exchange.close()
+                raise
+            else:
+                return exchange
+
+    def close(self) -> None:
+        """Close the connections: those at rest now, the others as they become free."""
+        self._closer()
+        self._begin()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _value: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _add(self, origin: str, http2: bool | None) -> tuple[Target, Rotation[PlaceSync]]:
+        target = target_of(origin, http2, self._options)
+        options, tls = self._options, self._tls
+        with self._lock:
+            rotation = self._rotations.get(target)
+            if rotation is None:
+                rotation = self._rotations[target] = Rotation(lambda addresses: PlaceSync(target, options, tls, addresses))
+            entry = self._targets[(origin, http2)] = (target, rotation)
+        return entry
+
+    def _next(self, rotation: Rotation[PlaceSync]) -> PlaceSync:
+        """The place whose turn it is. Raises TransportError."""
+        with self._lock:
+            now = monotonic()
+            if now >= rotation.until:
+                target = rotation.first.target
+                try:
+                    found = resolve(target.host, target.port)
+                except OSError:
+                    found = rotation.known  # those that were known go on serving
+                rotation.update(found, now)
+            return rotation.pick(now)
+
+    def _forked(self) -> None:
+        """This is a child: the connections are its parent's."""
+        self._closer.detach()
+        keep_in_child(self._rotations)
+        self._begin()
+
+
+def _close(rotations: dict[Target, Rotation[PlaceSync]]) -> None:
+    for rotation in rotations.values():
+        rotation.close()

@@ -1,0 +1,175 @@
+"""The bytes of one connection of the sync form: a socket, with TLS over it or not.
+
+The socket blocks, which makes the usual call one `send` and one `recv`. What must not block says so call by call. Reading is
+for one thread at a time; all else is called under the connection's lock.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+from collections import deque
+from time import monotonic
+from typing import Any, Final
+
+__all__ = ["TlsWire", "Wire", "wait"]
+
+_CHUNK: Final = 1 << 16
+_DONTWAIT: Final[int] = getattr(socket, "MSG_DONTWAIT", 0)
+
+
+def wait(sock: socket.socket, timeout: float | None, *, read: bool, write: bool) -> bool:
+    """Wait until something can be read, or written. Gives False if the time is up."""
+    if timeout is not None and timeout < 0:
+        timeout = 0
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(sock, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
+        return bool(poll.poll(None if timeout is None else timeout * 1000))
+    ready = select.select([sock] if read else [], [sock] if write else [], [], timeout)
+    return any(ready)
+
+
+class Wire:
+    """A connected socket.
+
+    Attributes:
+        sock: the socket.
+        alpn: what ALPN found.
+
+    """
+
+    alpn: str | None = None
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._outgoing: deque[Any] = deque()  # what the socket did not take yet
+
+    @property
+    def clogged(self) -> bool:
+        """Whether something waits for the peer to read."""
+        return bool(self._outgoing)
+
+    def write(self, data: Any) -> None:
+        """Send bytes: what the socket takes at once; the rest waits for `drain`. Raises OSError."""
+        if not self._outgoing:
+            try:
+                sent = self.sock.send(data, _DONTWAIT)
+            except BlockingIOError:
+                sent = 0
+            if sent == len(data):
+                return
+            data = memoryview(data)[sent:]
+        self._outgoing.append(data)
+
+    def drain(self) -> bool:
+        """Send what waits, as far as the socket takes it. Gives whether nothing waits any more. Raises OSError."""
+        outgoing = self._outgoing
+        while outgoing:
+            data = outgoing.popleft()
+            try:
+                sent = self.sock.send(data, _DONTWAIT)
+            except BlockingIOError:
+                sent = 0
+            if sent < len(data):
+                outgoing.appendleft(memoryview(data)[sent:])
+                return False
+        return True
+
+    def read(self, deadline: float | None, *, peek: bool = False) -> bytes | None:
+        """Wait for bytes; none at the end of input. With something to write, wait for room too: then gives None.
+
+        Args:
+            deadline: when to give up, as `time.monotonic` counts.
+            peek: whether not to wait at all: gives None if there is nothing.
+
+        Raises:
+            TimeoutError: the deadline has passed.
+            OSError: the connection broke.
+
+        """
+        sock = self.sock
+        if peek:
+            return sock.recv(_CHUNK) if wait(sock, 0, read=True, write=False) else None
+        clogged = bool(self._outgoing)
+        if (clogged or deadline is not None) and not wait(
+            sock, None if deadline is None else deadline - monotonic(), read=True, write=clogged
+        ):
+            raise TimeoutError("the deadline has passed")
+        if not clogged:
+            return sock.recv(_CHUNK)
+        try:
+            return sock.recv(_CHUNK, _DONTWAIT)
+        except BlockingIOError:
+            return None
+
+    def received(self, data: bytes) -> bytes | None:
+        """What the peer meant by what was read; None if it is not whole yet. Raises OSError."""
+        return data
+
+    def interrupt(self) -> None:
+        """End what any thread waits for. Never raises."""
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        """Close the socket. Never raises."""
+        self._outgoing.clear()
+        self.sock.close()
+
+
+class TlsWire(Wire):
+    """A connected socket with TLS over it."""
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext, host: str, deadline: float | None) -> None:
+        """Shake hands. Raises OSError, and TimeoutError after the deadline."""
+        super().__init__(sock)
+        self._incoming = ssl.MemoryBIO()
+        self._written = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._written, server_hostname=host)
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self._flush()
+            else:
+                break
+            data = None
+            while data is None:
+                data = self.read(deadline)
+                self.drain()
+            if data:
+                self._incoming.write(data)
+            else:
+                self._incoming.write_eof()
+        self._flush()
+        self.alpn = self._tls.selected_alpn_protocol()
+
+    def _flush(self) -> None:
+        if self._written.pending:
+            super().write(self._written.read())
+
+    def write(self, data: Any) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[self._tls.write(view) :]
+            self._flush()
+
+    def received(self, data: bytes) -> bytes | None:
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+        parts: list[bytes] = []
+        try:
+            while part := self._tls.read(_CHUNK):
+                parts.append(part)
+        except ssl.SSLWantReadError:
+            self._flush()
+            return b"".join(parts) or None
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            pass
+        return b"".join(parts)
