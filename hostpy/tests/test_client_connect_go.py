@@ -22,7 +22,7 @@ from connectcore.errors import ConnectError
 from connectcore.transport import PyqwestTransport, PyqwestTransportSync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "hostpy/examples"
@@ -106,12 +106,23 @@ def test_unknown_procedure(address: str, mode: str) -> None:
     assert caught.value.code is Code.UNIMPLEMENTED
 
 
-def test_generated_streams_say_that_they_are_not_there_yet(greet: Any, address: str) -> None:
+def test_generated_streams(greet: Any, address: str, mode: str) -> None:
     generated, messages = greet
-    with generated.GreetServiceClientSync(address) as client:
-        with pytest.raises(ConnectError) as caught:
-            list(client.greet_many(messages.GreetManyRequest(name="Ada")))
-        assert caught.value.code is Code.UNIMPLEMENTED
-        with pytest.raises(ConnectError) as caught:
-            client.greet_group(iter([messages.GreetGroupRequest(name="Ada")]))
-        assert caught.value.code is Code.UNIMPLEMENTED
+    many = messages.GreetManyRequest(name="Ada", count=3)
+    group = [messages.GreetGroupRequest(name=name) for name in ("Ada", "Bob")]
+
+    async def run() -> tuple[list[Any], Any]:
+        async def requests() -> AsyncIterator[Any]:
+            for request in group:
+                yield request
+
+        async with generated.GreetServiceClient(address) as client:
+            return [each async for each in client.greet_many(many)], await client.greet_group(requests())
+
+    if mode == "sync":
+        with generated.GreetServiceClientSync(address) as client:
+            greetings, together = list(client.greet_many(many)), client.greet_group(iter(group))
+    else:
+        greetings, together = asyncio.run(run())
+    assert [each.greeting for each in greetings] == [f"Hello {number} from Go, Ada!" for number in (1, 2, 3)]
+    assert together.greeting == "Hello from Go, Ada and Bob!"

@@ -49,7 +49,8 @@ def guest() -> Callable[[str, bytes], Verdict]:
         head = join_fields([(b"content-type", b"application/proto"), (b"content-encoding", coding.encode())])
         opening = records.open_server(configured.handle, 0, b"POST", b"/s/Unary", b"", 2, head)
         found = instance.tell(opening + records.content(0, abi.CONTENT_END_FLAG, len(data), data))
-        instance.later(records.close(found[0].handle))
+        if not isinstance(found[-1], records.Done):
+            instance.later(records.close(found[0].handle))
         for event in found:
             if isinstance(event, records.Messages):
                 return event.data[event.spans[0] :][: event.spans[1]]
