@@ -49,22 +49,23 @@ def serve(interface: str, *compressions: AnyCompression, **options: Any) -> Serv
     return Server(interface, ALL, {"compressions": compressions, **options})
 
 
-def code(answer: Answer) -> str:
-    """The code of an error, in whatever form."""
-    if answer.values("content-type") == ["application/json"]:
-        return str(json.loads(answer.content)["code"])
-    fields = dict(answer.fields) | dict(answer.trailers)
-    if "grpc-status" not in fields:
-        flags, data = envelopes(answer.content)[-1]
-        if flags == 2:
-            return str(json.loads(data)["error"]["code"])
-        fields = dict(line.split(": ") for line in data.decode().replace(":", ": ").replace(":  ", ": ").splitlines())
-    return {"3": "invalid_argument", "8": "resource_exhausted"}[fields["grpc-status"].strip()]
-
-
 def plain(content: bytes) -> bytes:
     """Base64, in which padding may stand anywhere."""
     return b"".join(base64.b64decode(content[at : at + 4]) for at in range(0, len(content), 4))
+
+
+def code(answer: Answer) -> str:
+    """The code of an error, in whatever form."""
+    (kind,) = answer.values("content-type")
+    if kind == "application/json":
+        return str(json.loads(answer.content)["code"])
+    fields = dict(answer.fields) | dict(answer.trailers)
+    if "grpc-status" not in fields:
+        flags, data = envelopes(plain(answer.content) if "text" in kind else answer.content)[-1]
+        if flags == 2:
+            return str(json.loads(data)["error"]["code"])
+        fields = {name: value.strip() for name, _, value in (line.partition(":") for line in data.decode().splitlines())}
+    return {"3": "invalid_argument", "8": "resource_exhausted"}[fields["grpc-status"]]
 
 
 class TestUnary:
