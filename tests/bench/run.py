@@ -32,6 +32,9 @@ def main() -> int:
     failed |= part("Servers, cases that share a process", sys.executable, str(HERE / "mixed.py"), *few_orders)
     failed |= part("Clients, over loopback", sys.executable, str(HERE / "clients.py"), *few)
     failed |= part("Start-up", sys.executable, str(HERE / "startup.py"), *(["--rounds", "2"] if quick else []))
+    failed |= part(
+        "br and zstd in the codings' module", sys.executable, str(HERE / "codings.py"), *(["--rounds", "1"] if quick else [])
+    )
     period = "100x" if quick else "1s"
     failed |= part("Core and module in Go", "go", "test", "-run=^$", "-bench=.", f"-benchtime={period}", "-benchmem", *PACKAGES)
     print(f"\nbench: {'FAILED' if failed else 'done'} in {time.monotonic() - start:.0f} s")
