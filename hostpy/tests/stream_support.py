@@ -18,7 +18,7 @@ from connectcore.client import ConnectClient, ConnectClientSync, ResponseMetadat
 from connectcore.code import Code
 from connectcore.errors import ConnectError
 from connectcore.protocol import ProtocolType
-from connectcore.transport import PyqwestTransport, PyqwestTransportSync
+from connectcore.transport import HTTPTransport, PyqwestTransport, PyqwestTransportSync
 from server_support import ASGI, BIDI, CLIENT, SERVER, UNARY, method
 
 if TYPE_CHECKING:
@@ -129,14 +129,17 @@ def serving_streams(service: Service) -> Iterator[str]:
         assert not thread.is_alive()
 
 
-def transport(mode: str, version: str) -> Any:
+def transport(mode: str, version: str, *, pyqwest: bool = False) -> Any:
+    """What sends the requests: the default, or `pyqwest`."""
+    if mode == "async" and not pyqwest:
+        return HTTPTransport(http_version="2" if version == "2" else "1.1")
     make: Any = PyqwestTransport if mode == "async" else PyqwestTransportSync
     return make(http_version=VERSIONS[version])
 
 
-def new_client(mode: str, address: str, version: str = "2", **options: Any) -> Any:
+def new_client(mode: str, address: str, version: str = "2", *, pyqwest: bool = False, **options: Any) -> Any:
     make: Any = ConnectClient if mode == "async" else ConnectClientSync
-    return make(address, http_client=transport(mode, version), **options)
+    return make(address, http_client=transport(mode, version, pyqwest=pyqwest), **options)
 
 
 @dataclass

@@ -51,8 +51,9 @@ def nothing_is_left(service: Service) -> Iterator[None]:
 
 @pytest.mark.parametrize(("protocol", "version"), ALL)
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind(mode: str, address: str, protocol: ProtocolType, version: str, kind: str) -> None:
-    client = new_client(mode, address, version, protocol=protocol, timeout=20)
+@pytest.mark.parametrize("sender", ["default", "pyqwest"])
+def test_every_kind(mode: str, address: str, protocol: ProtocolType, version: str, kind: str, sender: str) -> None:
+    client = new_client(mode, address, version, pyqwest=sender == "pyqwest", protocol=protocol, timeout=20)
     texts = ["a"] if kind == UNARY else ["a.", "b", "c"]
     outcome = call_any(client, kind, texts, headers={"x-many": "q"})
     assert outcome.error is None

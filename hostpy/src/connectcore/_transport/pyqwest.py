@@ -229,7 +229,8 @@ class PyqwestTransportSync(_Pyqwest["pyqwest.SyncClient"]):
     def open_sync(self, request: Request) -> ResponseSync:
         """Send a request and wait for the head of its response. Raises TransportError."""
         _check_process()
-        if request.cancellation is not None and self._client is None:
+        cancelable = request.cancellation is not None or not isinstance(request.content, bytes)
+        if cancelable and self._client is None:
             from .pyqwest_cancel import open_cancelable
 
             if self._cancelable is None:

@@ -2,7 +2,8 @@
 
 `pyqwest` cannot interrupt a thread that waits in it, but it aborts an async request whose task is canceled. So a call under a
 `Cancellation` is made by the async form on an event loop in a thread of its own, one for the process, made on first use. That
-costs two changes of thread for each wait, which calls without a `Cancellation` do not pay.
+costs two changes of thread for each wait, which calls without a `Cancellation` do not pay, unless they stream their content:
+`pyqwest` does not abort a sync request either while it waits for the next piece of content.
 """
 
 from __future__ import annotations
@@ -39,12 +40,29 @@ def _running_loop() -> asyncio.AbstractEventLoop:
         return _loop
 
 
-def open_cancelable(transport: Transport, request: Request, cancellation: Cancellation) -> CancelableResponse:
+def open_cancelable(transport: Transport, request: Request, cancellation: Cancellation | None) -> CancelableResponse:
     """Send a request by an async transport and wait for the head of its response. Raises TransportError."""
     if not isinstance(request.content, bytes):
         request.content = _Pulled(request.content)
-    response = _wait(transport.open(request), request.deadline, cancellation)
+    opened: list[Response] = []
+
+    async def open_it() -> Response:
+        response = await transport.open(request)
+        opened.append(response)
+        return response
+
+    try:
+        response = _wait(open_it(), request.deadline, cancellation)
+    except BaseException:
+        asyncio.run_coroutine_threadsafe(_close(opened), _running_loop())
+        raise
     return CancelableResponse(response, request.deadline, cancellation)
+
+
+async def _close(opened: list[Response]) -> None:
+    """Close what was opened in the moment when nobody waited for it any more."""
+    for response in opened:
+        await response.close()
 
 
 class CancelableResponse:
@@ -52,7 +70,7 @@ class CancelableResponse:
 
     __slots__ = ("_cancellation", "_deadline", "_response", "fields", "length", "status")
 
-    def __init__(self, response: Response, deadline: float | None, cancellation: Cancellation) -> None:
+    def __init__(self, response: Response, deadline: float | None, cancellation: Cancellation | None) -> None:
         self._response = response
         self._deadline = deadline
         self._cancellation = cancellation
@@ -126,9 +144,10 @@ def _give(answer: asyncio.Future[bytes], piece: bytes, error: BaseException | No
         answer.set_exception(error)
 
 
-def _wait(work: Coroutine[Any, Any, T], deadline: float | None, cancellation: Cancellation) -> T:
+def _wait(work: Coroutine[Any, Any, T], deadline: float | None, cancellation: Cancellation | None) -> T:
     future = asyncio.run_coroutine_threadsafe(work, _running_loop())
-    cancellation.watch(future.cancel)
+    if cancellation is not None:
+        cancellation.watch(future.cancel)
     try:
         return future.result(None if deadline is None else max(deadline - monotonic(), 0))
     except concurrent.futures.CancelledError:
@@ -137,7 +156,8 @@ def _wait(work: Coroutine[Any, Any, T], deadline: float | None, cancellation: Ca
         raise TransportError(Gone.TIMEOUT) from None
     finally:
         future.cancel()  # nothing, where it is done
-        cancellation.unwatch(future.cancel)
+        if cancellation is not None:
+            cancellation.unwatch(future.cancel)
 
 
 def _after_fork_in_child() -> None:
