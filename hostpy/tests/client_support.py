@@ -106,13 +106,27 @@ class Exchange:
 class RawServer:
     """Answers every request by a function of the exchange; False from it closes the connection."""
 
-    def __init__(self, answer: Callable[[Exchange], Any]) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Exchange], Any],
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        wrap: Callable[[socket.socket], socket.socket] = lambda s: s,
+        unix: str | None = None,
+    ) -> None:
         self.answer = answer
+        self.wrap = wrap
         self.exchanges: list[Exchange] = []
         self.connections = 0
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        if unix is not None:
+            self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._listener.bind(unix)
+            self._listener.listen()
+        else:
+            self._listener = socket.create_server((host, port), backlog=64)
         self._open: list[socket.socket] = []
-        self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.address = "http://localhost" if unix else f"http://{host}:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -126,7 +140,7 @@ class RawServer:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError), connection:
+        with contextlib.suppress(OSError), connection, self.wrap(connection) as connection:
             data = b""
             while True:
                 while b"\r\n\r\n" not in data:
@@ -154,10 +168,10 @@ class RawServer:
 
 
 @contextlib.contextmanager
-def serving(answer: Callable[[Exchange], Any] | bytes) -> Iterator[RawServer]:
+def serving(answer: Callable[[Exchange], Any] | bytes, **more: Any) -> Iterator[RawServer]:
     """A raw server that answers by a function, or always by the same bytes."""
     said = answer
-    server = RawServer(said if callable(said) else lambda exchange: exchange.send(said))
+    server = RawServer(said if callable(said) else lambda exchange: exchange.send(said), **more)
     try:
         yield server
     finally:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,12 +57,28 @@ class Connection:
 class Http2Server:
     """Accepts connections, and hands what comes to `heard`, each connection in a thread."""
 
-    def __init__(self, heard: Callable[[Connection, Any], Any], begin: Callable[[Connection], Any] = lambda _c: None) -> None:
+    def __init__(
+        self,
+        heard: Callable[[Connection, Any], Any],
+        begin: Callable[[Connection], Any] = lambda _c: None,
+        *,
+        ended: Callable[[Connection], Any] = lambda _c: None,
+        wrap: Callable[[socket.socket], socket.socket] = lambda s: s,
+        unix: str | None = None,
+    ) -> None:
         self.heard = heard
         self.begin = begin
+        self.ended = ended
+        self.wrap = wrap
         self.connections: list[Connection] = []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        if unix is not None:
+            self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.listener.bind(unix)
+            self.listener.listen()
+            self.address = "http://localhost"
+        else:
+            self.listener = socket.create_server(("127.0.0.1", 0))
+            self.address = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -70,14 +87,18 @@ class Http2Server:
                 sock, _ = self.listener.accept()
             except OSError:
                 return
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.family == socket.AF_INET:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection = Connection(self, sock, len(self.connections))
             self.connections.append(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: Connection) -> None:
-        with connection.sock, contextlib.suppress(OSError, h2.exceptions.ProtocolError):
-            connection.run()
+        with contextlib.suppress(OSError, h2.exceptions.ProtocolError), connection.sock:
+            connection.sock = self.wrap(connection.sock)
+            with connection.sock:
+                connection.run()
+        self.ended(connection)
 
     def close(self) -> None:
         self.listener.close()
@@ -87,9 +108,9 @@ class Http2Server:
 
 @contextlib.contextmanager
 def http2_server(
-    heard: Callable[[Connection, Any], Any], begin: Callable[[Connection], Any] = lambda _c: None
+    heard: Callable[[Connection, Any], Any], begin: Callable[[Connection], Any] = lambda _c: None, **more: Any
 ) -> Iterator[Http2Server]:
-    server = Http2Server(heard, begin)
+    server = Http2Server(heard, begin, **more)
     try:
         yield server
     finally:

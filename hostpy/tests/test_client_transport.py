@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-import ipaddress
 import os
 import socket
 import ssl
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pyqwest
 import pytest
 
+from certificates import certificates
 from client_support import DATA, GOOD, MESSAGE, METHOD, Exchange, call, open_calls, response, serving
 from connectcore._transport.default import default_transport, default_transport_sync
 from connectcore.client import Cancellation, ConnectClient, ConnectClientSync
@@ -292,44 +291,10 @@ def test_fork(transport: str, before: str, expected: str) -> None:
 # TLS
 
 
-@pytest.fixture(scope="module")
-def certificates() -> dict[str, tuple[bytes, bytes]]:
-    """An authority, a server for 127.0.0.1 and a client, each certificate and key in PEM."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    now = dt.datetime.now(dt.UTC)
-    made: dict[str, tuple[bytes, bytes]] = {}
-    authority: Any = None
-    for name in ("authority", "server", "client"):
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(authority[0] if authority else subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(days=1))
-            .not_valid_after(now + dt.timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=authority is None, path_length=None), critical=True)
-        )
-        if name == "server":
-            address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-            builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        certificate = builder.sign(authority[1] if authority else key, hashes.SHA256())
-        authority = authority or (subject, key)
-        pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        made[name] = certificate.public_bytes(serialization.Encoding.PEM), pem
-    return made
-
-
 @pytest.fixture
-def tls_server(certificates: dict[str, tuple[bytes, bytes]], tmp_path: Path) -> Iterator[Callable[[bool], str]]:
+def tls_server(tmp_path: Path) -> Iterator[Callable[[bool], str]]:
     """Starts a server that answers one good response per connection, and may want a client certificate."""
-    for name, (certificate, key) in certificates.items():
+    for name, (certificate, key) in certificates().items():
         (tmp_path / f"{name}.pem").write_bytes(certificate + key)
     listeners: list[socket.socket] = []
 
@@ -369,18 +334,18 @@ def transport(mode: str, **options: Any) -> Any:
     return PyqwestTransport(**options) if mode == "async" else PyqwestTransportSync(**options)
 
 
-def test_tls(mode: str, tls_server: Callable[[bool], str], certificates: dict[str, tuple[bytes, bytes]]) -> None:
+def test_tls(mode: str, tls_server: Callable[[bool], str]) -> None:
     address = tls_server(False)
-    trusting = transport(mode, tls_ca_cert=certificates["authority"][0])
+    trusting = transport(mode, tls_ca_cert=certificates()["authority"][0])
     assert call(mode, address, http_client=trusting) == MESSAGE
     error = error_of(mode, address)  # the system does not know that authority
     assert error.code is Code.UNAVAILABLE
     assert "certificate" in error.message
 
 
-def test_client_certificate(mode: str, tls_server: Callable[[bool], str], certificates: dict[str, tuple[bytes, bytes]]) -> None:
+def test_client_certificate(mode: str, tls_server: Callable[[bool], str]) -> None:
     address = tls_server(True)
-    authority, (certificate, key) = certificates["authority"][0], certificates["client"]
+    authority, (certificate, key) = certificates()["authority"][0], certificates()["client"]
     known = transport(mode, tls_ca_cert=authority, tls_cert=certificate, tls_key=key)
     assert call(mode, address, http_client=known) == MESSAGE
     with Cancellation():

@@ -29,7 +29,7 @@ from connectcore.codec import proto_binary_codec, proto_json_codec  # noqa: E402
 from connectcore.method import IdempotencyLevel, MethodInfo, StreamType  # noqa: E402
 from connectcore.protocol import ProtocolType  # noqa: E402
 from connectcore.request import Headers  # noqa: E402
-from connectcore.transport import HTTPTransport, PyqwestTransport, PyqwestTransportSync  # noqa: E402
+from connectcore.transport import HTTPTransport, HTTPTransportSync, PyqwestTransport, PyqwestTransportSync  # noqa: E402
 from connectrpc.conformance.v1 import client_compat_pb2, config_pb2, service_pb2  # type: ignore[import-not-found]  # noqa: E402
 from google.protobuf.any_pb2 import Any as AnyMessage  # noqa: E402
 
@@ -95,7 +95,7 @@ def client_options(request: client_compat_pb2.ClientCompatRequest) -> dict[str, 
     }
 
 
-def own(version: int, authority: bytes, certificate: bytes, key: bytes) -> Any:
+def own(make: Callable[..., Any], version: int, authority: bytes, certificate: bytes, key: bytes) -> Any:
     """A transport of this package's own."""
     context = ssl.create_default_context(cadata=authority.decode()) if authority else None
     if context is not None and certificate:
@@ -104,14 +104,14 @@ def own(version: int, authority: bytes, certificate: bytes, key: bytes) -> Any:
             chain.flush()
             context.load_cert_chain(chain.name)
     http_version: Any = OWN_VERSIONS[version]
-    return HTTPTransport(http_version=http_version, ssl_context=context)
+    return make(http_version=http_version, ssl_context=context)
 
 
 @cache
 def transport(make: Callable[..., Any], version: int, authority: bytes, certificate: bytes, key: bytes) -> Any:
     """A transport for all calls to servers that are trusted, and shown a certificate, in the same way."""
-    if make is own:
-        return own(version, authority, certificate, key)
+    if make in (HTTPTransport, HTTPTransportSync):
+        return own(make, version, authority, certificate, key)
     return make(
         http_version=VERSIONS[version],
         tls_ca_cert=authority or None,
@@ -120,7 +120,7 @@ def transport(make: Callable[..., Any], version: int, authority: bytes, certific
     )
 
 
-transports: dict[str, Any] = {"async": own, "sync": PyqwestTransportSync}
+transports: dict[str, Any] = {"async": HTTPTransport, "sync": HTTPTransportSync}
 
 
 def transport_of(make: Callable[..., Any], request: client_compat_pb2.ClientCompatRequest) -> Any:

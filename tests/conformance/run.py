@@ -38,9 +38,11 @@ GO_CLIENT = str(BIN / "goclient")
 RUNS = {
     "server-async-uvicorn": Run("server", UVICORN, SERVER_CASES),
     "server-sync-gunicorn": Run("server", GUNICORN, SERVER_CASES),
-    "client-async": Run("client", (*ASYNC, "--pyqwest"), 13094, "config-python.yaml"),
+    "client-async": Run("client", ASYNC, 13094, "config-python.yaml"),
+    "client-pyqwest-async": Run("client", (*ASYNC, "--pyqwest"), 13094, "config-python.yaml"),
+    "client-pyqwest-sync": Run("client", (*SYNC, "--pyqwest"), 13094, "config-python.yaml"),
     "client-sync": Run("client", SYNC, 13094, "config-python.yaml"),
-    "client-modules-async": Run("client", (*ASYNC, "--pyqwest", "--modules"), 13094, "config-python.yaml"),
+    "client-modules-async": Run("client", (*ASYNC, "--modules"), 13094, "config-python.yaml"),
     "client-modules-sync": Run("client", (*SYNC, "--modules"), 13094, "config-python.yaml"),
     "all-async-uvicorn": Run("server", UVICORN, 10756, "config-python.yaml"),
     "all-sync-gunicorn": Run("server", GUNICORN, 4052, "config-servers-http1.yaml"),

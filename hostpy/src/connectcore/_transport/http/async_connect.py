@@ -45,7 +45,7 @@ async def _connect(place: Place) -> AsyncConnection:
 
     def choose(alpn: str | None) -> Http1 | Http2:
         if alpn == "h2" if secure else target.version == "2":
-            return Http2(options.max_streams)
+            return Http2(options.max_streams, place.streams)
         return Http1(proxy=relay)
 
     def make() -> AsyncConnection:

@@ -289,6 +289,11 @@ class AsyncConnection(asyncio.Protocol):
         if self.machine.multiplexed:
             self._push()
 
+    def retire(self) -> None:
+        """Take no more exchanges over HTTP/2, and close it when those under way have ended."""
+        self.machine.usable = False
+        self._settle()
+
     def close(self) -> None:
         """Close it, without waiting for the peer."""
         if not self.closed:

@@ -52,6 +52,7 @@ class Place:
         self._shared: list[AsyncConnection] = []  # HTTP/2
         self.waiting: deque[asyncio.Future[AsyncConnection]] = deque()
         self._connecting: set[asyncio.Task[None]] = set()
+        self.streams = options.max_streams  # what a connection is expected to carry
         self._multiplexed = target.version != "1.1"  # until a connection shows otherwise
 
     # Who needs a connection
@@ -71,10 +72,17 @@ class Place:
             if not connection.closed and not self._worn(connection, now):
                 return connection
             connection.close()
-        for connection in self._shared:
-            if connection.places > 0:
+        for connection in self._shared if self.options.max_age is None else list(self._shared):
+            if connection.places > 0 and not self._old(connection):
                 return connection
         return None
+
+    def _old(self, connection: AsyncConnection) -> bool:
+        """Whether a connection of HTTP/2 takes no more exchanges. Those under way go on."""
+        if self.options.max_age is None or self.loop.time() - connection.born <= self.options.max_age:
+            return False
+        connection.retire()
+        return True
 
     def _worn(self, connection: AsyncConnection, now: float) -> bool:
         options = self.options
@@ -145,7 +153,10 @@ class Place:
         """Make as many connections as the line needs."""
         wanted = len(self.waiting)
         if self._multiplexed:
-            wanted = -(-wanted // self.options.max_streams)
+            for connection in self._shared[-1:]:
+                assert isinstance(connection.machine, Http2)
+                self.streams = max(1, connection.machine.limit)  # the next one's peer is most likely the same
+            wanted = -(-wanted // self.streams)
         while len(self._connecting) < wanted and len(self.connections) + len(self._connecting) < self.options.max_connections:
             task = self.loop.create_task(self._connect())
             self._connecting.add(task)

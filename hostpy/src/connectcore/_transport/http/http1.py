@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..transport import Gone
 from .message import field_lines, request_line
 from .parser import CONNECTION_CLOSED, NEED_DATA, Data, EndOfMessage, ProtocolError, Response, failure_of, http1, kind_of
+from .status import http1_status
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Http1"]
 
 _BEGINNING: Final = b"HTTP/1."
+_LINE: Final = 16  # with the status
 _LENGTH_MAX: Final = 2**63 - 1
 _ENDED_EARLY: Final = "the connection ended before the response did"
 
@@ -102,7 +104,13 @@ class Http1:
                     return
                 event = parser.next_event()
         except ProtocolError as error:
-            if data:
+            status = 0 if exchange.status else http1_status(self._begun + data)
+            if status:
+                exchange.begin(status, (), 0)
+                exchange.end(())
+                self.abort(exchange)
+                exchange.progressed()
+            elif data:
                 self._broken(exchange, *failure_of(error, "HTTP/1.1"))
             else:
                 self.lost(_ENDED_EARLY)
@@ -112,8 +120,8 @@ class Http1:
             return
         if not exchange.status:
             # Another protocol may never send what ends a line.
-            self._begun = (self._begun + data)[: len(_BEGINNING)]
-            if not _BEGINNING.startswith(self._begun):
+            self._begun = (self._begun + data)[:_LINE]
+            if not _BEGINNING.startswith(self._begun[: len(_BEGINNING)]):
                 self._broken(exchange, Gone.MALFORMED, "the response is no HTTP/1.1")
                 return
         exchange.progressed()

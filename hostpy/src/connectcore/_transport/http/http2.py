@@ -30,6 +30,7 @@ from .parser import (
     http2,
     kind_of,
 )
+from .status import http2_status
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -58,6 +59,7 @@ class Http2:
     Attributes:
         exchanges: those under way, by their streams.
         usable: whether more may be started.
+        limit: how many may be under way, by our choice and the peer's.
         places: how many more may be started now.
         reserved: how many places are promised.
 
@@ -67,8 +69,8 @@ class Http2:
         "_credit",
         "_due",
         "_initial_window",
-        "_limit",
         "_next_id",
+        "_odd_status",
         "_parser",
         "_received",
         "_resets",
@@ -76,23 +78,26 @@ class Http2:
         "_streams_max",
         "_unread",
         "exchanges",
+        "limit",
         "reserved",
         "usable",
     )
 
     multiplexed = True
 
-    def __init__(self, streams_max: int) -> None:
+    def __init__(self, streams_max: int, expected: int | None = None) -> None:
+        """`streams_max`: exchanges at a time. `expected`: how many of them the peer will allow, as far as that is known."""
         self._parser: H2Connection = http2()
         self._next_id = 1
         self._streams_max = streams_max
-        self._limit = streams_max
+        self.limit = streams_max if expected is None else expected
         self._initial_window = _DEFAULT_WINDOW
         self._sending: dict[Exchange, None] = {}  # in the order of their turns
         self._resets = 0
         self._unread = 0
         self._received = 0
         self._credit = 0
+        self._odd_status = 0
         self._due = 0  # the connection's raise that is kept back
         self.exchanges: dict[int, Exchange] = {}
         self.usable = True
@@ -100,7 +105,7 @@ class Http2:
 
     @property
     def places(self) -> int:
-        return self._limit - len(self.exchanges) - self.reserved if self.usable else 0
+        return self.limit - len(self.exchanges) - self.reserved if self.usable else 0
 
     def preface(self) -> bytes:
         """What a connection starts with."""
@@ -221,7 +226,7 @@ class Http2:
                     exchange = exchanges.pop(event.stream_id, None)
                     if exchange is not None:
                         touched[exchange] = None
-                        self._reset(exchange, event.error_code)
+                        self._reset(exchange, event.error_code, data)
                 elif kind is GoAway:
                     self._go_away(event, touched)
                 elif kind is Settings:
@@ -255,8 +260,15 @@ class Http2:
             assert exchange.stream is not None
             exchange.stream.reset(frames.NO_ERROR)
 
-    def _reset(self, exchange: Exchange, code: int) -> None:
+    def _reset(self, exchange: Exchange, code: int, received: bytes) -> None:
         self._sending.pop(exchange, None)
+        if code == frames.PROTOCOL_ERROR and not exchange.status:
+            status = http2_status(received, exchange.id, self._odd_status)
+            if status:
+                self._odd_status = status
+                exchange.begin(status, (), 0)
+                exchange.end(())
+                return
         refused = code == frames.REFUSED_STREAM
         text = "the server refused the stream" if refused else f"the stream was reset with HTTP/2 code {code}"
         exchange.fail(Gone.RESET, text, code, unprocessed=refused)
@@ -272,7 +284,7 @@ class Http2:
     def _settings(self, params: list[tuple[int, int]]) -> None:
         for name, value in params:
             if name == frames.MAX_CONCURRENT_STREAMS:
-                self._limit = min(value, self._streams_max)
+                self.limit = min(value, self._streams_max)
             elif name == frames.INITIAL_WINDOW_SIZE:
                 self._initial_window = value
 

@@ -35,11 +35,11 @@ class Keepalive:
             elif now >= self._asked + self._timeout:
                 return "dead", 0.0
             else:
-                return "wait", self._asked + self._timeout - now
+                return "wait", min(self._time, self._asked + self._timeout - now)
         if not busy and not self._permit:
             return "wait", self._time
         left = self.heard + self._time - now
         if left > 0:
             return "wait", left
         self._asked = now
-        return "ask", self._timeout
+        return "ask", min(self._time, self._timeout)

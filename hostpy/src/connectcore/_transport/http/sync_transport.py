@@ -67,6 +67,8 @@ class HTTPTransportSync(Configured):
                 if isinstance(error, OSError):
                     exchange.fail(Gone.CLOSED, str(error))
                 exchange.close()
+                if request.cancellation is not None and request.cancellation.canceled:
+                    raise TransportError(Gone.CANCELED) from error
                 if not tries or not exchange.may_go_again(kept=kept):
                     raise
             except BaseException:

@@ -1,0 +1,418 @@
+"""Our own transport's connections: TLS, proxies, Unix sockets, limits, balancing, signs of life."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import h2.events
+import h2.settings
+import pytest
+
+from certificates import certificates
+from client_support import Exchange, response, serving
+from connectcore.transport import Gone, HTTPTransport, HTTPTransportSync, Request, TransportError
+from http2_support import Connection, answering, http2_server
+from test_http_transport import VERSIONS, request, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+OK = response(b"ok")
+
+
+class Client:
+    """A transport of either form, for one request after the other."""
+
+    def __init__(self, mode: str, **options: Any) -> None:
+        self.loop = asyncio.new_event_loop() if mode == "async" else None
+        self.transport: Any = HTTPTransport(**options) if mode == "async" else HTTPTransportSync(**options)
+
+    def fetch(self, what: Request) -> bytes:
+        """The content of the response."""
+        what.deadline = time.monotonic() + 20
+        if self.loop is not None:
+            return self.loop.run_until_complete(asyncio.wait_for(self._fetch(what), 20))
+        got = self.transport.open_sync(what)
+        content: bytes = got.read()
+        got.close()
+        return content
+
+    async def _fetch(self, what: Request) -> bytes:
+        got = await self.transport.open(what)
+        content: bytes = await got.read()
+        await got.close()
+        return content
+
+    def fails(self, what: Request) -> TransportError:
+        with pytest.raises(TransportError) as caught:
+            self.fetch(what)
+        return caught.value
+
+    def close(self) -> None:
+        if self.loop is None:
+            self.transport.close()
+        else:
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.run_until_complete(asyncio.sleep(0))
+            self.loop.close()
+
+
+@pytest.fixture
+def client(mode: str) -> Iterator[Callable[..., Client]]:
+    made: list[Client] = []
+
+    def make(**options: Any) -> Client:
+        made.append(Client(mode, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+# TLS
+
+
+@contextlib.contextmanager
+def tls_server(folder: Path, alpn: list[str], *, wants_client: bool = False, version: str = "1.1") -> Iterator[str]:
+    """A server that answers each request over HTTP/1.1 or HTTP/2, inside TLS."""
+    for name, (certificate, key) in certificates().items():
+        (folder / f"{name}.pem").write_bytes(certificate + key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem")
+    if alpn:
+        context.set_alpn_protocols(alpn)
+    if wants_client:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(folder / "authority.pem")
+
+    def wrap(sock: socket.socket) -> socket.socket:
+        return context.wrap_socket(sock, server_side=True)
+
+    if version == "2":
+        with http2_server(answering(), wrap=wrap) as server:
+            yield server.address.replace("http:", "https:")
+    else:
+        with serving(lambda exchange: exchange.send(OK), wrap=wrap) as plain:
+            yield plain.address.replace("http:", "https:")
+
+
+def trusting(folder: Path, *, shows: bool = False) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=folder / "authority.pem")
+    if shows:
+        context.load_cert_chain(folder / "client.pem")
+    return context
+
+
+@pytest.mark.parametrize(("alpn", "version"), [(["h2"], "2"), (["http/1.1"], "1.1"), ([], "1.1")])
+def test_alpn_says_the_version(client: Callable[..., Client], tmp_path: Path, alpn: list[str], version: str) -> None:
+    with tls_server(tmp_path, alpn, version=version) as address:
+        one = client(ssl_context=trusting(tmp_path))
+        for _ in range(3):
+            assert one.fetch(request(address)) == b"ok"
+
+
+def test_a_server_without_http2(client: Callable[..., Client], tmp_path: Path) -> None:
+    with tls_server(tmp_path, ["http/1.1"]) as address:
+        error = client(ssl_context=trusting(tmp_path)).fails(request(address, http2=True))
+        assert error.reason is Gone.REFUSED
+        assert "ALPN" in error.text
+
+
+def test_an_authority_that_is_not_known(client: Callable[..., Client], tmp_path: Path) -> None:
+    with tls_server(tmp_path, []) as address:
+        error = client().fails(request(address))
+        assert error.reason is Gone.REFUSED
+        assert "certificate" in error.text
+
+
+def test_mutual_tls(client: Callable[..., Client], tmp_path: Path) -> None:
+    with tls_server(tmp_path, ["h2"], wants_client=True, version="2") as address:
+        assert client(ssl_context=trusting(tmp_path, shows=True)).fetch(request(address)) == b"ok"
+        with pytest.raises((TransportError, OSError)):
+            client(ssl_context=trusting(tmp_path)).fetch(request(address))
+
+
+def test_large_content_over_tls(client: Callable[..., Client], tmp_path: Path) -> None:
+    with tls_server(tmp_path, ["h2"], version="2") as address:
+        assert client(ssl_context=trusting(tmp_path)).fetch(request(address, bytes(5 << 20))) == b"ok"
+
+
+def test_connecting_has_a_limit(client: Callable[..., Client]) -> None:
+    """The server accepts, and never says anything: TLS belongs to connecting."""
+    with serving(silent) as server:
+        error = client(connect_timeout=0.2).fails(request(server.address.replace("http:", "https:")))
+        assert error.reason is Gone.REFUSED
+        assert "within 0.2 seconds" in error.text
+
+
+# Proxies and Unix sockets
+
+
+class Proxy:
+    """A proxy: tunnels, or answers itself what names a whole URL."""
+
+    def __init__(self, status: str = "200 OK") -> None:
+        self.status = status
+        self.heads: list[bytes] = []
+
+    def __call__(self, exchange: Exchange) -> bool:
+        self.heads.append(exchange.head)
+        if not exchange.head.startswith(b"CONNECT "):
+            exchange.send(OK)
+            return True
+        exchange.send(f"HTTP/1.1 {self.status}\r\n\r\n".encode())
+        if not self.status.startswith("2"):
+            return False
+        host, _, port = exchange.target.rpartition(":")
+        with socket.create_connection((host, int(port))) as far:
+            threading.Thread(target=_copy, args=(far, exchange.connection), daemon=True).start()
+            _copy(exchange.connection, far)
+        return False
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+
+
+def test_proxy_for_http(client: Callable[..., Client]) -> None:
+    proxy = Proxy()
+    with serving(proxy) as server:
+        one = client(proxy=server.address.replace("//", "//me:s%40crt@"))
+        assert one.fetch(request("http://far.away:81")) == b"ok"
+    assert proxy.heads[0].startswith(b"POST http://far.away:81/a.B/C HTTP/1.1\r\nhost: far.away:81\r\n")
+    assert b"proxy-authorization: Basic bWU6c0BjcnQ=\r\n" in proxy.heads[0]
+
+
+def test_proxy_tunnels_http2(client: Callable[..., Client]) -> None:
+    proxy = Proxy()
+    with serving(proxy) as middle, http2_server(answering()) as server:
+        one = client(proxy=middle.address)
+        for _ in range(3):
+            assert one.fetch(request(server.address, http2=True)) == b"ok"
+        host = server.address.removeprefix("http://").encode()
+    assert [head.split(b"\r\n")[:2] for head in proxy.heads] == [[b"CONNECT %b HTTP/1.1" % host, b"host: %b" % host]]
+
+
+def test_proxy_tunnels_tls(client: Callable[..., Client], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = Proxy()
+    with serving(proxy) as middle, tls_server(tmp_path, ["h2"], version="2") as address:
+        monkeypatch.setenv("HTTPS_PROXY", middle.address)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert client(ssl_context=trusting(tmp_path)).fetch(request(address)) == b"ok"
+        assert len(proxy.heads) == 1
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        assert client(ssl_context=trusting(tmp_path)).fetch(request(address)) == b"ok"
+        assert client(ssl_context=trusting(tmp_path), trust_env=False).fetch(request(address)) == b"ok"
+    assert len(proxy.heads) == 1
+
+
+def test_proxy_that_refuses(client: Callable[..., Client]) -> None:
+    with serving(Proxy("407 Who are you")) as server:
+        error = client(proxy=server.address).fails(request("https://far.away"))
+        assert error.reason is Gone.REFUSED
+        assert "407" in error.text
+
+
+def test_proxy_of_another_kind(client: Callable[..., Client]) -> None:
+    with pytest.raises(ValueError, match="a proxy is given as"):
+        client(proxy="socks5://127.0.0.1:1")
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets here")
+@pytest.mark.parametrize("version", VERSIONS)
+def test_unix_socket(client: Callable[..., Client], tmp_path: Path, version: str) -> None:
+    path = str(tmp_path / "socket")
+    with http2_server(answering(), unix=path) if version == "2" else serving(lambda e: e.send(OK), unix=path):
+        one = client(unix_socket=path)
+        for _ in range(2):
+            assert one.fetch(request("http://localhost", http2=version == "2")) == b"ok"
+    assert client(unix_socket=str(tmp_path / "none")).fails(request("http://localhost")).reason is Gone.REFUSED
+
+
+# Limits
+
+
+@pytest.mark.parametrize("limit", ["idle_timeout", "max_age"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_connections_are_not_kept_for_ever(client: Callable[..., Client], version: str, limit: str) -> None:
+    options = {limit: 0.05}
+    with http2_server(answering()) if version == "2" else serving(lambda e: e.send(OK)) as server:
+        one = client(**options)
+        for _ in range(2):
+            assert one.fetch(request(server.address, http2=version == "2")) == b"ok"
+            time.sleep(0.1)
+        count = server.connections if isinstance(server.connections, int) else len(server.connections)
+        assert count == 2
+
+
+def test_streams_and_connections_have_a_bound() -> None:
+    """At most two connections of two streams: the others wait, in order, and a waiter that gives up costs nobody his turn."""
+    waiting: list[tuple[Connection, int]] = []
+    served: list[str] = []
+
+    def heard(connection: Connection, event: Any) -> None:
+        if isinstance(event, h2.events.StreamEnded):
+            waiting.append((connection, event.stream_id))
+
+    async def run() -> None:
+        async with HTTPTransport(max_connections=2, max_streams=2) as transport:
+
+            async def one(name: str) -> None:
+                got = await transport.open(request(server.address, http2=True))
+                await got.read()
+                await got.close()
+                served.append(name)
+
+            tasks = [asyncio.create_task(one(str(number))) for number in range(8)]
+            async with asyncio.timeout(10):
+                while len(waiting) < 4:  # noqa: ASYNC110 - another thread fills it
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            assert len(waiting) == 4
+            tasks[4].cancel()
+            while len(served) < 7:
+                while waiting:
+                    connection, stream = waiting.pop(0)
+                    connection.respond(stream)
+                await asyncio.sleep(0.01)
+            assert sorted(served) == ["0", "1", "2", "3", "5", "6", "7"]
+            assert len(server.connections) == 2
+
+    with http2_server(heard) as server:
+        asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_the_peers_bound_of_streams() -> None:
+    """SETTINGS_MAX_CONCURRENT_STREAMS is kept, and more connections are made."""
+    most = 0
+
+    def begin(connection: Connection) -> None:
+        connection.h2.update_settings({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 3})
+
+    def heard(connection: Connection, event: Any) -> None:
+        nonlocal most
+        most = max(most, connection.h2.open_inbound_streams)
+        if isinstance(event, h2.events.StreamEnded):
+            connection.respond(event.stream_id)
+
+    async def run() -> None:
+        async with HTTPTransport() as transport:
+
+            async def one() -> None:
+                got = await transport.open(request(server.address, http2=True))
+                assert await got.read() == b"ok"
+                await got.close()
+
+            await one()
+            await asyncio.gather(*(one() for _ in range(40)))
+
+    with http2_server(heard, begin) as server:
+        asyncio.run(asyncio.wait_for(run(), 20))
+    assert most <= 3
+
+
+# Balancing
+
+
+@pytest.mark.skipif(os.uname().sysname != "Linux", reason="needs a second address of the loopback")
+def test_round_robin(client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests go around all addresses, and on around those that answer."""
+    count = {"127.0.0.1": 0, "127.0.0.2": 0, "127.0.0.3": 0}
+    with contextlib.ExitStack() as stack:
+        port = 0
+        servers = {}
+        for host in ("127.0.0.1", "127.0.0.2"):
+
+            def answer(exchange: Exchange, host: str = host) -> None:
+                count[host] += 1
+                exchange.send(OK)
+
+            servers[host] = stack.enter_context(serving(answer, host=host, port=port))
+            port = int(servers[host].address.rsplit(":", 1)[1])
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in count]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: found)
+        one = client(balancing="round_robin")
+        for _ in range(9):
+            assert one.fetch(request(f"http://some.where:{port}")) == b"ok"
+        assert count["127.0.0.1"] >= 3
+        assert count["127.0.0.2"] >= 3
+        servers["127.0.0.1"].close()
+        done = 0
+        for _ in range(6):
+            with contextlib.suppress(TransportError):  # the request was on its way as the server closed
+                done += one.fetch(request(f"http://some.where:{port}")) == b"ok"
+        assert done >= 4
+
+
+# Signs of life
+
+
+def test_keepalive_notices_a_dead_peer(client: Callable[..., Client]) -> None:
+    """The peer reads, and says nothing any more."""
+    stop = threading.Event()
+
+    def heard(_connection: Connection, event: Any) -> None:
+        if isinstance(event, h2.events.StreamEnded):
+            stop.wait(20)
+
+    with http2_server(heard) as server:
+        start = time.monotonic()
+        error = client(keepalive_time=0.2, keepalive_timeout=0.2).fails(request(server.address, http2=True))
+        assert error.reason is Gone.CLOSED
+        assert "ping" in error.text
+        assert 0.3 < time.monotonic() - start < 10
+        stop.set()
+
+
+def test_keepalive_leaves_a_live_peer_alone(client: Callable[..., Client]) -> None:
+    pings: list[Any] = []
+
+    def heard(connection: Connection, event: Any) -> None:
+        if isinstance(event, h2.events.PingReceived):
+            pings.append(event)
+            if len(pings) == 3:
+                connection.respond(1)
+
+    with http2_server(heard) as server:
+        one = client(keepalive_time=0.05, keepalive_timeout=10)
+        assert one.fetch(request(server.address, http2=True)) == b"ok"
+        assert len(pings) == 3
+
+
+# Ends
+
+
+def test_a_loop_that_ends_closes_its_connections() -> None:
+    transport = HTTPTransport()
+
+    async def run() -> None:
+        got = await transport.open(request(server.address, http2=True))
+        await got.read()
+        await got.close()
+
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+    closed = threading.Event()
+
+    with http2_server(answering(), ended=lambda _c: closed.set()) as server:
+        asyncio.run(run())
+        assert closed.wait(5)
+        before = descriptors()
+        for _ in range(5):
+            closed.clear()
+            asyncio.run(run())
+            assert closed.wait(5)
+        assert descriptors() <= before + 1
