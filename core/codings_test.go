@@ -122,3 +122,40 @@ func TestCodingsBombs(t *testing.T) {
 		}
 	}
 }
+
+// A message has room at once for what it decompresses to, where that can be told
+// from it; a lie does not get the room.
+func TestSnappyRoom(t *testing.T) {
+	for _, message := range codingSamples() {
+		if room := snappyRoom(AppendSnappy(nil, message)); room != len(message) {
+			t.Errorf("%d bytes of room for %d", room, len(message))
+		}
+	}
+	packed := AppendSnappy(nil, make([]byte, 4<<20))
+	if n := testing.AllocsPerRun(1, func() {
+		if _, err := AppendUnsnappy(nil, packed, 4<<20); err != nil {
+			t.Error(err)
+		}
+	}); n != 1 {
+		t.Errorf("%v allocations, want one", n)
+	}
+	var lies []byte
+	for range 100 {
+		lies = append(lies, 0, 8, 0, 0, 0, 0, 0, 0, 0x80, 0x80, 0x04, 0) // a chunk of 64 KiB, it says
+	}
+	if room := snappyRoom(lies); room > 22*len(lies) {
+		t.Errorf("%d bytes of room for %d that cannot need it", room, len(lies))
+	}
+}
+
+// A payload that comes in pieces has never more than twice the room that it needs.
+func TestCollect(t *testing.T) {
+	const size = 1<<20 + 1
+	var r receiver
+	for left := size; left > 0; left -= 1 << 10 {
+		r.collect(make([]byte, min(left, 1<<10)), uint64(left))
+		if have, room := len(r.payload), cap(r.payload); room > max(2*have, 4<<10) || room > size+size/8 {
+			t.Fatalf("room of %d for %d of %d bytes", room, have, size)
+		}
+	}
+}

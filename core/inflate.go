@@ -205,7 +205,7 @@ func (z *inflater) block(dst []byte, start, end int, lit *[litSize]uint32, dist 
 
 // grow gives dst room for at least outSlack bytes.
 func grow(dst []byte, end int) []byte {
-	room := max(len(dst)+len(dst)/2, 512)
+	room := max(len(dst), 512)
 	room = max(min(room, end-len(dst)), outSlack)
 	return append(make([]byte, 0, len(dst)+room), dst...)
 }

@@ -166,7 +166,7 @@ func (c *call) receiveWhole() {
 	if c.needBytes {
 		if b := c.at(c.announced - c.pos); b != nil {
 			b = b[:min(uint64(len(b)), c.announced-c.pos)]
-			c.payload = append(c.payload, b...)
+			c.collect(b, uint64(c.limit)-uint64(len(c.payload)))
 			c.pos += uint64(len(b))
 			if c.pos < c.announced {
 				c.at(c.announced - c.pos)
@@ -257,7 +257,7 @@ func (c *call) payloadBytes() bool {
 		if c.needBytes || c.prefix[0]&c.endFlag != 0 {
 			b := c.next(c.left)
 			n = min(c.left, uint64(len(b)))
-			c.payload = append(c.payload, b[:n]...)
+			c.collect(b[:n], c.left)
 			c.use(int(n))
 		} else {
 			c.pos += n
@@ -268,6 +268,19 @@ func (c *call) payloadBytes() bool {
 		c.left -= n
 	}
 	return true
+}
+
+// collect adds bytes to the current payload, of which at most left are to come, these
+// among them.
+func (r *receiver) collect(b []byte, left uint64) {
+	const least = 512
+	have := len(r.payload)
+	if need := have + len(b); need > cap(r.payload) {
+		// Twice what came, since what is announced may never come.
+		room := min(uint64(max(2*need, least)), uint64(have)+left)
+		r.payload = append(make([]byte, 0, room), r.payload...)
+	}
+	r.payload = append(r.payload, b...)
 }
 
 // openEnvelope checks a prefix before any byte of the payload is waited for.
@@ -331,6 +344,7 @@ func (c *call) takePayload(start uint64, length uint32, compressed bool) bool {
 		}
 		c.stepBytes += len(out) - len(c.data)
 		c.data = out
+		c.payload = scratch(c.payload)
 	default:
 		c.data = append(c.data, c.payload...)
 	}

@@ -3,6 +3,7 @@ package core
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"slices"
 
 	"github.com/golang/snappy"
 )
@@ -57,6 +58,9 @@ func AppendSnappy(dst, src []byte) []byte {
 // here, too.
 func AppendUnsnappy(dst, src []byte, limit int) ([]byte, error) {
 	out := dst
+	if room := min(snappyRoom(src), limit); cap(dst)-len(dst) < room {
+		out = append(make([]byte, 0, len(dst)+room), dst...)
+	}
 	for first := true; first || len(src) > 0; first = false {
 		if len(src) < 4 {
 			return dst, ErrMalformed
@@ -94,9 +98,7 @@ func AppendUnsnappy(dst, src []byte, limit int) ([]byte, error) {
 		case kind == snappyPlain:
 			out = append(out, chunk...)
 		default:
-			for cap(out)-at < n {
-				out = append(out[:cap(out)], 0)
-			}
+			out = slices.Grow(out, n)
 			if _, err := snappy.Decode(out[at:at+n], chunk); err != nil {
 				return dst, ErrMalformed
 			}
@@ -107,4 +109,26 @@ func AppendUnsnappy(dst, src []byte, limit int) ([]byte, error) {
 		}
 	}
 	return out, nil
+}
+
+// snappyRoom adds up what the chunks say that they decompress to, as far as that is
+// possible.
+func snappyRoom(src []byte) (room int) {
+	const mostRatio = 22 // three bytes copy 64
+	for len(src) >= 4 {
+		kind, size := src[0], int(binary.LittleEndian.Uint32(src)>>8)
+		if src = src[4:]; size > len(src) {
+			break
+		}
+		switch {
+		case kind == snappyCompressed && size > 4:
+			if n, err := snappy.DecodedLen(src[4:size]); err == nil {
+				room += min(n, snappyBlock, mostRatio*size)
+			}
+		case kind == snappyPlain && size > 4:
+			room += min(size-4, snappyBlock)
+		}
+		src = src[size:]
+	}
+	return room
 }
