@@ -461,6 +461,8 @@ class App:
         try:
             for step in exchange.steps(self.run):
                 match step:
+                    case None:
+                        yield b""  # lets the transport look at its deadline
                     case "respond", status, fields:
                         headers = [(name.decode(), value.decode("latin-1")) for name, value in fields]
                         start_response(f"{status} Said", headers)

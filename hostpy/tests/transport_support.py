@@ -14,6 +14,7 @@ import pyqwest
 
 from connectcore._client.exchange import complete
 from connectcore.transport import (
+    ASGITransport,
     HTTPTransport,
     HTTPTransportSync,
     HttpxTransport,
@@ -21,6 +22,7 @@ from connectcore.transport import (
     PyqwestTransport,
     PyqwestTransportSync,
     Request,
+    WSGITransport,
 )
 from transport_peers import PATIENCE
 
@@ -88,6 +90,8 @@ KINDS = [
     _ours("sync", "2"),
     *[_pyqwest(mode, version) for mode in ("async", "sync") for version in ("1.1", "2")],
     *[_httpx(library, mode, version) for library in (httpx, httpx2) for mode in ("async", "sync") for version in ("1.1", "2")],
+    Kind("app", "async", "asgi", lambda where: (ASGITransport(where.asgi), None)),
+    Kind("app", "sync", "wsgi", lambda where: (WSGITransport(where.wsgi), None), duplex=False, interrupts=False),
 ]
 
 

@@ -5,6 +5,9 @@ it came, so that limits hold while it is decompressed, and an RPC is not to be s
 A `pyqwest` client that a user brings keeps its own settings. Its content is read in pieces all the same, so a limit stops a
 response early that `pyqwest` inflates.
 
+A `pyqwest.SyncClient` that a user brings cannot be interrupted while it waits in the iterator of a request's content: an HTTP/2
+stream that is given up meanwhile is reset when the iterator gives something.
+
 `pyqwest` runs on threads of its own, which do not survive a fork: in a child, nothing that was made before the fork answers
 any more. So the shared transports are made on first use, and a child that inherits a started `pyqwest` gets an error instead
 of a call that never returns.
