@@ -20,6 +20,7 @@ type ClientCall struct {
 	trail       Fields // trailing metadata
 	trailBinary Pairs
 	takeTrailer func(name, value []byte) bool
+	again       again
 }
 
 // Argument is an error of the application's: what it asks for makes no sense.
@@ -34,6 +35,8 @@ type Opening struct {
 	NoSideEffects bool
 	Get           bool   // by an HTTP GET, if the protocol has it and the target does not become too long
 	Timeout       uint64 // microseconds, or NoTimeout
+	Retry         bool   // say with a failure what another try may do
+	Tries         uint32 // of this call that came before
 	Fields        Fields // leading metadata
 	Binary        Pairs
 }
@@ -53,6 +56,7 @@ func (cl *Client) Open(c *ClientCall, o *Opening) ([]Event, error) {
 	c.trail.Reset()
 	c.trailBinary.Reset()
 	c.ended, c.early, c.tailWaits = false, false, false
+	c.again = again{asked: o.Retry, tries: o.Tries}
 	c.parsed.Reset()
 	c.limit = cl.cfg.ReadMax
 	c.out, c.compressMin, c.sendMax = cl.offer.packing(int(cl.cfg.SendCoding)), cl.cfg.CompressMin, cl.cfg.SendMax
@@ -165,6 +169,10 @@ func (c *ClientCall) finishHead(get, end bool) {
 	}
 	if _, own := c.lead.Get("user-agent"); !own && cfg.UserAgent != "" {
 		c.head.AddString("user-agent", cfg.UserAgent)
+	}
+	if c.again.tries > 0 && c.d.tries != "" {
+		c.text = appendDecimal(c.text[:0], uint64(c.again.tries))
+		c.head.Add([]byte(c.d.tries), c.text)
 	}
 	c.head.addAll(c.lead)
 	e := c.emit(EventRequestHead)

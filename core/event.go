@@ -18,6 +18,7 @@ const (
 	EventDone                              // server: nothing more comes for this call
 	EventPrepared                          // server: how a plain success is answered
 	EventDecompress                        // client: decompress Data, to at most Limit bytes
+	EventRetry                             // client: what another try may do; EventEnd follows
 )
 
 // Event is one thing to do or to know, the result of a Call's method. Which of
@@ -97,4 +98,9 @@ type Event struct {
 
 	Offset uint64 // More: absolute offset in the content
 	Want   uint32 // More: how many bytes are of use
+
+	// Retry: the server has done no work; another try may go better; the server
+	// wants none; it has told how long to wait, which is Wait microseconds.
+	Unprocessed, Transient, Never, Told bool
+	Wait                                uint64
 }

@@ -10,7 +10,7 @@ var grpc = dialect{
 	protocol: ProtocolGRPC, base: "grpc", bare: true, unary: true, stream: true, envelopes: true, trailers: true,
 	coding: fieldGRPCEncoding, accept: fieldGRPCAccept, timeout: fieldGRPCTimeout,
 	parseTimeout: ParseGRPCTimeout, appendTimeout: AppendGRPCTimeout,
-	leading: ReservedResponse, te: true,
+	leading: ReservedResponse, te: true, tries: "grpc-previous-rpc-attempts", pushback: "grpc-retry-pushback-ms",
 	begin: beginEnvelopes, end: endGRPC, plain: plainGRPC,
 	answered: grpcAnswered, finish: grpcFinish,
 }
@@ -100,6 +100,7 @@ func (c *ClientCall) readTail(fields Fields) bool {
 		c.failText(ResourceExhausted, tooMuchText)
 		return false
 	}
+	c.again.note(c.d, fields)
 	if !h.has(fieldStatus) {
 		return true
 	}

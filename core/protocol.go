@@ -31,6 +31,10 @@ type dialect struct {
 	endFlag byte    // of the envelope that ends a response, 0 for none
 	te      bool    // requests say that they take trailers
 
+	// What retries are told by: tries that came before, in a request, and how long
+	// to wait, in a response, in milliseconds. Empty where the protocol has none.
+	tries, pushback string
+
 	// Server role. begin adds the protocol's fields to the head of a response
 	// with messages. end ends the response, whatever was written before: well
 	// where e is nil. plain, if there is one, adds to c.head what a plain success

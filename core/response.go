@@ -24,6 +24,7 @@ func (c *ClientCall) ResponseHead(status uint32, fields Fields, end bool) ([]Eve
 		c.failText(Internal, "the response's head is not HTTP")
 		return c.events, nil
 	}
+	c.again.note(c.d, fields)
 	t, known := ParseContentType(h.values[fieldContentType])
 	ours := known && t.Protocol == c.d.protocol
 	// It may be the only section: then what it has is leading and trailing metadata,
@@ -160,6 +161,9 @@ func (c *ClientCall) outcome(code Code, message []byte, details Pairs) {
 	if len(message) == 0 && code != OK {
 		message = c.say(code.meaning())
 	}
+	if c.again.asked && code != OK {
+		c.again.tell(c.emit(EventRetry), code)
+	}
 	e := c.emit(EventEnd)
 	e.Code, e.Message, e.Details = code, message, details
 	e.Fields, e.Binary = c.trail, c.trailBinary
@@ -255,6 +259,7 @@ func (c *ClientCall) PeerGone(reason Gone, resetCode uint32, text []byte) ([]Eve
 		c.conclude()
 		return c.events, nil
 	}
+	c.again.unprocessed = c.status == 0 && (reason == GoneRefused || reason == GoneReset && resetCode == refusedStream)
 	code, what := Unavailable, "the connection ended before the response did"
 	switch reason {
 	case GoneRefused:
@@ -269,10 +274,12 @@ func (c *ClientCall) PeerGone(reason Gone, resetCode uint32, text []byte) ([]Eve
 	return c.events, nil
 }
 
+const refusedStream = 0x7
+
 // codeOfReset maps an HTTP/2 error code (RFC 9113 section 7).
 func codeOfReset(code uint32) Code {
 	switch code {
-	case 0x7: // REFUSED_STREAM
+	case refusedStream:
 		return Unavailable
 	case 0x8: // CANCEL
 		return Canceled

@@ -46,6 +46,7 @@ func (s *Stream) writeOpen() {
 	cmd.reset()
 	cmd.Begin(abi.CmdOpenClient, flags, 0)
 	cmd.U32(attributes)
+	cmd.U32(0) // tries before this one: Go's client makes none
 	cmd.U64(timeout)
 	cmd.str(s.procedure)
 	cmd.metadata(&s.options.metadata)

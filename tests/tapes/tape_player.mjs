@@ -430,7 +430,7 @@ export class Player {
       const value = columns[name];
       if (type === "u32" || type === "u64") {
         const absent = name === "timeout_us" ? noTimeout : name === "procedure" || name === "codec" ? -1 : 0;
-        if (value !== absent) out.args.set(name, asText(callWord(call, record.name, name, value)));
+        if (value != absent) out.args.set(name, asText(callWord(call, record.name, name, value)));
       } else if (name === "hidden") out.lines.push(...visible(call.head, value));
       else if (type === "bytes") {
         if (value.length) out.args.set(name, { data: value });

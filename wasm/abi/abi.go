@@ -71,6 +71,7 @@ const (
 	EvFault        Kind = 142
 	EvPrepared     Kind = 143
 	EvDecompress   Kind = 144
+	EvRetry        Kind = 145
 )
 
 // Flags, by the record that they stand in.
@@ -90,7 +91,8 @@ const (
 	OpenUnbounded uint16 = 16
 
 	// OpenClient.
-	OpenGet uint16 = 1 // ask for an HTTP GET, where protocol and procedure allow
+	OpenGet   uint16 = 1 // ask for an HTTP GET, where protocol and procedure allow
+	OpenRetry uint16 = 2 // say with a failure what another try may do
 
 	// Content.
 	ContentEnd    uint16 = 1 // the content ends here, without trailers
@@ -116,6 +118,12 @@ const (
 
 	// Messages.
 	MessagesInline uint16 = 1 // spans lie in data, not in the host's content
+
+	// Retry.
+	RetryUnprocessed uint16 = 1 // the server has done no work
+	RetryTransient   uint16 = 2 // another try may go better
+	RetryNever       uint16 = 4 // the server wants no other try
+	RetryTold        uint16 = 8 // it has told how long to wait
 
 	// Prepared.
 	PreparedTrailers uint16 = 1 // a trailer section ends the response

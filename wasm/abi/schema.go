@@ -47,8 +47,8 @@ var Schemas = []Schema{
 	{CmdCloseConfig, "close-config", nil, nil},
 	{CmdOpenServer, "open-server", []string{"trailers", "duplex", "end", "prepare", "unbounded"}, []Column{
 		{"method", Bytes}, {"path", Bytes}, {"query", Bytes}, {"fields", Fields}}},
-	{CmdOpenClient, "open-client", []string{"get"}, []Column{
-		{"attributes", U32}, {"timeout_us", U64},
+	{CmdOpenClient, "open-client", []string{"get", "retry"}, []Column{
+		{"attributes", U32}, {"tries", U32}, {"timeout_us", U64},
 		{"procedure", Bytes}, {"fields", Fields}, {"binary", Pairs}}},
 	{CmdResponseHead, "response-head", []string{"end"}, []Column{
 		{"status", U32}, {"fields", Fields}}},
@@ -92,6 +92,7 @@ var Schemas = []Schema{
 	{EvPrepared, "prepared", []string{"trailers"}, []Column{
 		{"limit", U32}, {"reply_max", U32}, {"head_max", U32}, {"coding", U32}, {"mark", U32}, {"prefix", U32}, {"status", U32},
 		{"fields", Fields}, {"length", Bytes}, {"data", Bytes}, {"trailers", Fields}, {"matters", Bytes}}},
+	{EvRetry, "retry", []string{"unprocessed", "transient", "never", "told"}, []Column{{"wait_us", U64}}},
 	{EvDecompress, "decompress", nil, []Column{{"coding", U32}, {"limit", U32}, {"data", Bytes}}},
 }
 

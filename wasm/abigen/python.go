@@ -23,6 +23,8 @@ var constants = []struct {
 	{"CLIENT_TEXT", uint64(abi.ClientText)}, {"PREPARED_TRAILERS", uint64(abi.PreparedTrailers)},
 	{"OPEN_TRAILERS", uint64(abi.OpenTrailers)}, {"OPEN_DUPLEX", uint64(abi.OpenDuplex)},
 	{"OPEN_END", uint64(abi.OpenEnd)}, {"OPEN_PREPARE", uint64(abi.OpenPrepare)}, {"OPEN_GET", uint64(abi.OpenGet)},
+	{"OPEN_RETRY", uint64(abi.OpenRetry)}, {"RETRY_UNPROCESSED", uint64(abi.RetryUnprocessed)},
+	{"RETRY_TRANSIENT", uint64(abi.RetryTransient)}, {"RETRY_NEVER", uint64(abi.RetryNever)}, {"RETRY_TOLD", uint64(abi.RetryTold)},
 	{"OPEN_UNBOUNDED", uint64(abi.OpenUnbounded)},
 	{"CONTENT_END_FLAG", uint64(abi.ContentEnd)}, {"CONTENT_RESUME", uint64(abi.ContentResume)},
 	{"SEND_INLINE", uint64(abi.SendInline)}, {"END_UNEXPECTED", uint64(abi.EndUnexpected)},

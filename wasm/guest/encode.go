@@ -153,6 +153,11 @@ func (g *Guest) encodeEvent(handle uint32, e *core.Event) {
 		w.Bytes(e.Data)
 		w.Counted(e.Trailers.Len(), e.Trailers.Bytes())
 		w.Bytes(e.Matters)
+	case core.EventRetry:
+		flags := flag(e.Unprocessed, abi.RetryUnprocessed) | flag(e.Transient, abi.RetryTransient)
+		flags |= flag(e.Never, abi.RetryNever) | flag(e.Told, abi.RetryTold)
+		w.Begin(abi.EvRetry, flags, handle)
+		w.U64(e.Wait)
 	case core.EventDecompress:
 		w.Begin(abi.EvDecompress, 0, handle)
 		w.U32(e.Coding)

@@ -171,7 +171,8 @@ func (g *Guest) openServer(r *abi.Record) bool {
 
 func (g *Guest) openClient(r *abi.Record) bool {
 	attributes := r.U32()
-	o := core.Opening{Timeout: r.U64(), Path: r.Bytes(), Fields: fieldsOf(r), Get: r.Flags&abi.OpenGet != 0}
+	o := core.Opening{Tries: r.U32(), Timeout: r.U64(), Path: r.Bytes(), Fields: fieldsOf(r)}
+	o.Get, o.Retry = r.Flags&abi.OpenGet != 0, r.Flags&abi.OpenRetry != 0
 	binary, ok := pairsOf(r)
 	if !ok || !r.Whole() {
 		return false

@@ -36,6 +36,7 @@ __all__ = [
     "Received",
     "Request",
     "Response",
+    "Retry",
     "Stop",
     "cancel",
     "close",
@@ -61,7 +62,7 @@ _BARE: Final = Struct("<HHII")  # a record without columns
 _CONFIGURE_SERVER: Final = Struct("<HHIIIIIIIIII").pack
 _CONFIGURE_CLIENT: Final = Struct("<HHIIIIIIIIIIIII").pack
 _OPEN_SERVER: Final = Struct("<HHIIIIIII").pack
-_OPEN_CLIENT: Final = Struct("<HHIIIQIIIII").pack
+_OPEN_CLIENT: Final = Struct("<HHIIIIQIIIII").pack
 _RESPONSE_HEAD: Final = Struct("<HHIIIII").pack
 _CONTENT: Final = Struct("<HHIIII").pack
 _CONTENT_END: Final = Struct("<HHIIII").pack
@@ -84,6 +85,7 @@ _STOP: Final = Struct("<HHIIIII").unpack_from
 _MORE: Final = Struct("<HHIIQI").unpack_from
 _FAULT: Final = Struct("<HHIIII").unpack_from
 _PREPARED: Final = Struct("<HHIIIIIIIIIIIIIIII").unpack_from
+_RETRY: Final = Struct("<HHIIQ").unpack_from
 _DECOMPRESS: Final = Struct("<HHIIIII").unpack_from
 _START: Final = Struct("<H2xI").unpack_from  # a record's kind and size
 
@@ -187,20 +189,22 @@ def open_client(
     handle: int,
     flags: int = 0,
     attributes: int = 0,
+    tries: int = 0,
     timeout_us: int = 0,
     procedure: Buffer = b"",
     fields_count: int = 0,
     fields: bytes = b"",
     binary: Pairs = (),
 ) -> bytes:
-    """`open-client`, the handle is a configuration's. Flags: 1 get."""
+    """`open-client`, the handle is a configuration's. Flags: 1 get, 2 retry."""
     binary_part = join_pairs(binary)
     head = _OPEN_CLIENT(
         abi.CMD_OPEN_CLIENT,
         flags,
-        44 + len(procedure) + len(fields) + len(binary_part),
+        48 + len(procedure) + len(fields) + len(binary_part),
         handle,
         attributes,
+        tries,
         timeout_us,
         len(procedure),
         fields_count,
@@ -643,6 +647,18 @@ class Prepared:
         self.matters = batch[at : at + matters_size]
 
 
+class Retry:
+    """`retry`. Flags: 1 unprocessed, 2 transient, 4 never, 8 told."""
+
+    __slots__ = ("flags", "handle", "wait_us")
+    handle: int
+    flags: int
+    wait_us: int
+
+    def __init__(self, batch: bytes, at: int) -> None:
+        _, self.flags, _, self.handle, self.wait_us = _RETRY(batch, at)
+
+
 class Decompress:
     """`decompress`."""
 
@@ -674,6 +690,7 @@ Event: TypeAlias = (
     | Done
     | Fault
     | Prepared
+    | Retry
     | Decompress
 )
 
@@ -693,6 +710,7 @@ _EVENTS: Final[dict[int, Callable[[bytes, int], Event]]] = {
     abi.EV_DONE: Done,
     abi.EV_FAULT: Fault,
     abi.EV_PREPARED: Prepared,
+    abi.EV_RETRY: Retry,
     abi.EV_DECOMPRESS: Decompress,
 }
 
