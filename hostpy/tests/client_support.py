@@ -196,7 +196,7 @@ def open_calls() -> int:
     )
     held = 0
     for instance in POOL.instances():
-        opening = records.open_client(config.handle_in(instance), 0, abi.UNARY, abi.NO_TIMEOUT, b"/a/b")
+        opening = records.open_client(config.handle_in(instance), 0, abi.UNARY, 0, abi.NO_TIMEOUT, b"/a/b")
         batch = opening + records.send(0, 0, (1,)) + records.end(0)
         handles = [instance.tell(batch)[0].handle for _ in range(probes)]
         held += max(handle & 0xFFFF for handle in handles) - probes

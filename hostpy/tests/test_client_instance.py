@@ -207,7 +207,7 @@ def test_more_calls_than_an_instance_holds(mode: str, instance: Instance) -> Non
     with serving(GOOD) as server:
         call(mode, server.address)
         other = Configuration.of(records.configure_client(protocol=1, codec=b"proto"))
-        opening = records.open_client(other.handle_in(instance), 0, abi.UNARY, abi.NO_TIMEOUT, b"/a/b")
+        opening = records.open_client(other.handle_in(instance), 0, abi.UNARY, 0, abi.NO_TIMEOUT, b"/a/b")
         for _ in range(abi.MAX_CALLS // 1285):
             instance.step(opening * 1285)
         with pytest.raises(ConnectError) as caught:

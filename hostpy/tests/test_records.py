@@ -113,9 +113,10 @@ COMMANDS: list[tuple[int, bytes, dict[str, Any]]] = [
     ),
     (
         abi.CMD_OPEN_CLIENT,
-        records.open_client(7, 1, 2, 1 << 40, b"/a.B/C", 1, b"a\0b", PAIRS),
+        records.open_client(7, 1, 2, 3, 1 << 40, b"/a.B/C", 1, b"a\0b", PAIRS),
         {
             "attributes": 2,
+            "tries": 3,
             "timeout_us": 1 << 40,
             "procedure": b"/a.B/C",
             "fields": (1, b"a\0b"),

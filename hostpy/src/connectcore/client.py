@@ -15,5 +15,14 @@ from ._client.client_async import ConnectClient
 from ._client.client_sync import ConnectClientSync
 from ._client.response_metadata import ResponseMetadata
 from ._client.response_stream import ResponseStream, ResponseStreamSync
+from ._client.retries import RetryPolicy
 
-__all__ = ["Cancellation", "ConnectClient", "ConnectClientSync", "ResponseMetadata", "ResponseStream", "ResponseStreamSync"]
+__all__ = [
+    "Cancellation",
+    "ConnectClient",
+    "ConnectClientSync",
+    "ResponseMetadata",
+    "ResponseStream",
+    "ResponseStreamSync",
+    "RetryPolicy",
+]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 from .._headers import Headers
 from .._transport.transport import TransportError
 from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
+from ..errors import ConnectError
 from ..method import StreamType
 from ..protocol import ProtocolType
 from .call import ClientCall
@@ -16,10 +17,11 @@ from .cancellation import current_cancellation
 from .config import ClientConfig, timeout_seconds
 from .context import ClientContext, told_of
 from .exchange import exchange
+from .retries import RetryPolicy, Tries
 from .stream import StreamCall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
     from .._codec.codec import Codec
     from ..compression import AnyCompression
@@ -46,9 +48,10 @@ class Calls(ABC):
     The methods that take a context stand inside of all interceptors.
     """
 
-    def __init__(self, config: ClientConfig, http_client: object) -> None:
+    def __init__(self, config: ClientConfig, http_client: object, retries: RetryPolicy | None) -> None:
         self._config = config
         self._io = self.io_of(http_client)
+        self._retries = retries
 
     @staticmethod
     @abstractmethod
@@ -73,7 +76,7 @@ class Calls(ABC):
     def respond_many(self, request: Any, ctx: RequestContext[Any, Any], /) -> Any:
         """Call a procedure that gives a stream."""
 
-    async def one(
+    def one(
         self,
         message: Any,
         method: MethodInfo[Any, Any],
@@ -82,8 +85,44 @@ class Calls(ABC):
         get: bool,
         told: Told,
         cancellation: Cancellation | None = None,
-    ) -> Any:
+    ) -> Coroutine[Any, Any, Any]:
         """Make a call that gives one message, of at most `limit` seconds. `message` is a stream where it takes one."""
+        if self._retries is None or method.stream_type is not StreamType.UNARY:
+            return self._once(message, method, headers, limit, get, told, cancellation, None)
+        tries = Tries(self._retries, method.idempotency_level, None if limit is None else monotonic() + limit)
+        return self._repeated(message, method, headers, get, told, cancellation, tries)
+
+    async def _repeated(
+        self,
+        message: Any,
+        method: MethodInfo[Any, Any],
+        headers: Headers | Mapping[str, str] | None,
+        get: bool,
+        told: Told,
+        cancellation: Cancellation | None,
+        tries: Tries,
+    ) -> Any:
+        """Make a call until it ends well, or no other try is to be made."""
+        while True:
+            tries.wait = None
+            try:
+                return await self._once(message, method, headers, tries.left, get, told, cancellation, tries)
+            except ConnectError:
+                if tries.wait is None:
+                    raise
+            await self._io.pause(tries.wait, cancellation)
+
+    async def _once(
+        self,
+        message: Any,
+        method: MethodInfo[Any, Any],
+        headers: Headers | Mapping[str, str] | None,
+        limit: float | None,
+        get: bool,
+        told: Told,
+        cancellation: Cancellation | None,
+        tries: Tries | None,
+    ) -> Any:
         io = self._io
         call = ClientCall(self._config, self._config.procedure(method))
         content: Any = None
@@ -91,7 +130,7 @@ class Calls(ABC):
             deadline = None if limit is None else monotonic() + limit
             if call.procedure.many_requests:
                 content = io.content(call, message)
-            request = call.begin(message, headers, limit, deadline, get)
+            request = call.begin(message, headers, limit, deadline, get, None if tries is None else tries.before)
             if request is not None:
                 request.cancellation = cancellation
                 if content is not None:
@@ -102,6 +141,8 @@ class Calls(ABC):
                     call.gone(late)
             if call.raised is not None:
                 raise call.raised
+            if tries is not None:
+                tries.over(call)
             return call.result()
         finally:
             call.close()
@@ -119,7 +160,7 @@ class Calls(ABC):
 
     def stream_in(self, request: Any, ctx: RequestContext[Any, Any]) -> StreamCall:
         """The call of a context, which gives a stream."""
-        return StreamCall(self._config, self._io, request, ctx)
+        return StreamCall(self._config, self._io, request, ctx, self._retries)
 
 
 class ClientBase(Generic[I, H]):
@@ -140,6 +181,7 @@ class ClientBase(Generic[I, H]):
         read_max_bytes: int | None = DEFAULT_READ_MAX_BYTES,
         interceptors: Iterable[I] = (),
         http_client: H | None = None,
+        retries: RetryPolicy | None = None,
     ) -> None:
         """Make a client.
 
@@ -161,6 +203,7 @@ class ClientBase(Generic[I, H]):
                 redirects. It is not closed with the client. A `pyqwest` client of your own should be made with
                 `follow_redirects=False` and its decompression off; `httpx` cannot carry gRPC, and ends calls after five seconds
                 of silence unless its `timeout` says otherwise.
+            retries: when to make a call again that failed; None, the default, for never. Interceptors see one call.
 
         Raises:
             ValueError: an argument makes no sense.
@@ -177,7 +220,7 @@ class ClientBase(Generic[I, H]):
             read_max_bytes=read_max_bytes,
         )
         self._closed = False
-        calls = self._calls = self._kind(self._config, http_client)
+        calls = self._calls = self._kind(self._config, http_client, retries)
         around = calls.check(interceptors)
         self._around = {
             StreamType.UNARY: calls.wrap(StreamType.UNARY, calls.respond, around),

@@ -83,6 +83,7 @@ class ClientCall(ModuleCall):
         timeout: float | None,
         deadline: float | None,
         get: bool,
+        tries: int | None = None,
     ) -> Request | None:
         """Open the call. None: it has ended at home, and `error` says how.
 
@@ -92,6 +93,7 @@ class ClientCall(ModuleCall):
             timeout: seconds that are left, for the server to know.
             deadline: the same as a time, for the transport.
             get: make it an HTTP GET.
+            tries: how many tries of this call came before, where `retry` should say what another one may do.
 
         Raises:
             TypeError: the message is not of the procedure's class.
@@ -108,11 +110,13 @@ class ClientCall(ModuleCall):
             if not procedure.many_requests:
                 payloads.append(encoded(procedure.encode, message))
             handle = config.handle_in(self._instance)
-            flags = abi.OPEN_GET if get else 0
+            get_flag = abi.OPEN_GET if get else 0
+            flags = get_flag if tries is None else get_flag | abi.OPEN_RETRY
             timeout_us = timeout_microseconds(timeout)
-            batch = records.open_client(handle, flags, procedure.attributes, timeout_us, procedure.path, *metadata)
+            attributes, path = procedure.attributes, procedure.path
+            batch = records.open_client(handle, flags, attributes, tries or 0, timeout_us, path, *metadata)
             if payloads:
-                batch += self._sending(0, payloads, flags) + _END
+                batch += self._sending(0, payloads, get_flag) + _END
         except RejectedError as rejected:
             self._rejected(rejected)
             return None

@@ -7,7 +7,7 @@ thread until it is done. `complete` runs the whole.
 from __future__ import annotations
 
 import threading
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .._lazy import asyncio
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .._transport.transport import Request, Response, ResponseSync
     from .._typing import T
     from .call import ClientCall
+    from .cancellation import Cancellation
 
 __all__ = ["IO", "AsyncIO", "SyncIO", "bring", "broken", "complete", "exchange"]
 
@@ -81,6 +82,10 @@ class IO(Protocol):
         """Have work done, from a finalizer. Raises RuntimeError where nobody can do it any more."""
         ...
 
+    async def pause(self, seconds: float, cancellation: Cancellation | None, /) -> None:
+        """Wait, at most until the call is canceled."""
+        ...
+
     async def open(self, request: Request) -> Any:
         """Send a request; gives the response, whose head has come."""
         ...
@@ -136,6 +141,9 @@ class AsyncIO:
     def later(self, home: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         home.call_soon_threadsafe(_start, home, work)
 
+    async def pause(self, seconds: float, _cancellation: Cancellation | None) -> None:
+        await asyncio.sleep(seconds)
+
     async def open(self, request: Request) -> Response:
         transport = self._transport
         if transport is None:
@@ -184,6 +192,17 @@ class SyncIO:
     def later(self, _home: None, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         # In a thread of its own: the garbage collector may have interrupted the transport while it holds a lock.
         threading.Thread(target=lambda: complete(work()), name="connectcore-close", daemon=True).start()
+
+    async def pause(self, seconds: float, cancellation: Cancellation | None) -> None:
+        if cancellation is None:
+            cancellation = current_cancellation()
+        if cancellation is None:
+            sleep(seconds)  # noqa: ASYNC251 - nothing here waits in a loop
+            return
+        canceled = threading.Event()
+        cancellation.watch(canceled.set)
+        canceled.wait(seconds)
+        cancellation.unwatch(canceled.set)
 
     async def open(self, request: Request) -> ResponseSync:
         if request.cancellation is None:

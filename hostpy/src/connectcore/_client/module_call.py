@@ -56,6 +56,7 @@ class ModuleCall:
         self._request: records.HttpRequestHead | None = None
         self._response: records.Response | None = None
         self._end: records.EndOfCall | None = None
+        self.retry: records.Retry | None = None  # what another try may do, where that was asked
 
     # What it came to
 
@@ -82,6 +83,11 @@ class ModuleCall:
         )
         error.__cause__ = self.cause
         return error
+
+    @property
+    def code(self) -> Code | None:
+        """What the call failed with; None where it ended well. It is finished."""
+        return Code(abi.CODES[self._end.code]) if self._end is not None and self._end.code else None
 
     def leading(self) -> Headers | None:
         """The response's leading metadata; None where no response came."""
@@ -173,6 +179,8 @@ class ModuleCall:
                 case records.Response():
                     self._response = event
                     self._inline = bool(event.flags & abi.CONTENT_INLINE)
+                case records.Retry():
+                    self.retry = event
                 case records.EndOfCall():
                     self._end = event
                     self.finished = True
@@ -216,7 +224,7 @@ class ModuleCall:
                 self._instance = POOL.other(self._instance) if busy else POOL.pick()
                 try:
                     handle = self._config.handle_in(self._instance)
-                    opening = records.open_client(handle, 0, 0, abi.NO_TIMEOUT, self.procedure.path)
+                    opening = records.open_client(handle, 0, 0, 0, abi.NO_TIMEOUT, self.procedure.path)
                     events = self._opened(opening + rejection)
                 except GuestError as error:
                     POOL.discard(self._instance, error)

@@ -15,9 +15,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from .._transport.transport import Gone, TransportError
+from ..method import StreamType
 from .call import ClientCall
 from .context import ClientContext, told_of
 from .exchange import bring, broken
+from .retries import Tries
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from ..request import RequestContext
     from .config import ClientConfig
     from .exchange import IO
+    from .retries import RetryPolicy
 
 __all__ = ["END", "NOT_YET", "StreamCall"]
 
@@ -46,25 +49,35 @@ class StreamCall:
         "_content",
         "_ctx",
         "_deadline",
+        "_given",
         "_home",
         "_io",
         "_left",
+        "_message",
         "_request",
         "_response",
         "_settled",
         "_told",
+        "_tries",
         "busy",
     )
 
-    def __init__(self, config: ClientConfig, io: IO, request: Any, ctx: RequestContext[Any, Any]) -> None:
+    def __init__(
+        self, config: ClientConfig, io: IO, message: Any, ctx: RequestContext[Any, Any], retries: RetryPolicy | None = None
+    ) -> None:
         self._config = config
         self._io = io
-        self._request: Any = request  # the application's, and then the transport's
+        self._message = message
+        self._request: Any = None
         self._ctx = ctx
         self._told = told_of(ctx)
         left = ctx.timeout_ms
         self._deadline = None if left is None else monotonic() + left / 1000
         self._cancellation = ctx.cancellation if isinstance(ctx, ClientContext) else None
+        self._tries: Tries | None = None
+        if retries is not None and ctx.method.stream_type is StreamType.SERVER_STREAM:
+            self._tries = Tries(retries, ctx.method.idempotency_level, self._deadline)
+        self._given = False  # something of the response, to the application
         self._call: ClientCall | None = None
         self._content: Any = None
         self._response: Any = None
@@ -80,8 +93,11 @@ class StreamCall:
             call = self._call
             if call is None and not self._left:
                 call = await self._begin()
+            while call is not None and call.finished and not call.messages and await self._again(call):
+                call = await self._begin()
             if call is not None and call.leading() is None:
                 self._raise(call)
+            self._given = True
         finally:
             self.busy = False
 
@@ -97,9 +113,13 @@ class StreamCall:
                 call.gone(TransportError(Gone.CANCELED))
             while True:
                 if call.messages:
+                    self._given = True
                     return call.next_message()
                 if call.finished:
-                    break
+                    if not await self._again(call):
+                        break
+                    call = await self._begin()
+                    continue
                 if not call.resume():
                     await self._do(bring(call, self._request, self._response, self._io))
             await self._settle()
@@ -122,6 +142,7 @@ class StreamCall:
         call = self._call
         if call is None or not call.messages or self.busy or self._left or self._canceled():
             return NOT_YET
+        self._given = True
         return call.next_message()
 
     def leave(self) -> None:
@@ -146,14 +167,15 @@ class StreamCall:
 
     async def _begin(self) -> ClientCall:
         """Open the call, and wait for the response's head."""
-        config, io, ctx, message = self._config, self._io, self._ctx, self._request
+        config, io, ctx, message = self._config, self._io, self._ctx, self._message
         call = ClientCall(config, config.procedure(ctx.method))
         many = call.procedure.many_requests
         limit = None if self._deadline is None else self._deadline - monotonic()
+        tries = None if self._tries is None else self._tries.before
         try:
             if many:
                 self._content = io.content(call, message)
-            request = call.begin(message, ctx.request_headers, limit, self._deadline, False)
+            request = call.begin(message, ctx.request_headers, limit, self._deadline, False, tries)
         except BaseException:
             call.close()
             raise
@@ -166,6 +188,19 @@ class StreamCall:
             self._home = io.home()
             await self._do(self._answered(call, request))
         return call
+
+    async def _again(self, call: ClientCall) -> bool:
+        """Whether to make the call again, which is over. If so, waits until the time for that has come."""
+        if self._tries is None or self._given or call.raised is not None:
+            return False
+        wait = self._tries.over(call)
+        if wait is None:
+            self._tries = None  # what becomes of this call is counted once
+            return False
+        await self._let_go()
+        call.close()
+        await self._io.pause(wait, self._cancellation)
+        return True
 
     async def _answered(self, call: ClientCall, request: Request) -> None:
         response = self._response = await self._io.open(request)
