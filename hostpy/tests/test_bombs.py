@@ -6,6 +6,7 @@ of its own, because what another one left behind could be used again.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import os
@@ -24,10 +25,12 @@ import module_support
 from client_support import MESSAGE
 from client_support import call as call_client
 from compression_support import CODINGS, WAYS, packed
+from connectcore.client import ConnectClient, ConnectClientSync
 from connectcore.code import Code
 from connectcore.errors import ConnectError
 from connectcore.protocol import ProtocolType
-from server_support import ALL, CLIENT, CONNECT, GRPC, Request, Server, envelope, message
+from server_support import ALL, CLIENT, CONNECT, GRPC, SERVER, Request, Server, envelope, message
+from stream_support import Outcome, call_async, call_sync
 from test_client_transport import Canned
 from test_compression_server import GRPC_WEB, code
 
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SIZE = 256 << 20
+SHORT = "snappy, 64 MiB"
+"""Snappy makes a message twenty times smaller at most. What is over the limit as it comes is not decompressed: this one is."""
 PIECE = 64 << 10
 MOST = 24 << 10  # KiB
 SMALL = message("small " * 500)
@@ -86,6 +91,28 @@ def to_clients(name: str, data: bytes) -> Iterator[tuple[str, Code, dict[str, An
     yield "gRPC-Web message", large, said(*web, envelope(data, 1) + end, protocol=ProtocolType.GRPC_WEB)
     trailers = envelope(MESSAGE.SerializeToString()) + envelope(data, 0x81)
     yield "gRPC-Web trailers", large, said(*web, trailers, protocol=ProtocolType.GRPC_WEB)
+    grpc = said("application/grpc+proto", "grpc-encoding", envelope(data, 1), protocol=ProtocolType.GRPC, length=False)
+    grpc["http_client"].trailers = [("grpc-status", "0")]
+    yield "gRPC message", large, grpc
+    connect = ("application/connect+proto", "connect-content-encoding")
+    yield "Connect stream", large, said(*connect, envelope(data, 1) + envelope(b"{}", 2), stream=True)
+    yield "Connect end marker", large, said(*connect, envelope(data, 3), stream=True)
+
+
+def play(mode: str, options: dict[str, Any]) -> None:
+    """A call of a stream. Raises ConnectError."""
+    if mode == "sync":
+        with ConnectClientSync("http://a", **options) as sync_client:
+            outcome = call_sync(sync_client, SERVER, ["a"])
+    else:
+
+        async def run() -> Outcome:
+            async with ConnectClient("http://a", **options) as client:
+                return await call_async(client, SERVER, ["a"])
+
+        outcome = asyncio.run(run())
+    if outcome.error is not None:
+        raise outcome.error
 
 
 def places(way: str, side: str, data: bytes) -> Iterator[tuple[str, Callable[[], object], object]]:
@@ -99,8 +126,12 @@ def places(way: str, side: str, data: bytes) -> Iterator[tuple[str, Callable[[],
     for place, verdict, options in to_clients(compression.name(), data):
 
         def fail(options: dict[str, Any] = options) -> Code:
+            options["accept_compression"] = [compression]
             try:
-                call_client(side, "http://a", accept_compression=[compression], **options)
+                if options.pop("stream", False):
+                    play(side, options)
+                else:
+                    call_client(side, "http://a", **options)
             except ConnectError as error:
                 return error.code
             raise AssertionError("it went well")
@@ -159,26 +190,27 @@ def bombs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         with open(folder / coding, "wb") as file:
             file.writelines(compress(zero) for _ in range(SIZE // len(zero)))
             file.write(finish())
-    return {coding: folder / coding for coding in made}
+    (folder / SHORT).write_bytes(packed("snappy", bytes(64 << 20)))
+    return {name: folder / name for name in (*made, SHORT)}
 
 
 @pytest.mark.parametrize("side", ["asgi", "wsgi", "async", "sync"])
-@pytest.mark.parametrize("way", WAYS)
-def test_bomb(way: str, side: str, bombs: dict[str, Path]) -> None:
+@pytest.mark.parametrize("what", [*WAYS, SHORT])
+def test_bomb(what: str, side: str, bombs: dict[str, Path]) -> None:
     here = str(Path(__file__).parent)
-    bomb = str(bombs[WAYS[way].name()])
+    way = "snappy" if what is SHORT else what
+    bomb = str(bombs[SHORT if what is SHORT else WAYS[way].name()])
     said = module_support.run(
         f"import sys; sys.path.insert(0, {here!r}); import test_bombs; test_bombs.measure({way!r}, {side!r}, {bomb!r})",
         cache="",
     )
     grown = {line.partition(" ")[2]: int(line.partition(" ")[0]) for line in said.splitlines()}
-    assert len(grown) == (8 if side in ("asgi", "wsgi") else 5)
+    assert len(grown) == 8
     assert {place: size for place, size in grown.items() if size > MOST} == {}
-    if os.environ.get("SHOW"):
-        print(way, side, grown)
 
 
 def test_they_are_bombs(bombs: dict[str, Path]) -> None:
-    assert set(bombs) == set(CODINGS)
-    for coding, path in bombs.items():
-        assert path.stat().st_size < (13 << 20 if coding == "snappy" else 1 << 20)
+    for coding in CODINGS:
+        size = bombs[coding].stat().st_size
+        assert size > 4 << 20 if coding == "snappy" else size < 1 << 20
+    assert 3 << 20 < bombs[SHORT].stat().st_size < 4 << 20

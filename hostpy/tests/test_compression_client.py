@@ -18,8 +18,10 @@ from connectcore.compression import AnyCompression, GzipCompression, ModuleCompr
 from connectcore.errors import ConnectError
 from connectcore.protocol import ProtocolType
 from connectcore.transport import ASGITransport, WSGITransport
-from server_support import UNARY, Server, echo, envelope
+from server_support import SERVER, UNARY, Server, echo, envelope
 from server_support import method as served
+from stream_support import Outcome, call_async, call_sync
+from test_client_transport import Canned
 
 LONG = StringValue(value="the same again, " * 300)
 LONG_DATA = LONG.SerializeToString()
@@ -183,6 +185,72 @@ class TestGRPCWeb:
             with serving(self.said(name, *envelopes)) as server:
                 error = error_of(mode, server.address, **self.options(compression, read_max_bytes=2000))
             assert error.code is Code.RESOURCE_EXHAUSTED
+
+
+class TestStreams:
+    """Messages and end markers of streams, in pieces of any size."""
+
+    END = b'{"error": {"code": "aborted", "message": "again"}, "metadata": {"x-why": ["lost"]}}'
+
+    def play(self, mode: str, compression: AnyCompression, canned: Canned, **options: Any) -> Outcome:
+        options = offering(compression, http_client=canned, **options)
+        if mode == "sync":
+            with ConnectClientSync("http://a", **options) as sync_client:
+                outcome = call_sync(sync_client, SERVER, ["a"])
+        else:
+
+            async def run() -> Outcome:
+                async with ConnectClient("http://a", **options) as client:
+                    return await call_async(client, SERVER, ["a"])
+
+            outcome = asyncio.run(run())
+        assert open_calls() == 0
+        return outcome
+
+    def connect(self, mode: str, compression: AnyCompression, *envelopes: bytes, size: int = 50, **options: Any) -> Outcome:
+        content = b"".join(envelopes)
+        fields = [("content-type", "application/connect+proto"), ("connect-content-encoding", compression.name())]
+        canned = Canned(*(content[at : at + size] for at in range(0, len(content), size)), fields=fields)
+        return self.play(mode, compression, canned, **options)
+
+    @pytest.mark.parametrize("size", [1, 50, 1 << 20])
+    def test_messages_and_end_marker(self, mode: str, compression: AnyCompression, size: int) -> None:
+        name = compression.name()
+        messages = [envelope(packed(name, LONG_DATA), 1), envelope(DATA), envelope(b"", 1)]
+        for end, code in (b'{"metadata": {"x-why": ["lost"]}}', None), (self.END, Code.ABORTED):
+            outcome = self.connect(mode, compression, *messages, envelope(packed(name, end), 3), size=size)
+            assert outcome.messages == [LONG.value, MESSAGE.value, ""]
+            assert (outcome.error.code if outcome.error else None) is code
+            assert outcome.metadata.trailers["x-why"] == "lost"
+
+    def test_grpc(self, mode: str, compression: AnyCompression) -> None:
+        name = compression.name()
+        content = envelope(packed(name, LONG_DATA), 1) + envelope(DATA)
+        canned = Canned(content[:9], content[9:], fields=[("content-type", "application/grpc+proto"), ("grpc-encoding", name)])
+        canned.trailers = [("grpc-status", "5"), ("grpc-message", "gone")]
+        outcome = self.play(mode, compression, canned, protocol=ProtocolType.GRPC)
+        assert outcome.messages == [LONG.value, MESSAGE.value]
+        assert outcome.error is not None
+        assert outcome.error.code is Code.NOT_FOUND
+
+    def test_damage(self, mode: str, compression: AnyCompression) -> None:
+        name = compression.name()
+        good = envelope(packed(name, LONG_DATA), 1)
+        for kind, data in (1, LONG_DATA), (3, self.END):
+            for content in damaged(name, data):
+                outcome = self.connect(mode, compression, good, envelope(content, kind), envelope(b"{}", 2))
+                assert outcome.messages == [LONG.value]
+                assert outcome.error is not None
+                assert outcome.error.code is Code.INTERNAL, content
+
+    def test_limit(self, mode: str, compression: AnyCompression) -> None:
+        name = compression.name()
+        long = self.END + b" " * 5000
+        for last in envelope(packed(name, LONG_DATA), 1), envelope(packed(name, long), 3):
+            outcome = self.connect(mode, compression, envelope(DATA), last, read_max_bytes=2000)
+            assert outcome.messages == [MESSAGE.value]
+            assert outcome.error is not None
+            assert outcome.error.code is Code.RESOURCE_EXHAUSTED
 
 
 @pytest.mark.parametrize("protocol", [ProtocolType.CONNECT, ProtocolType.GRPC_WEB])
