@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -54,24 +53,22 @@ func counting(t *testing.T, path string, streamType StreamType) Procedure {
 // comes when it is asked for, and until then nothing more is read.
 func TestBoundedStep(t *testing.T) {
 	m := load(t, Options{Instances: 1})
-	server := httptest.NewServer(handlerOn(t, m, counting(t, "/test.v1.Test/Client", StreamTypeClient),
-		counting(t, bidiPath, StreamTypeBidi)))
+	h, err := NewHandler(&HandlerOptions{Module: m, Logger: quiet(), Codings: []string{"gzip", "snappy"}},
+		counting(t, "/test.v1.Test/Client", StreamTypeClient), counting(t, bidiPath, StreamTypeBidi))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	var zipped bytes.Buffer
-	w := gzip.NewWriter(&zipped)
-	if _, err := w.Write(make([]byte, 4<<20-1)); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	bomb := append(binary.BigEndian.AppendUint32([]byte{1}, uint32(zipped.Len())), zipped.Bytes()...)
+	inflating := func(coding string) []byte { return bytes.Repeat(flagged(1, packed(t, coding, 4<<20-1)), 32) }
+	inflated := fmt.Sprintf("32 messages, %d bytes", 32*(4<<20-1))
 	for _, test := range []struct {
-		name, want string
-		content    []byte
+		name, coding, want string
+		content            []byte
 	}{
-		{"100,000 empty messages", "100000 messages, 0 bytes", make([]byte, 5*100_000)},
-		{"32 messages that inflate", fmt.Sprintf("32 messages, %d bytes", 32*(4<<20-1)), bytes.Repeat(bomb, 32)},
+		{"100,000 empty messages", "gzip", "100000 messages, 0 bytes", make([]byte, 5*100_000)},
+		{"32 messages that inflate here", "gzip", inflated, inflating("gzip")},
+		{"32 messages that inflate in the module", "snappy", inflated, inflating("snappy")},
 	} {
 		for _, path := range []string{"/test.v1.Test/Client", bidiPath} {
 			t.Run(test.name+path, func(t *testing.T) {
@@ -80,7 +77,7 @@ func TestBoundedStep(t *testing.T) {
 					t.Fatal(err)
 				}
 				request.Header.Set("Content-Type", streamType)
-				request.Header.Set("Connect-Content-Encoding", "gzip")
+				request.Header.Set("Connect-Content-Encoding", test.coding)
 				response, err := http.DefaultClient.Do(request)
 				if err != nil {
 					t.Fatal(err)

@@ -118,7 +118,7 @@ func NewClient(baseURL string, options *ClientOptions) (*Client, error) {
 	}
 	c := &Client{base: url.URL{Scheme: base.Scheme, Host: base.Host}, http: ownClient(o.HTTPClient, base.Scheme == "http" && o.Protocol == ProtocolGRPC),
 		codec: o.Codec, min: int(compressMin(o.CompressMin))}
-	if _, ok := codingNumbers[o.SendCoding]; ok {
+	if isNative(o.SendCoding) {
 		c.coding = uint32(sendCoding)
 	}
 	c.config, err = o.Module.configure(clientRecord(&o, sendCoding, strings.TrimRight(base.EscapedPath(), "/")), o.Codings)

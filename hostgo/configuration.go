@@ -11,16 +11,18 @@ import (
 // that makes it. An instance learns it with the first call that needs it there.
 type configuration struct {
 	pool    *pool
-	codings *codingsModule
 	record  []byte
-	names   []string // of the codings, in order
+	packers []packer // of the codings, in order; nil for what the module does
 	flags   uint16   // of the module's answer, which is the same in every instance
 }
 
 // configure makes a configuration. An instance tries it, so that one that the
 // module refuses is found early.
 func (m *Module) configure(record []byte, codings []string) (*configuration, error) {
-	c := &configuration{pool: m.pool, codings: m.codings, record: record, names: codings}
+	c := &configuration{pool: m.pool, record: record}
+	for _, name := range codings {
+		c.packers = append(c.packers, m.codings.packer(name))
+	}
 	in, err := c.pool.acquire()
 	if err != nil {
 		return nil, fmt.Errorf("connectcore: %w", err)

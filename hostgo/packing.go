@@ -18,11 +18,17 @@ type message struct {
 	limit   uint32 // to at most that many bytes
 }
 
+// isNative says whether this side does a coding, and not the module.
+func isNative(name string) bool {
+	_, large := codingNumbers[name]
+	return large || zlibPackers[name] != nil
+}
+
 // native returns a byte for each coding: whether this side does it.
 func native(codings []string) []byte {
 	flags := make([]byte, len(codings))
 	for i, name := range codings {
-		if _, ok := codingNumbers[name]; ok {
+		if isNative(name) {
 			flags[i] = 1
 		}
 	}
@@ -36,7 +42,7 @@ func (l *link) send(payload []byte, p packing) {
 	compressed := false
 	if p.coding != 0 && len(payload) > 0 && len(payload) >= p.min {
 		// If the codings' module fails, the message goes as it is.
-		if packed, err := l.config.codings.compress(l.config.names[p.coding-1], nil, payload); err == nil {
+		if packed, err := l.config.packers[p.coding-1].compress(nil, payload); err == nil {
 			l.payload, compressed = packed, true
 		}
 	}
@@ -46,10 +52,10 @@ func (l *link) send(payload []byte, p packing) {
 // unpack decompresses a message that came. If it fails, the reason is what the
 // module is told of the message, or 0 if that is not at fault.
 func (c *configuration) unpack(m *message) (payload []byte, reason uint32, err error) {
-	if m.coding == 0 || int(m.coding) > len(c.names) {
+	if m.coding == 0 || int(m.coding) > len(c.packers) || c.packers[m.coding-1] == nil {
 		return nil, 0, errMalformedEvents
 	}
-	payload, err = c.codings.decompress(c.names[m.coding-1], nil, m.payload, int(m.limit))
+	payload, err = c.packers[m.coding-1].decompress(nil, m.payload, int(m.limit))
 	switch err {
 	case nil:
 		return payload, 0, nil

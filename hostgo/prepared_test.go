@@ -165,7 +165,7 @@ func TestPreparedCalls(t *testing.T) {
 func TestPreparedEnvelopes(t *testing.T) {
 	m := load(t, Options{Instances: 1})
 	h, err := NewHandler(&HandlerOptions{Module: m, Logger: quiet(), ReadMax: 100, SendMax: 60, CompressMin: 30,
-		Codings: []string{"gzip", "br"}}, Procedure{Path: echoPath, Serve: oddHandler})
+		Codings: []string{"gzip", "br", "snappy"}}, Procedure{Path: echoPath, Serve: oddHandler})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,10 +173,12 @@ func TestPreparedEnvelopes(t *testing.T) {
 	t.Cleanup(server.Close)
 	steps := countSteps(t, m)
 	zipped, bomb := zip(t, "hello"), packed(t, "br", 101)
-	var br bytes.Buffer // by the codings' module, which is on this side
-	w := packers["br"](&br)
-	_, _ = io.WriteString(w, "hello")
-	_ = w.Close()
+	var br, snapped bytes.Buffer
+	for coding, b := range map[string]*bytes.Buffer{"br": &br, "snappy": &snapped} {
+		w := packers[coding](b)
+		_, _ = io.WriteString(w, "hello")
+		_ = w.Close()
+	}
 	for i, test := range []struct {
 		name    string
 		content []byte
@@ -188,7 +190,8 @@ func TestPreparedEnvelopes(t *testing.T) {
 		{"plain", envelope(nil, "hello"), "", "0", "hello", 1},
 		{"empty", envelope(nil, ""), "", "0", "", 1},
 		{"at SendMax", envelope(nil, strings.Repeat("x", 60)), "", "0", strings.Repeat("x", 60), 1},
-		{"compressed", append([]byte{1, 0, 0, 0, byte(len(zipped))}, zipped...), "Grpc-Encoding: gzip\r\n", "0", "hello", 3},
+		{"compressed, for the module", flagged(1, snapped.Bytes()), "Grpc-Encoding: snappy\r\n", "0", "hello", 3},
+		{"compressed", flagged(1, zipped), "Grpc-Encoding: gzip\r\n", "0", "hello", 1},
 		{"compressed here", flagged(1, br.Bytes()), "Grpc-Encoding: br\r\n", "0", "hello", 1},
 		{"could be compressed here", envelope(nil, "hello"), "Grpc-Encoding: br\r\n", "0", "hello", 1},
 		{"empty and marked", flagged(1, nil), "Grpc-Encoding: br\r\n", "0", "", 1},

@@ -37,6 +37,10 @@ def main() -> int:
     )
     period = "100x" if quick else "1s"
     failed |= part("Core and module in Go", "go", "test", "-run=^$", "-bench=.", f"-benchtime={period}", "-benchmem", *PACKAGES)
+    failed |= part(
+        "Go's handler and connect-go's, in process and in turns (ratio: ours to theirs)",
+        *("go", "test", "-run=^$", "-bench=Handlers", "-benchtime=2x" if quick else "-benchtime=1s", "./tests/interop"),
+    )
     print(f"\nbench: {'FAILED' if failed else 'done'} in {time.monotonic() - start:.0f} s")
     return 1 if failed else 0
 
