@@ -253,8 +253,8 @@ def main() -> int:
     demo = Demo()
     python: tuple[str | Path, ...] = (sys.executable, HERE / "serve.py")
     plan: list[tuple[str, tuple[str | Path, ...], list[Step]]] = [
-        ("our service under uvicorn, HTTP/1.1", (*python, "greet_server"), UNARY),
-        ("our service under uvicorn with zttp, HTTP/1.1 and HTTP/2", (*python, "--http2", "greet_server"), STREAMS),
+        ("our service under uvicorn, HTTP/1.1", (*python, "uvicorn-httptools", "greet_server"), UNARY),
+        ("our service under uvicorn with zttp, HTTP/1.1 and HTTP/2", (*python, "uvicorn-zttp", "greet_server"), STREAMS),
         ("connect-go's server", (TOOLS / "goserver",), TO_GO),
         ("our service in Go", (TOOLS / "goown", "serve"), OWN_GO),
     ]

@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(folder: Path) -> Iterator[str]:
     """The README's server under uvicorn: its address."""
-    command = [sys.executable, str(ROOT / "tests/demo/serve.py"), "server"]
+    command = [sys.executable, str(ROOT / "tests/demo/serve.py"), "uvicorn-httptools", "server"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(folder)
     ) as process:

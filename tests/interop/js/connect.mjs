@@ -1,4 +1,4 @@
-// Calls the interop service with connect-es: see run.mjs. Its speech is {library: "node" or "web", protocol: "connect",
+// Calls the interop service with connect-es: see run.mjs. Its speech is {library: "connect-node" or "connect-web", protocol: "connect",
 // "grpc" or "grpc-web", http: "1.1" or "2", json, get, coding}.
 import { createClient } from "@connectrpc/connect";
 import * as node from "@connectrpc/connect-node";
@@ -11,8 +11,8 @@ import { Interop } from "./gen/interop_pb.js";
 import { main, metadata } from "./run.mjs";
 
 const makers = {
-  node: { connect: node.createConnectTransport, grpc: node.createGrpcTransport, "grpc-web": node.createGrpcWebTransport },
-  web: { connect: web.createConnectTransport, "grpc-web": web.createGrpcWebTransport },
+  "connect-node": { connect: node.createConnectTransport, grpc: node.createGrpcTransport, "grpc-web": node.createGrpcWebTransport },
+  "connect-web": { connect: web.createConnectTransport, "grpc-web": web.createGrpcWebTransport },
 };
 
 const codings = {

@@ -1,0 +1,243 @@
+"""Starts applications under the servers that Python people run, the same way for every test that needs one.
+
+Each function serves an application, named as `module:name`, on a free port of the loopback interface, calls `ready` with that
+port once requests are taken, and returns when the process gets SIGTERM. `OPTIONS` says what each server is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import signal
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HOST = "127.0.0.1"
+GRACE = 2  # seconds that calls get to end in
+THREADS = 16
+
+
+@dataclass(frozen=True)
+class Serving:
+    target: str
+    ready: Callable[[int], None]
+    http2: bool = False
+    # Files; None where there is no TLS, or no client has to show a certificate.
+    certificate: str | None = None
+    key: str | None = None
+    clients: str | None = None
+
+    def app(self) -> Any:
+        module, _, name = self.target.partition(":")
+        return getattr(importlib.import_module(module), name)
+
+
+def uvicorn(serving: Serving, **options: Any) -> None:
+    import uvicorn as server
+
+    listener = socket.create_server((HOST, 0))
+
+    class Announcing(server.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                serving.ready(listener.getsockname()[1])
+
+    config = server.Config(
+        serving.app(),
+        log_level="warning",
+        timeout_graceful_shutdown=GRACE,
+        ssl_certfile=serving.certificate,
+        ssl_keyfile=serving.key,
+        ssl_ca_certs=serving.clients,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if serving.clients else ssl.CERT_NONE,
+        **options,
+    )
+    Announcing(config).run([listener])
+
+
+def uvicorn_h11(serving: Serving) -> None:
+    uvicorn(serving, http="h11")
+
+
+def uvicorn_httptools(serving: Serving) -> None:
+    uvicorn(serving, http="httptools")
+
+
+def uvicorn_zttp(serving: Serving) -> None:
+    uvicorn(serving, http="zttp", http2=True)
+
+
+def hypercorn(serving: Serving, mode: str = "asgi") -> None:
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+
+    config = Config()
+    listener = socket.create_server((HOST, 0))
+    config.bind = [f"fd://{listener.fileno()}"]
+    config.loglevel = "WARNING"
+    config.graceful_timeout = GRACE
+    config.certfile, config.keyfile, config.ca_certs = serving.certificate, serving.key, serving.clients
+    if serving.clients:
+        config.verify_mode = ssl.CERT_REQUIRED
+    serving.ready(listener.getsockname()[1])  # whoever connects waits in the listener's queue
+    asyncio.run(serve(serving.app(), config, mode=mode))  # type: ignore[arg-type]
+
+
+def hypercorn_wsgi(serving: Serving) -> None:
+    hypercorn(serving, "wsgi")
+
+
+def granian(serving: Serving, interface: str = "asgi") -> None:
+    from granian import Granian
+    from granian.constants import HTTPModes, Interfaces, SSLProtocols
+
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+
+    def announce() -> None:
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1):
+                break
+            time.sleep(0.01)
+        serving.ready(port)
+
+    threading.Thread(target=announce, daemon=True).start()
+    Granian(
+        serving.target,
+        address=HOST,
+        port=port,
+        interface=Interfaces(interface),
+        blocking_threads=THREADS if interface == "wsgi" else None,
+        http=HTTPModes.auto,
+        log_enabled=False,
+        workers_kill_timeout=GRACE,
+        ssl_cert=serving.certificate and Path(serving.certificate),
+        ssl_key=serving.key and Path(serving.key),
+        ssl_ca=serving.clients and Path(serving.clients),
+        ssl_client_verify=serving.clients is not None,
+        ssl_protocol_min=SSLProtocols.tls12,
+    ).serve()
+
+
+def granian_wsgi(serving: Serving) -> None:
+    granian(serving, "wsgi")
+
+
+def pyvoy(serving: Serving, interface: str = "asgi") -> None:
+    from pyvoy import PyvoyServer
+
+    async def run() -> None:
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+        server = PyvoyServer(
+            serving.target,
+            address=HOST,
+            interface=interface,  # type: ignore[arg-type]
+            worker_threads=THREADS if interface == "wsgi" else None,
+            tls_cert=serving.certificate and Path(serving.certificate),  # type: ignore[arg-type]
+            tls_key=serving.key and Path(serving.key),  # type: ignore[arg-type]
+            tls_ca_cert=serving.clients and Path(serving.clients),  # type: ignore[arg-type]
+            tls_enable_http3=False,
+            stderr=sys.stderr.fileno(),
+            stdout=sys.stderr.fileno(),
+        )
+        async with server:
+            serving.ready(server.listener_port)
+            await ended.wait()
+
+    asyncio.run(run())
+
+
+def pyvoy_wsgi(serving: Serving) -> None:
+    pyvoy(serving, "wsgi")
+
+
+def daphne(serving: Serving) -> None:
+    from daphne.endpoints import build_endpoint_description_strings
+    from daphne.server import Server
+
+    listener = socket.create_server((HOST, 0))
+    if serving.certificate:
+        port = listener.getsockname()[1]
+        listener.close()
+        endpoints = [f"ssl:{port}:privateKey={serving.key}:certKey={serving.certificate}:interface={HOST}"]
+    else:
+        port = listener.getsockname()[1]
+        endpoints = build_endpoint_description_strings(file_descriptor=listener.fileno())
+    Server(serving.app(), endpoints=endpoints, ready_callable=lambda: serving.ready(port), verbosity=0).run()
+
+
+def gunicorn(serving: Serving, worker_class: str = "gthread") -> None:
+    from gunicorn.app.base import BaseApplication
+
+    values: dict[str, Any] = {
+        "bind": f"{HOST}:0",
+        "worker_class": worker_class,
+        "workers": 4 if worker_class == "sync" else 1,
+        "threads": THREADS if worker_class == "gthread" else 1,
+        "loglevel": "warning",
+        "graceful_timeout": GRACE,
+        "when_ready": lambda arbiter: serving.ready(arbiter.LISTENERS[0].sock.getsockname()[1]),
+    }
+    if serving.certificate:
+        values |= {"certfile": serving.certificate, "keyfile": serving.key}
+    if serving.clients:
+        values |= {"ca_certs": serving.clients, "cert_reqs": ssl.CERT_REQUIRED}
+
+    class Application(BaseApplication):  # type: ignore[misc]
+        def load_config(self) -> None:
+            for name, value in values.items():
+                self.cfg.set(name, value)
+
+        def load(self) -> Any:
+            return serving.app()
+
+    Application().run()
+
+
+def gunicorn_sync(serving: Serving) -> None:
+    gunicorn(serving, "sync")
+
+
+def gunicorn_gevent(serving: Serving) -> None:
+    gunicorn(serving, "gevent")
+
+
+def waitress(serving: Serving) -> None:
+    from waitress import create_server
+
+    listener = socket.create_server((HOST, 0))
+    server = create_server(serving.app(), sockets=[listener], threads=THREADS)
+    serving.ready(listener.getsockname()[1])
+    server.run()
+
+
+# Servers by name: ASGI, then WSGI.
+ASGI: dict[str, Callable[[Serving], None]] = {
+    "uvicorn-h11": uvicorn_h11,
+    "uvicorn-httptools": uvicorn_httptools,
+    "uvicorn-zttp": uvicorn_zttp,
+    "hypercorn": hypercorn,
+    "granian": granian,
+    "pyvoy": pyvoy,
+    "daphne": daphne,
+}
+WSGI: dict[str, Callable[[Serving], None]] = {
+    "gunicorn-sync": gunicorn_sync,
+    "gunicorn-gthread": gunicorn,
+    "gunicorn-gevent": gunicorn_gevent,
+    "hypercorn-wsgi": hypercorn_wsgi,
+    "granian-wsgi": granian_wsgi,
+    "pyvoy-wsgi": pyvoy_wsgi,
+    "waitress": waitress,
+}
+SERVERS = ASGI | WSGI
