@@ -294,8 +294,9 @@ def call_wsgi(application: Any, request: Request) -> Answer:
         answer.status, answer.fields = int(number), fields
 
     written = application(variables, start_response)
+    assert answer.status, "granian wants the head before it takes content"
     for part in written:
-        assert answer.status
+        assert not answer.trailers, "pyvoy ends the response with its trailers"
         answer.writes.append(part)
     if hasattr(written, "close"):
         written.close()

@@ -377,18 +377,21 @@ def test_wsgi_response_that_nobody_holds(steps: Steps) -> None:
 
 def test_wsgi_response_that_nobody_reads(steps: Steps) -> None:
     """A server that closes a response before it has taken any of it."""
-    ran: list[Any] = []
+    steps_of_handler: list[str] = []
 
     def many(request: Any, ctx: Context) -> Iterator[StringValue]:
-        ran.append(request)
-        yield request
+        try:
+            yield request
+            steps_of_handler.append("on")
+        finally:
+            steps_of_handler.append("closed")
 
     server = Server("wsgi", {SERVER: many})
     written = server.application(environ(CALLS[f"connect {SERVER}"]), lambda status, fields: None)
     assert steps.open
     written.close()
     assert not steps.open
-    assert not ran
+    assert steps_of_handler == ["closed"]
     assert call_wsgi(server.application, CALLS[f"connect {SERVER}"]).status == 200
 
 

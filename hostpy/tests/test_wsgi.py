@@ -121,10 +121,11 @@ class TestContent:
         variables["CONTENT_LENGTH"] = "1" * 5000
         assert call(variables).content == message("hello")
 
-    def test_connection_that_breaks(self) -> None:
+    @pytest.mark.parametrize("error", [ConnectionResetError(), RuntimeError("receiving on a closed channel"), ValueError()])
+    def test_connection_that_breaks(self, error: Exception) -> None:
         class Broken(io.RawIOBase):
             def read(self, size: int = -1) -> bytes:
-                raise ConnectionResetError
+                raise error
 
         requests = (
             Request(),
@@ -146,6 +147,12 @@ class TestContent:
             variables = environ(request)
             assert call(variables).status in (404, 415)
             assert variables["wsgi.input"].read() == b""
+
+    def test_over_http2_the_answer_does_not_wait_for_the_content(self) -> None:
+        """There the peer may have its content open until it has read the answer."""
+        variables = environ(Request(path="/none", chunks=[b"a"], length=False, http_version="2"))
+        assert call(variables).status == 404
+        assert variables["wsgi.input"].read() == b"a"
 
 
 class TestEnvironment:

@@ -95,7 +95,7 @@ def sent_streams(server: Server, speech: Speech) -> Iterator[Case]:
         yield case("bidi stream", "bidi", ["a", "b"], result("A", "B", metadata=True), metadata=ASKED)
         yield case("bidi stream, nothing", "bidi", [], result())
         yield case("bidi stream, error", "bidi", ["a", "fail"], result("A", error=FAILURE), metadata=ASKED)
-    if speech.http2:
+    if speech.http2 and server.duplex:
         words = [f"m{number}" for number in range(20)]
         yield case("conversation", "bidi", words, result(*(word.upper() for word in words)), conversation=True)
 

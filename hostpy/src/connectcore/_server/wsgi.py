@@ -10,8 +10,8 @@ from .._interceptors import check_sync, split_leading_sync, wrap_sync
 from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
 from .call import ServerCall
 from .service import Service
-from .wsgi_call import Exchange, answer_nobody, status_line
-from .wsgi_request import SEND_TRAILERS, RequestContent, addresses, head_of
+from .wsgi_call import Exchange, answer_nobody, followed, status_line
+from .wsgi_request import RequestContent, addresses, head_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -110,9 +110,8 @@ class ConnectWSGIApplication(ABC):
             answer = plain.answer(reply, ctx)
             if answer is not None:
                 start_response(status_line(plain.status), answer[0])
-                if plain.trailers is not None:
-                    environ[SEND_TRAILERS](plain.trailers)
-                return [answer[1]]  # a list: servers, granian for one, write what is none piece by piece
+                # A list: servers, granian for one, write what is none piece by piece.
+                return [answer[1]] if plain.trailers is None else followed([answer[1]], plain.trailers, environ)
         call = ServerCall.settled(service, head, opened, data, ctx)
         return Exchange(call, content, environ, start_response).end(reply, error)
 

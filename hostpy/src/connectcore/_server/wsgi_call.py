@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from time import sleep
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,17 +23,24 @@ if TYPE_CHECKING:
     Context = ServerContext[Any, Any]
     StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
-__all__ = ["Exchange", "answer_nobody", "status_line"]
+__all__ = ["Exchange", "answer_nobody", "followed", "status_line"]
 
 _CHUNK: Final = 64 << 10
 _DRAIN: Final = 4 << 20
-"""Bytes of content that are read and forgotten after an answer that did not want them."""
+"""Bytes of content that are read and forgotten after an answer over HTTP/1 that did not want them. Over HTTP/2 the connection
+goes on without that, and the peer may wait for the answer with its content open."""
 
 
 def answer_nobody(start_response: StartResponse) -> list[bytes]:
     """The answer to a peer that went away before its request had come: servers log a fault where there is none (PEP 3333)."""
     start_response(status_line(400), [("content-length", "0")])
     return [b""]
+
+
+def followed(parts: Iterable[bytes], trailers: list[tuple[str, str]], environ: dict[str, Any]) -> Iterator[bytes]:
+    """Content, and trailers once the server has taken it: pyvoy ends a response with its trailers, come what may."""
+    yield from parts
+    environ[SEND_TRAILERS](trailers)
 
 
 _LINES: Final[dict[int, str]] = {200: "200 OK"}
@@ -54,7 +62,7 @@ class Exchange:
     It is what the server iterates where the response is a stream. The server closes it (PEP 3333), even if it never began.
     """
 
-    __slots__ = ("_closed", "_content", "_environ", "_parts", "_start_response", "_started", "call")
+    __slots__ = ("_closed", "_content", "_environ", "_first", "_parts", "_start_response", "_started", "call")
 
     def __init__(
         self, call: ServerCall, content: RequestContent, environ: dict[str, Any], start_response: StartResponse
@@ -65,9 +73,10 @@ class Exchange:
         self._start_response = start_response
         self._started = self._closed = False
         self._parts: Any = None
+        self._first: tuple[bytes, ...] = ()
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._parts  # type: ignore[no-any-return]
+        return chain(self._first, self._parts)
 
     def close(self) -> None:
         """The server wants no more of the response."""
@@ -84,8 +93,7 @@ class Exchange:
         call.ctx = call.procedure.context(call.request, environ["REQUEST_METHOD"], fields, addresses, environ)
         run = MetadataRunSync(leading, call.ctx)
         if call.procedure.many_responses:
-            self._parts = self._stream(run)
-            return self
+            return self._begun(self._stream(run))
         reply: bytes | None = None
         error: BaseException | None = None
         try:
@@ -98,10 +106,20 @@ class Exchange:
             error = raised
         return self.end(reply, run.end(call.failure if call.stopped else error))
 
-    def end(self, reply: bytes | None, error: BaseException | None) -> list[bytes]:
+    def end(self, reply: bytes | None, error: BaseException | None) -> Iterable[bytes]:
         """The work was done, or failed: write the response's head, and give its content."""
+        parts = self._closing([] if reply is None else [reply], error)
+        return list(parts) if self._environ.get(SEND_TRAILERS) is None else self._begun(parts)
+
+    def _begun(self, parts: Iterator[bytes]) -> Iterable[bytes]:
+        """A response that is made while the server takes it, up to its first part: granian wants the head before it begins."""
+        self._parts = parts
+        self._first = tuple(islice(parts, 1))
+        return self
+
+    def _closing(self, replies: list[bytes], error: BaseException | None) -> Iterator[bytes]:
         try:
-            return list(self._ended([] if reply is None else [reply], error))
+            yield from self._ended(replies, error)
         finally:
             self.call.close()
 
@@ -112,7 +130,8 @@ class Exchange:
         yield from self._write()
         if not self._started:
             yield from answer_nobody(self._start_response)
-        self._content.drain(_DRAIN)
+        if self._environ.get("SERVER_PROTOCOL", "HTTP/1.1").startswith("HTTP/1"):
+            self._content.drain(_DRAIN)
 
     def _stream(self, run: MetadataRunSync) -> Iterator[bytes]:
         """Serve a call with any number of replies; each is written when the handler yields it."""
@@ -129,11 +148,7 @@ class Exchange:
                 call.close()
                 raise
             error = raised
-        error = run.end(call.failure if call.stopped else error)
-        try:
-            yield from self._ended([], error)
-        finally:
-            call.close()
+        yield from self._closing([], run.end(call.failure if call.stopped else error))
 
     def _each(self, replies: Any) -> Iterator[bytes]:
         call, encode = self.call, self.call.procedure.encoders[self.call.request.codec]

@@ -155,7 +155,7 @@ class RequestContent:
             size = left
         try:
             data = read(size) if size else b""
-        except OSError:
+        except Exception:  # noqa: BLE001 - what the server raises where the peer went away: OSError, or under pyvoy RuntimeError
             self.gone = True
             return b""
         if left is not None:
@@ -166,11 +166,8 @@ class RequestContent:
 
     def drain(self, most: int) -> None:
         """Read and forget up to `most` bytes: a server that closes the connection over unread bytes may break it."""
-        try:
-            while most > 0 and (data := self.read(min(most, 64 << 10))):
-                most -= len(data)
-        except ValueError:  # the server has closed it
-            pass
+        while most > 0 and (data := self.read(min(most, 64 << 10))):
+            most -= len(data)
 
 
 def _field_name(key: str) -> str:
