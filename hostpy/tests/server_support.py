@@ -155,6 +155,7 @@ class Wire:
     sent: list[dict[str, Any]] = field(default_factory=list)
     received: int = 0
     gate: asyncio.Event | None = None  # a write waits for it
+    unread: bool = False  # as granian and hypercorn do: content goes on after the response
 
     def __post_init__(self) -> None:
         if not self.hold:
@@ -169,9 +170,19 @@ class Wire:
         self.incoming.put_nowait({"type": "http.disconnect"})
 
     async def receive(self) -> dict[str, Any]:
+        if self.sent and not self.unread and not self._more:
+            return {"type": "http.disconnect"}
         event = await self.incoming.get()
         self.received += 1
         return event
+
+    @property
+    def _more(self) -> bool:
+        """Whether the response goes on."""
+        last = self.sent[-1]
+        if last["type"] == "http.response.body":
+            return bool(last.get("more_body", False) or self.sent[0].get("trailers", False))
+        return bool(last["type"] == "http.response.start" or last.get("more_trailers", False))
 
     async def send(self, event: dict[str, Any]) -> None:
         self.sent.append(event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -624,3 +625,14 @@ async def test_content_that_comes_as_the_handler_goes_on() -> None:
     wire.content(b"", more=False)
     await asyncio.wait_for(task, 5)
     assert messages(wire) == ["a", "b"]
+
+
+@pytest.mark.parametrize("size", [1000, 1_000_000], ids=["to its end", "within bounds"])
+async def test_content_that_comes_after_the_answer_is_read(size: int) -> None:
+    """granian and hypercorn break the connection over it, maybe before the answer has arrived."""
+    chunks = [bytes(size)] * 20
+    wire = Wire(Request(path="/none", chunks=chunks, length=False), unread=True)
+    async with asyncio.timeout(20):
+        await ASGI({})(wire.scope, wire.receive, wire.send)
+    assert wire.answer.status == 404
+    assert wire.received == min(20, math.ceil((4 << 20) / (size + 512)))

@@ -116,7 +116,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             if len(content) > opened.plain.limit or not opened.plain.holds(content):
                 opened = service.open(head, content, end=not more)
         if isinstance(opened, ServerCall):
-            exchange = Exchange(opened, receive, send)
+            exchange = Exchange(opened, receive, send, more=more and scope["method"] == "POST")
             await exchange.run(exchange.handle(self._leading, scope, fields))
             return
         assert content is not None
@@ -133,7 +133,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             for message in whole(opened.plain.status, *answer, opened.plain.trailers):
                 await send(message)
             return
-        exchange = Exchange(ServerCall.settled(service, head, opened, content, ctx), receive, send)
+        exchange = Exchange(ServerCall.settled(service, head, opened, content, ctx), receive, send, more=False)
         if pending is _NOTHING:
             await exchange.end(reply, error)
         else:

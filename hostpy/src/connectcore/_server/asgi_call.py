@@ -9,6 +9,7 @@ handler's cancellation at once.
 from __future__ import annotations
 
 import types
+from contextlib import suppress
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,6 +36,12 @@ _AHEAD: Final = 64 << 10
 _TINY: Final = 512
 """Bytes of content that are read ahead of the handler, and what each piece counts beside its own."""
 
+_DRAIN: Final = 4 << 20
+_DRAIN_SECONDS: Final = 5.0
+"""Content that is read and forgotten after an answer that did not want it: so many bytes, for so long. Over unread content,
+granian closes a connection and hypercorn breaks one of HTTP/2, maybe before the answer has arrived. Other servers tell at once
+that nothing comes any more."""
+
 _LONGEST: Final = 365 * 86400.0  # seconds that a timer is set to at most
 
 
@@ -56,6 +63,7 @@ class Exchange:
         "_closed",
         "_fired",
         "_loop",
+        "_more",
         "_reading",
         "_receive",
         "_send",
@@ -67,9 +75,16 @@ class Exchange:
     )
 
     def __init__(
-        self, call: ServerCall, receive: Callable[[], Awaitable[Message]], send: Callable[[Message | None], Awaitable[None]]
+        self,
+        call: ServerCall,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message | None], Awaitable[None]],
+        *,
+        more: bool,
     ) -> None:
+        """Make it. `more`: content follows."""
         self.call = call
+        self._more = more
         self._receive = receive
         self._send = send
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -107,6 +122,17 @@ class Exchange:
             await self._flush()
         finally:
             self.call.close()
+        await self._drain()
+
+    async def _drain(self) -> None:
+        """Read and forget what still comes after the answer, within bounds."""
+        if not self._more:
+            return
+        left = _DRAIN
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while self._more and left > 0:
+                    left -= _weight(await self._event())
 
     async def handle(self, leading: Sequence[MetadataInterceptor[Any]], scope: Any, fields: list[Any]) -> bytes | None:
         """The work of a call that was opened: read its message, run its handler. Gives the reply, if it is one."""
@@ -190,12 +216,17 @@ class Exchange:
 
     async def _next(self) -> None:
         """Wait for what comes: content, which is kept, or the news that the peer is gone."""
-        event = await self._receive()
+        event = await self._event()
         if event["type"] == "http.disconnect":
             self._gone()
         else:
             self._ahead.append(event)
             self._ahead_size += _weight(event)
+
+    async def _event(self) -> Message:
+        event = await self._receive()
+        self._more = event.get("more_body", False)
+        return event
 
     async def _requests(self) -> AsyncGenerator[Any, None]:
         """The request's messages, read as they are asked for."""

@@ -94,21 +94,32 @@ class _ASGIResponse:
         self._over = False
         self._more = True
         self._trailers_follow = False
+        self._answered = False  # all of the response was sent
         self._pump: asyncio.Task[None] | None = None
         content = request.content
         if isinstance(content, bytes):
             self._came.put_nowait({"type": "http.request", "body": content, "more_body": False})
         else:
             self._pump = asyncio.create_task(self._pull(content))
-        self._task = asyncio.ensure_future(app(scope, self._receive, self._sent.put))
+        self._task = asyncio.ensure_future(app(scope, self._receive, self._send))
         self._task.add_done_callback(self._ended)
 
     def _ended(self, _task: object) -> None:
         if not self._sent.full():
             self._sent.put_nowait(None)  # wakes a reader; another one finds the task done
 
+    async def _send(self, event: dict[str, Any]) -> None:
+        await self._sent.put(event)
+        kind = event["type"]
+        if kind == "http.response.start":
+            self._trailers_follow = event.get("trailers", False)
+        elif kind == "http.response.body":
+            self._answered = not event.get("more_body", False) and not self._trailers_follow
+        else:
+            self._answered = not event.get("more_trailers", False)
+
     async def _receive(self) -> dict[str, Any]:
-        return _DISCONNECT if self._over else await self._came.get()
+        return _DISCONNECT if self._over or self._answered else await self._came.get()
 
     async def _pull(self, content: Any) -> None:
         try:
@@ -139,7 +150,6 @@ class _ASGIResponse:
             if event["type"] == "http.response.start":
                 self.status = event["status"]
                 self.fields = [(name.lower(), value) for name, value in event.get("headers", ())]
-                self._trailers_follow = event.get("trailers", False)
                 return
 
     async def read(self) -> bytes:
