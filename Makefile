@@ -138,7 +138,7 @@ lint: $(STAMPS)/venv $(STAMPS)/go $(EXAMPLE) ## gofmt, go vet, ruff, stale gener
 types: setup ## mypy --strict and pyright strict, on generated code too
 	@echo "types: mypy"
 	@cd hostpy && ../$(VENV)/bin/mypy
-	@for folder in bench codings conformance demo interop lint tapes; do \
+	@for folder in bench codings conformance demo interop lint serving tapes; do \
 		(cd tests/$$folder && $(CURDIR)/$(VENV)/bin/mypy --config-file ../mypy.ini *.py) || exit 1; done
 	@cd hostpy/examples && ../../$(VENV)/bin/mypy --strict *.py greet/v1/greet_connectcore.py
 	@echo "types: pyright"

@@ -155,7 +155,7 @@ class Wire:
     sent: list[dict[str, Any]] = field(default_factory=list)
     received: int = 0
     gate: asyncio.Event | None = None  # a write waits for it
-    unread: bool = False  # as granian and hypercorn do: content goes on after the response
+    unread: bool = False  # as under granian: content goes on after the response
 
     def __post_init__(self) -> None:
         if not self.hold:

@@ -629,7 +629,7 @@ async def test_content_that_comes_as_the_handler_goes_on() -> None:
 
 @pytest.mark.parametrize("size", [1000, 1_000_000], ids=["to its end", "within bounds"])
 async def test_content_that_comes_after_the_answer_is_read(size: int) -> None:
-    """granian and hypercorn break the connection over it, maybe before the answer has arrived."""
+    """granian closes the connection over it, maybe before the answer has arrived."""
     chunks = [bytes(size)] * 20
     wire = Wire(Request(path="/none", chunks=chunks, length=False), unread=True)
     async with asyncio.timeout(20):

@@ -32,8 +32,8 @@ class Run:
 
 SERVER_CASES = 344
 ASYNC, SYNC = (PYTHON, str(HERE / "client.py"), "--mode", "async"), (PYTHON, str(HERE / "client.py"), "--mode", "sync")
-UVICORN = (PYTHON, str(HERE / "server.py"), "--mode", "async", "--server", "uvicorn")
-GUNICORN = (PYTHON, str(HERE / "server.py"), "--mode", "sync", "--server", "gunicorn")
+UVICORN = (PYTHON, str(HERE / "server.py"), "uvicorn")
+GUNICORN = (PYTHON, str(HERE / "server.py"), "gunicorn-sync")
 GO_CLIENT = str(BIN / "goclient")
 RUNS = {
     "server-async-uvicorn": Run("server", UVICORN, SERVER_CASES),

@@ -31,9 +31,9 @@ class Serving:
     ready: Callable[[int], None]
     http2: bool = False
     # Files; None where there is no TLS, or no client has to show a certificate.
-    certificate: str | None = None
-    key: str | None = None
-    clients: str | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    clients: Path | None = None
 
     def app(self) -> Any:
         module, _, name = self.target.partition(":")
@@ -57,7 +57,7 @@ def uvicorn(serving: Serving, **options: Any) -> None:
         timeout_graceful_shutdown=GRACE,
         ssl_certfile=serving.certificate,
         ssl_keyfile=serving.key,
-        ssl_ca_certs=serving.clients,
+        ssl_ca_certs=serving.clients and str(serving.clients),
         ssl_cert_reqs=ssl.CERT_REQUIRED if serving.clients else ssl.CERT_NONE,
         **options,
     )
@@ -76,6 +76,11 @@ def uvicorn_zttp(serving: Serving) -> None:
     uvicorn(serving, http="zttp", http2=True)
 
 
+def uvicorn_either(serving: Serving) -> None:
+    """As it comes, or as HTTP/2 wants it."""
+    uvicorn_zttp(serving) if serving.http2 else uvicorn(serving)
+
+
 def hypercorn(serving: Serving, mode: str = "asgi") -> None:
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
@@ -85,7 +90,9 @@ def hypercorn(serving: Serving, mode: str = "asgi") -> None:
     config.bind = [f"fd://{listener.fileno()}"]
     config.loglevel = "WARNING"
     config.graceful_timeout = GRACE
-    config.certfile, config.keyfile, config.ca_certs = serving.certificate, serving.key, serving.clients
+    config.certfile, config.keyfile, config.ca_certs = (
+        file and str(file) for file in (serving.certificate, serving.key, serving.clients)
+    )
     if serving.clients:
         config.verify_mode = ssl.CERT_REQUIRED
     serving.ready(listener.getsockname()[1])  # whoever connects waits in the listener's queue
@@ -120,9 +127,9 @@ def granian(serving: Serving, interface: str = "asgi") -> None:
         http=HTTPModes.auto,
         log_enabled=False,
         workers_kill_timeout=GRACE,
-        ssl_cert=serving.certificate and Path(serving.certificate),
-        ssl_key=serving.key and Path(serving.key),
-        ssl_ca=serving.clients and Path(serving.clients),
+        ssl_cert=serving.certificate,
+        ssl_key=serving.key,
+        ssl_ca=serving.clients,
         ssl_client_verify=serving.clients is not None,
         ssl_protocol_min=SSLProtocols.tls12,
     ).serve()
@@ -143,9 +150,9 @@ def pyvoy(serving: Serving, interface: str = "asgi") -> None:
             address=HOST,
             interface=interface,  # type: ignore[arg-type]
             worker_threads=THREADS if interface == "wsgi" else None,
-            tls_cert=serving.certificate and Path(serving.certificate),  # type: ignore[arg-type]
-            tls_key=serving.key and Path(serving.key),  # type: ignore[arg-type]
-            tls_ca_cert=serving.clients and Path(serving.clients),  # type: ignore[arg-type]
+            tls_cert=serving.certificate,
+            tls_key=serving.key,
+            tls_ca_cert=serving.clients,
             tls_enable_http3=False,
             stderr=sys.stderr.fileno(),
             stdout=sys.stderr.fileno(),
@@ -166,13 +173,8 @@ def daphne(serving: Serving) -> None:
     from daphne.server import Server
 
     listener = socket.create_server((HOST, 0))
-    if serving.certificate:
-        port = listener.getsockname()[1]
-        listener.close()
-        endpoints = [f"ssl:{port}:privateKey={serving.key}:certKey={serving.certificate}:interface={HOST}"]
-    else:
-        port = listener.getsockname()[1]
-        endpoints = build_endpoint_description_strings(file_descriptor=listener.fileno())
+    port = listener.getsockname()[1]
+    endpoints = build_endpoint_description_strings(file_descriptor=listener.fileno())
     Server(serving.app(), endpoints=endpoints, ready_callable=lambda: serving.ready(port), verbosity=0).run()
 
 
@@ -189,9 +191,9 @@ def gunicorn(serving: Serving, worker_class: str = "gthread") -> None:
         "when_ready": lambda arbiter: serving.ready(arbiter.LISTENERS[0].sock.getsockname()[1]),
     }
     if serving.certificate:
-        values |= {"certfile": serving.certificate, "keyfile": serving.key}
+        values |= {"certfile": str(serving.certificate), "keyfile": str(serving.key)}
     if serving.clients:
-        values |= {"ca_certs": serving.clients, "cert_reqs": ssl.CERT_REQUIRED}
+        values |= {"ca_certs": str(serving.clients), "cert_reqs": ssl.CERT_REQUIRED}
 
     class Application(BaseApplication):  # type: ignore[misc]
         def load_config(self) -> None:
@@ -223,6 +225,7 @@ def waitress(serving: Serving) -> None:
 
 # Servers by name: ASGI, then WSGI.
 ASGI: dict[str, Callable[[Serving], None]] = {
+    "uvicorn": uvicorn_either,
     "uvicorn-h11": uvicorn_h11,
     "uvicorn-httptools": uvicorn_httptools,
     "uvicorn-zttp": uvicorn_zttp,

@@ -38,9 +38,8 @@ _TINY: Final = 512
 
 _DRAIN: Final = 4 << 20
 _DRAIN_SECONDS: Final = 5.0
-"""Content that is read and forgotten after an answer that did not want it: so many bytes, for so long. Over unread content,
-granian closes a connection and hypercorn breaks one of HTTP/2, maybe before the answer has arrived. Other servers tell at once
-that nothing comes any more."""
+"""Content that is read and forgotten after an answer that did not want it: so many bytes, for so long. granian closes a
+connection over unread content, maybe before the answer has arrived. Other servers tell at once that nothing comes any more."""
 
 _LONGEST: Final = 365 * 86400.0  # seconds that a timer is set to at most
 
