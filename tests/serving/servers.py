@@ -91,7 +91,7 @@ def hypercorn(serving: Serving, mode: str = "asgi") -> None:
     config.loglevel = "WARNING"
     config.graceful_timeout = GRACE
     config.certfile, config.keyfile, config.ca_certs = (
-        file and str(file) for file in (serving.certificate, serving.key, serving.clients)
+        None if file is None else str(file) for file in (serving.certificate, serving.key, serving.clients)
     )
     if serving.clients:
         config.verify_mode = ssl.CERT_REQUIRED

@@ -1,0 +1,63 @@
+"""What each server that Python people run carries, as measured, and how many cases of the suite that makes.
+
+The suite is told what a server carries; nothing of that is left out but what `skipped` names. How the codings are done
+does not depend on the server, so that these runs have gzip only.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Carried:
+    cases: int
+    http: tuple[int, ...] = (1,)
+    tls: bool = True
+    trailers: bool = False  # else it has no gRPC
+    duplex: bool = False  # over HTTP/2, responses may come before the request's end
+    skipped: str = ""
+
+    def write(self, path: Path) -> None:
+        """The suite's configuration."""
+        streams = ["UNARY", "CLIENT_STREAM", "SERVER_STREAM", "HALF_DUPLEX_BIDI_STREAM"]
+        protocols = ["CONNECT", "GRPC_WEB"]
+        features = {
+            "versions": [f"HTTP_VERSION_{number}" for number in self.http],
+            "protocols": [f"PROTOCOL_{name}" for name in protocols + ["GRPC"] * self.trailers],
+            "codecs": ["CODEC_PROTO", "CODEC_JSON"],
+            "compressions": ["COMPRESSION_IDENTITY", "COMPRESSION_GZIP"],
+            "stream_types": [f"STREAM_TYPE_{name}" for name in streams + ["FULL_DUPLEX_BIDI_STREAM"] * self.duplex],
+            "supports_h2c": 2 in self.http,
+            "supports_tls": self.tls,
+            "supports_tls_client_certs": self.tls,
+            "supports_trailers": self.trailers,
+            "supports_half_duplex_bidi_over_http1": True,
+            "supports_connect_get": True,
+            "supports_message_receive_limit": True,
+        }
+        path.write_text(json.dumps({"features": features}))
+
+
+CARRIED = {
+    # ASGI
+    "uvicorn-h11": Carried(1396),
+    "uvicorn-zttp": Carried(3820, http=(1, 2), trailers=True, duplex=True),
+    # HTTP/1.1: it closes a connection over unread content before the answer has been read. HTTP/2: a connection fails, with all
+    # its calls, when content comes after the answer (`KeyError` in its h2.py): https://github.com/pgjones/hypercorn/pull/365.
+    "hypercorn": Carried(1372, skipped="Server Message Size/**/client-stream/**"),
+    # It has no response trailers, over HTTP/2 either.
+    "granian": Carried(2944, http=(1, 2), duplex=True),
+    "pyvoy": Carried(3820, http=(1, 2), trailers=True, duplex=True),
+    # Its TLS is Twisted's, which this project does not set up; HTTP/2 likewise.
+    "daphne": Carried(694, tls=False),
+    # WSGI: it has one direction after the other, and trailers under pyvoy alone.
+    "gunicorn-gthread": Carried(1396),
+    "gunicorn-gevent": Carried(1396),
+    "hypercorn-wsgi": Carried(1396),
+    "granian-wsgi": Carried(2792, http=(1, 2)),
+    "pyvoy-wsgi": Carried(3576, http=(1, 2), trailers=True),
+    "waitress": Carried(694, tls=False),  # it has no TLS
+}
