@@ -635,4 +635,4 @@ async def test_content_that_comes_after_the_answer_is_read(size: int) -> None:
     async with asyncio.timeout(20):
         await ASGI({})(wire.scope, wire.receive, wire.send)
     assert wire.answer.status == 404
-    assert wire.received == min(20, math.ceil((4 << 20) / (size + 512)))
+    assert wire.received == min(20, math.ceil((8 << 20) / (size + 512)))

@@ -36,7 +36,7 @@ _AHEAD: Final = 64 << 10
 _TINY: Final = 512
 """Bytes of content that are read ahead of the handler, and what each piece counts beside its own."""
 
-_DRAIN: Final = 4 << 20
+_DRAIN: Final = 8 << 20
 _DRAIN_SECONDS: Final = 5.0
 """Content that is read and forgotten after an answer that did not want it: so many bytes, for so long. granian closes a
 connection over unread content, maybe before the answer has arrived. Other servers tell at once that nothing comes any more."""

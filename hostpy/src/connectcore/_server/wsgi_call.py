@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Exchange", "answer_nobody", "followed", "status_line"]
 
 _CHUNK: Final = 64 << 10
-_DRAIN: Final = 4 << 20
+_DRAIN: Final = 8 << 20
 """Bytes of content that are read and forgotten after an answer over HTTP/1 that did not want them. Over HTTP/2 the connection
 goes on without that, and the peer may wait for the answer with its content open."""
 
