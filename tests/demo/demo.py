@@ -161,6 +161,32 @@ STREAMS = [
         "Hello 1, World!\nHello 2, World!",
     ),
 ]
+THREADS = [
+    Step("connect-go's client, gRPC-Web unary", go_client("greet", "World", flags=("-web",)), HELLO),
+    Step(
+        "our Go client, gRPC-Web as text, server stream",
+        own_go_client("many", "World", "2", flags=("-text",)),
+        "Hello 1, World!\nHello 2, World!",
+    ),
+    Step(
+        "connect-go's client, Connect client stream",
+        go_client("group", "World", "all the others"),
+        "Hello, World and all the others!",
+    ),
+    Step(
+        "connect-go's client, gRPC: this server has no trailers, and the answer says so in gRPC's way",
+        go_client("greet", "World", flags=("-grpc",)),
+        "error: unimplemented: this server cannot send trailers, and gRPC needs them: use the Connect protocol",
+    ),
+]
+THREADS_WITH_TRAILERS = [
+    Step("connect-go's client, gRPC unary", go_client("greet", "World", flags=("-grpc",)), HELLO),
+    Step(
+        "connect-go's client, gRPC client stream",
+        go_client("group", "World", "all the others", flags=("-grpc",)),
+        "Hello, World and all the others!",
+    ),
+]
 TO_GO = [
     Step("our async client", python_client("World", "greet_client.py"), "Hello from Go, World!"),
     Step("our sync client", python_client("World", "greet_client_sync.py"), "Hello from Go, World!"),
@@ -255,6 +281,8 @@ def main() -> int:
     plan: list[tuple[str, tuple[str | Path, ...], list[Step]]] = [
         ("our service under uvicorn, HTTP/1.1", (*python, "uvicorn-httptools", "greet_server"), UNARY),
         ("our service under uvicorn with zttp, HTTP/1.1 and HTTP/2", (*python, "uvicorn-zttp", "greet_server"), STREAMS),
+        ("our service under granian's WSGI, HTTP/1.1 and HTTP/2", (*python, "granian-wsgi", "greet_server_wsgi"), THREADS),
+        ("our service under pyvoy's WSGI, with trailers", (*python, "pyvoy-wsgi", "greet_server_wsgi"), THREADS_WITH_TRAILERS),
         ("connect-go's server", (TOOLS / "goserver",), TO_GO),
         ("our service in Go", (TOOLS / "goown", "serve"), OWN_GO),
     ]
