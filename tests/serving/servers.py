@@ -188,6 +188,7 @@ def gunicorn(serving: Serving, worker_class: str = "gthread") -> None:
         "threads": THREADS if worker_class == "gthread" else 1,
         "loglevel": "warning",
         "graceful_timeout": GRACE,
+        "keepalive": 30,  # a client that is slow to say more finds its connection closed otherwise
         "when_ready": lambda arbiter: serving.ready(arbiter.LISTENERS[0].sock.getsockname()[1]),
     }
     if serving.certificate:
