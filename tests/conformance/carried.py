@@ -7,8 +7,12 @@ does not depend on the server, so that these runs have gzip only.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+CONSTRAINTS = Path(__file__).resolve().parents[1] / "constraints.txt"
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,24 @@ class Carried:
         path.write_text(json.dumps({"features": features}))
 
 
+def table() -> str:
+    """The table of hostpy/README.md: tests/lint compares."""
+    return "\n".join(_rows())
+
+
+def _rows() -> Iterator[str]:
+    versions = dict(re.findall(r"^(\w+)==(\S+)$", CONSTRAINTS.read_text().lower(), re.MULTILINE))
+    yield "| server | HTTP | gRPC | both directions at once | cases passed |"
+    yield "|---|---|---|---|---|"
+    for name, carried in CARRIED.items():
+        server, _, more = name.partition("-")
+        http = " and ".join({1: "1.1", 2: "2"}[number] for number in carried.http)
+        duplex = "over HTTP/2" if carried.duplex else "no"
+        grpc = "yes" if carried.trailers else "`unimplemented`" if 2 in carried.http else "needs HTTP/2"
+        title = f"{server} {versions[server]}{', ' + more.replace('wsgi', 'WSGI') if more else ''}"
+        yield f"| {title} | {http} | {grpc} | {duplex} | {carried.cases:,} |"
+
+
 CARRIED = {
     # ASGI
     "uvicorn-h11": Carried(1396),
@@ -61,3 +83,7 @@ CARRIED = {
     "pyvoy-wsgi": Carried(3576, http=(1, 2), trailers=True),
     "waitress": Carried(694, tls=False),  # it has no TLS
 }
+
+
+if __name__ == "__main__":
+    print(table())

@@ -83,3 +83,9 @@ def test_links_lead_somewhere() -> None:
         links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
         missing = [link for link in links if not (page.parent / link).exists()]
         assert not missing, f"{page.name}: {missing}"
+
+
+def test_table_of_servers_is_what_the_suite_runs() -> None:
+    command = [sys.executable, str(ROOT / "tests/conformance/carried.py")]
+    table = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert table in (ROOT / "hostpy/README.md").read_text(), "run tests/conformance/carried.py and paste what it prints"
