@@ -20,7 +20,7 @@ from connectcore.code import Code
 from connectcore.compression import GzipCompression
 from connectcore.errors import ConnectError
 from connectcore.protocol import ProtocolType
-from connectcore.transport import HttpxTransport, HttpxTransportSync
+from connectcore.transport import Gone, HttpxTransport, HttpxTransportSync, Request, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,6 +159,26 @@ def test_time_limits_of_the_library(mode: str, library: Any) -> None:
             by(mode, library, server.address, {"timeout": 20}, timeout=0.2)
         assert caught.value.code is Code.DEADLINE_EXCEEDED
         assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize(("limit", "reason"), [(None, Gone.CLOSED), (5, Gone.TIMEOUT)])
+def test_a_time_limit_of_another_call(mode: str, library: Any, limit: float | None, reason: Gone) -> None:
+    """On one HTTP/2 connection it ends all of them. It is not taken for a limit of this one's."""
+
+    def handler(request: Any) -> Any:
+        raise library.ReadTimeout("")
+
+    request = Request("POST", "http://a", "/", b"", b"", time.monotonic() + 30)
+    options = {"transport": library.MockTransport(handler), "timeout": limit}
+
+    def send() -> Any:
+        if mode == "sync":
+            return HttpxTransportSync(library.Client(**options)).open_sync(request)
+        return asyncio.run(HttpxTransport(library.AsyncClient(**options)).open(request))
+
+    with pytest.raises(TransportError) as caught:
+        send()
+    assert caught.value.reason is reason
 
 
 def test_a_pool_that_is_full(mode: str, library: Any) -> None:

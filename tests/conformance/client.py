@@ -22,6 +22,8 @@ import setup
 
 setup.ensure()
 
+import httpx  # noqa: E402
+import httpx2  # noqa: E402
 import pyqwest  # noqa: E402
 from connectcore.client import ConnectClient, ConnectClientSync  # noqa: E402
 from connectcore.code import Code  # noqa: E402
@@ -95,14 +97,33 @@ def client_options(request: client_compat_pb2.ClientCompatRequest) -> dict[str, 
     }
 
 
-def own(make: Callable[..., Any], version: int, authority: bytes, certificate: bytes, key: bytes) -> Any:
-    """A transport of this package's own."""
+def tls(authority: bytes, certificate: bytes, key: bytes) -> ssl.SSLContext | None:
+    """How TLS is done, where it is."""
     context = ssl.create_default_context(cadata=authority.decode()) if authority else None
     if context is not None and certificate:
         with tempfile.NamedTemporaryFile() as chain:
             chain.write(certificate + b"\n" + key)
             chain.flush()
             context.load_cert_chain(chain.name)
+    return context
+
+
+def by_httpx(version: int, authority: bytes, certificate: bytes, key: bytes) -> Any:
+    """A client of `httpx2` for asyncio, of `httpx` for threads."""
+    http2 = version == config_pb2.HTTP_VERSION_2
+    options: Any = {"http1": not http2, "http2": http2, "timeout": None, "trust_env": False}
+    context = tls(authority, certificate, key)
+    options["verify"] = True if context is None else context
+    options["limits"] = library.Limits(max_connections=None)
+    return library.AsyncClient(**options) if library is httpx2 else library.Client(**options)
+
+
+library: Any = httpx2
+
+
+def own(make: Callable[..., Any], version: int, authority: bytes, certificate: bytes, key: bytes) -> Any:
+    """A transport of this package's own."""
+    context = tls(authority, certificate, key)
     http_version: Any = OWN_VERSIONS[version]
     return make(http_version=http_version, ssl_context=context)
 
@@ -110,6 +131,8 @@ def own(make: Callable[..., Any], version: int, authority: bytes, certificate: b
 @cache
 def transport(make: Callable[..., Any], version: int, authority: bytes, certificate: bytes, key: bytes) -> Any:
     """A transport for all calls to servers that are trusted, and shown a certificate, in the same way."""
+    if make is by_httpx:
+        return by_httpx(version, authority, certificate, key)
     if make in (HTTPTransport, HTTPTransportSync):
         return own(make, version, authority, certificate, key)
     return make(
@@ -243,9 +266,14 @@ def main() -> None:
     parser.add_argument("--mode", choices=("async", "sync"), required=True)
     parser.add_argument("--modules", action="store_true", help="compress in this package's modules, whatever is installed")
     parser.add_argument("--pyqwest", action="store_true", help="send by pyqwest")
+    parser.add_argument("--httpx", action="store_true", help="send by httpx2, or in threads by httpx")
     options = parser.parse_args()
     if options.pyqwest:
         transports.update({"async": PyqwestTransport, "sync": PyqwestTransportSync})
+    if options.httpx:
+        global library
+        library = httpx2 if options.mode == "async" else httpx
+        transports.update({"async": by_httpx, "sync": by_httpx})
     known_codings.update(codings(modules=options.modules))
     if options.mode == "async":
         asyncio.run(run_async())

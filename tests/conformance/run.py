@@ -45,6 +45,7 @@ RUNS = {
     "client-pyqwest-async": Run("client", (*ASYNC, "--pyqwest"), 13094, "config-python.yaml"),
     "client-pyqwest-sync": Run("client", (*SYNC, "--pyqwest"), 13094, "config-python.yaml"),
     "client-sync": Run("client", SYNC, 13094, "config-python.yaml"),
+    "client-httpx-async": Run("client", (*ASYNC, "--httpx"), 1806, "config-httpx.yaml"),
     "client-modules-async": Run("client", (*ASYNC, "--modules"), 13094, "config-python.yaml"),
     "client-modules-sync": Run("client", (*SYNC, "--modules"), 13094, "config-python.yaml"),
     "all-async-uvicorn": Run("server", UVICORN, 10756, "config-python.yaml"),

@@ -11,7 +11,10 @@ What these libraries cannot do:
 - They send all content before they read the response. A stream both ways is one way at a time; where its messages depend on
   replies to earlier ones it waits for its deadline. A response that comes early is seen late, or not at all if the server
   closes the connection.
-- They let go of an HTTP/2 response without telling the server, which sends on until its window is used up.
+- Over HTTP/2 calls that share a connection are not free of each other. A time limit that one of them reaches, the deadline of
+  a sync call included, ends the connection for all, and the others are `unavailable`; a sync call is late for its deadline
+  while another one reads. A response that is let go is not reset, so the server sends on until its window is used up, and
+  where calls are canceled others may wait for nothing. With these libraries HTTP/1.1 is the better choice.
 - A thread that waits in them cannot be interrupted: a canceled sync call ends when the server next says something. Its deadline
   ends it in time while content is sent and until the response's head is there; a server that then falls silent can make an
   HTTP/1.1 response take once more what was left at its head.
@@ -40,6 +43,8 @@ LIBRARIES: Final = ("httpx", "httpx2")
 class HttpxClient(Protocol):
     """An `AsyncClient` of either library, as far as it is used."""
 
+    @property
+    def timeout(self) -> Any: ...
     def build_request(self, method: str, url: str, /, *, headers: Any, content: Any, extensions: Any) -> Any: ...
     def send(self, request: Any, /, *, stream: bool, follow_redirects: bool) -> Awaitable[Any]: ...
 
@@ -118,6 +123,11 @@ class _Httpx:
             raise error
         raise failure from error
 
+    def _limited(self, what: str) -> bool:
+        """Whether the client has a time limit of this kind."""
+        timeout = self._client.timeout
+        return (timeout.write if what.startswith("Write") else timeout.read) is not None
+
     def _failure(self, error: Exception, deadline: float | None = None) -> Exception:
         """What the library raised, as one of ours; anything that is not about the exchange stays as it is."""
         library = self._library
@@ -125,8 +135,13 @@ class _Httpx:
             if deadline is not None and monotonic() >= deadline:
                 return TransportError(Gone.TIMEOUT)
             what = type(error).__name__
-            reached = not isinstance(error, library.ConnectTimeout | library.PoolTimeout)
-            return TransportError(Gone.TIMEOUT if reached else Gone.REFUSED, f"the HTTP client's own time limit ({what})")
+            if isinstance(error, library.ConnectTimeout | library.PoolTimeout):
+                reason = Gone.REFUSED
+            elif self._limited(what):
+                reason = Gone.TIMEOUT
+            else:  # another call's, on the same HTTP/2 connection
+                return TransportError(Gone.CLOSED, f"the HTTP client gave the connection up at a time limit ({what})")
+            return TransportError(reason, f"the HTTP client's own time limit ({what})")
         text = str(error) or type(error).__name__
         if isinstance(error, library.ConnectError | library.ProxyError):
             return TransportError(Gone.REFUSED, text)
