@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import httpx
 import httpx2
 import pyqwest
+import pytest
 
 from connectcore._client.exchange import complete
 from connectcore.transport import (
@@ -214,3 +215,31 @@ def drive(kind: Kind, where: Any, body: Callable[[Driver], Awaitable[None]]) -> 
         complete(run())
     else:
         asyncio.run(run())
+
+
+def kinds(**wanted: Any) -> pytest.MarkDecorator:
+    """The transports that have these properties."""
+    found = [kind for kind in KINDS if all(getattr(kind, name) == value for name, value in wanted.items())]
+    assert found
+    return pytest.mark.parametrize("kind", found, ids=str)
+
+
+every = kinds()
+http1 = kinds(version="1.1")
+http2 = kinds(version="2")
+network = kinds(network=True)
+
+
+class OfTheUser(Exception):
+    pass
+
+
+async def gone(feed: Feed, driver: Driver) -> None:
+    """The iterator is closed; a sync one, which another thread may be waiting in, as soon as that is over."""
+    if driver.sync:
+        for step in feed.steps:
+            if isinstance(step, threading.Event):
+                step.set()
+        assert feed.closed.wait(PATIENCE)
+    else:
+        await until(feed.closed)
