@@ -119,4 +119,5 @@ def main() -> None:
         print(player.run(int(line)), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

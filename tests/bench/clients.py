@@ -1,8 +1,8 @@
-"""Client cost per unary call, ours against the peer, both calling one connect-go server.
+"""Client cost per unary call and per message of a stream, ours against the peer, both calling one connect-go server.
 
     tests/bench/clients.py [--mode async|sync]... [--way HTTP/1.1|HTTP/2|gRPC]... [--rounds N] [--turns N]
 
-Figures are microseconds of wall clock per call. Compression is off. No figure makes it fail.
+Figures are microseconds of wall clock. Compression is off. No figure makes it fail.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import subprocess
 import sys
 
+from cases import STREAM
 from workers import CACHE, ROOT, Worker, compare, heading, report
 
 SLICE_NS = 300_000_000
@@ -26,6 +27,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mode", action="append", choices=["async", "sync"])
     parser.add_argument("--way", action="append", choices=WAYS)
+    parser.add_argument("--streams", action="store_true", help="streams alone")
     parser.add_argument("--rounds", type=int, default=3, help="fresh processes (default 3)")
     parser.add_argument("--turns", type=int, default=4, help="slices of 300 ms in each process (default 4)")
     options = parser.parse_args()
@@ -37,17 +39,26 @@ def main() -> int:
     assert server.stdout
     try:
         url = server.stdout.readline().strip()
-        heading("wall us per call")
+        heading("wall us per call or message")
         failed = 0
         for mode in options.mode or ["async", "sync"]:
             for way in options.way or WAYS:
-                for name, case in CASES.items():
+                for name, case in () if options.streams else CASES.items():
 
                     def workers(mode: str = mode, way: str = way, case: tuple[str, str] = case) -> dict[str, Worker]:
                         return {who: Worker(who, "client_worker.py", who, mode, way, *case, url) for who in ("ours", "peer")}
 
                     title = f"{mode} client, {way}, {name}"
                     samples, ratios = compare(workers, title, 1, options.rounds, options.turns, SLICE_NS)
+                    failed += report(title, samples, ratios)
+                for direction in ("down", "up"):
+
+                    def streams(mode: str = mode, way: str = way, direction: str = direction) -> dict[str, Worker]:
+                        script = "client_stream_worker.py"
+                        return {who: Worker(who, script, who, mode, way, direction, url) for who in ("ours", "peer")}
+
+                    title = f"{mode} client, {way}, stream {direction}"
+                    samples, ratios = compare(streams, title, STREAM, options.rounds, options.turns, SLICE_NS)
                     failed += report(title, samples, ratios)
     finally:
         server.stdin.close()
