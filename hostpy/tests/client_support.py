@@ -181,10 +181,17 @@ def serving(answer: Callable[[Exchange], Any] | bytes, **more: Any) -> Iterator[
 def open_calls() -> int:
     """How many calls the process's instances hold.
 
-    Free slots are used before new ones are made: after as many probes as there ever were calls at a time, the highest slot
-    tells how many were taken.
+    Free slots are used before new ones are made: after more probes than there ever were calls at a time, the highest slot tells
+    how many were taken.
     """
-    probes = 256
+    for probes in (256, 1024, 4096):
+        held = _held(probes)
+        if not held:
+            break
+    return held
+
+
+def _held(probes: int) -> int:
     config = ClientConfig(
         address="http://probe",
         codec=None,

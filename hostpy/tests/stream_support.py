@@ -18,7 +18,7 @@ from connectcore.client import ConnectClient, ConnectClientSync, ResponseMetadat
 from connectcore.code import Code
 from connectcore.errors import ConnectError
 from connectcore.protocol import ProtocolType
-from connectcore.transport import HTTPTransport, PyqwestTransport, PyqwestTransportSync
+from connectcore.transport import HTTPTransport, HTTPTransportSync, PyqwestTransport, PyqwestTransportSync
 from server_support import ASGI, BIDI, CLIENT, SERVER, UNARY, method
 
 if TYPE_CHECKING:
@@ -131,9 +131,11 @@ def serving_streams(service: Service) -> Iterator[str]:
 
 def transport(mode: str, version: str, *, pyqwest: bool = False) -> Any:
     """What sends the requests: the default, or `pyqwest`."""
-    if mode == "async" and not pyqwest:
-        return HTTPTransport(http_version="2" if version == "2" else "1.1")
-    make: Any = PyqwestTransport if mode == "async" else PyqwestTransportSync
+    make: Any
+    if not pyqwest:
+        make = HTTPTransport if mode == "async" else HTTPTransportSync
+        return make(http_version="2" if version == "2" else "1.1")
+    make = PyqwestTransport if mode == "async" else PyqwestTransportSync
     return make(http_version=VERSIONS[version])
 
 

@@ -36,7 +36,7 @@ async def exchange(call: ClientCall, request: Request, io: IO) -> None:
         while not call.finished:
             await bring(call, request, response, io)
     except Exception as error:  # noqa: BLE001 - whatever a transport raises, the call has failed
-        broken(call, error)
+        broken(call, request, error)
     finally:
         if response is not None:
             await io.close(response)
@@ -51,9 +51,11 @@ async def bring(call: ClientCall, request: Request, response: Any, io: IO) -> No
         call.ended(response.trailers)
 
 
-def broken(call: ClientCall, error: Exception) -> None:
+def broken(call: ClientCall, request: Request, error: Exception) -> None:
     """Tell the call what a transport raised."""
-    if isinstance(error, TransportError | OSError):
+    if request.cancellation is not None and request.cancellation.canceled:
+        call.gone(TransportError(Gone.CANCELED))  # whatever the transport saw of it first
+    elif isinstance(error, TransportError | OSError):
         call.gone(gone_of(error))
     else:
         call.failed(error)

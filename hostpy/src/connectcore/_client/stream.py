@@ -221,7 +221,7 @@ class StreamCall:
                     raise TransportError(Gone.TIMEOUT)
                 await self._io.within(limit, work)
         except Exception as error:  # noqa: BLE001 - whatever a transport raises, the call has failed
-            broken(call, error)
+            broken(call, self._request, error)
         except GeneratorExit:
             raise  # nothing can be waited for any more; the owner's finalizer has the rest done
         except BaseException:  # the reader is canceled, or the process ends
