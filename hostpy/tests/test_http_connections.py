@@ -41,15 +41,23 @@ class Client:
         if self.loop is not None:
             return self.loop.run_until_complete(asyncio.wait_for(self._fetch(what), 20))
         got = self.transport.open_sync(what)
-        content: bytes = got.read()
-        got.close()
-        return content
+        try:
+            content = b""
+            while data := got.read():
+                content += data
+            return content
+        finally:
+            got.close()
 
     async def _fetch(self, what: Request) -> bytes:
         got = await self.transport.open(what)
-        content: bytes = await got.read()
-        await got.close()
-        return content
+        try:
+            content = b""
+            while data := await got.read():
+                content += data
+            return content
+        finally:
+            await got.close()
 
     def fails(self, what: Request) -> TransportError:
         with pytest.raises(TransportError) as caught:

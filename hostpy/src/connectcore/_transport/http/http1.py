@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Http1"]
 
+_IDLE_MAX: Final = 2000
+"""Informational responses among bytes that come together: no server with anything to say sends so many."""
+
 _BEGINNING: Final = b"HTTP/1."
 _LINE: Final = 16  # with the status
 _LENGTH_MAX: Final = 2**63 - 1
@@ -86,6 +89,7 @@ class Http1:
             self.usable = False  # nobody asked
             return
         parser = self._parser
+        idle = 0
         try:
             event: Any = parser.receive_event(data)
             while event is not NEED_DATA:
@@ -96,6 +100,10 @@ class Http1:
                     self._head(exchange, event)
                     if exchange.ended:
                         break
+                    if not exchange.status:
+                        idle += 1
+                        if idle > _IDLE_MAX:
+                            raise ProtocolError("a flood of informational responses")
                 elif kind is EndOfMessage:
                     self._complete(exchange, event)
                     return

@@ -6,7 +6,8 @@ of their content waits for a window, and our own windows:
 - Each stream starts with a window of 1 MiB, the connection with 8 MiB: 64 KiB, HTTP/2's default, would let through no more than
   that in each round trip.
 - The parser raises a window again as soon as content has been parsed. Here a stream's raise is kept back while more than half
-  of its window lies unread, and the connection's while more than half of its own does: so a slow reader stops its peer.
+  of its window lies unread, and the connection's while more than half of its own does: so a slow reader stops its peer, after
+  one and a half windows at most.
 - A peer that sends more than it was allowed to has broken the protocol. With that, what a connection holds is bounded.
 """
 
@@ -22,6 +23,7 @@ from .parser import (
     Data,
     EndOfMessage,
     GoAway,
+    Ping,
     ProtocolError,
     Response,
     RstStream,
@@ -44,6 +46,9 @@ _DEFAULT_WINDOW: Final = 65535
 
 _RESETS_MAX: Final = 200
 """So many resets by the peer, and the connection takes no more exchanges: the parser gives a connection up at 256."""
+
+_IDLE_MAX: Final = 2000
+"""Pings, settings and informational heads among bytes that come together: no peer with anything to say sends so many."""
 
 _LAST_ID: Final = 1 << 30
 _PIECE: Final = 4 * frames.FRAME_MAX
@@ -199,6 +204,7 @@ class Http2:
         parser = self._parser
         exchanges = self.exchanges
         touched: dict[Exchange, None] = {}
+        idle = 0  # frames that bring nobody anything
         try:
             parser.receive_data(data)
             event: Any = parser.next_event()
@@ -211,7 +217,9 @@ class Http2:
                         self._content(exchange, event.data)
                 elif kind is Response:
                     exchange = exchanges.get(event.stream_id)
-                    if exchange is not None and event.status_code >= 200:
+                    if event.status_code < 200:
+                        idle += 1
+                    elif exchange is not None:
                         touched[exchange] = None
                         exchange.begin(event.status_code, event.headers, None)
                 elif kind is EndOfMessage:
@@ -230,7 +238,12 @@ class Http2:
                 elif kind is GoAway:
                     self._go_away(event, touched)
                 elif kind is Settings:
+                    idle += 1
                     self._settings(event.params)
+                elif kind is Ping:
+                    idle += 1
+                if idle > _IDLE_MAX:
+                    raise ProtocolError("a flood of frames that say nothing")
                 event = parser.next_event()
         except ProtocolError as error:
             self._fail(touched, *failure_of(error, "HTTP/2"))

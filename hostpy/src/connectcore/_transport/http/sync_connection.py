@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["SyncConnection"]
 
+_WAITING_MAX: Final = 1 << 20
+"""Over HTTP/2, so many bytes may wait for a peer that does not read: content is not written so far ahead, only answers are."""
+
+_CATCH_UP: Final = 64
+"""So often a connection that rested is read before it is used again: what its peer said last. More is too much."""
+
 _LOOK: Final = 0.05
 """Seconds after which a sender that waits for a window sees whether anybody reads."""
 
@@ -178,6 +184,8 @@ class SyncConnection:
                     written = machine.receive(data)
                     if written:
                         self._wire.write(written)
+                        if self._wire.waiting > _WAITING_MAX:
+                            machine.lost("the peer does not read what it asks for")
                 elif data is not None:
                     if isinstance(machine, Http1):
                         machine.receive(b"")
@@ -273,7 +281,10 @@ class SyncConnection:
             return False
         machine = self.machine
         try:
-            while (data := self._wire.read(None, peek=True)) is not None:
+            for _ in range(_CATCH_UP):
+                data = self._wire.read(None, peek=True)
+                if data is None:
+                    return machine.usable and (isinstance(machine, Http1) or machine.places > 0)
                 if not data or isinstance(machine, Http1):
                     return False  # closed, or it says what nobody asked for
                 data = self._wire.received(data)
@@ -283,8 +294,8 @@ class SyncConnection:
                 if written:
                     self._wire.write(written)
         except OSError:
-            return False
-        return machine.usable and (isinstance(machine, Http1) or machine.places > 0)
+            pass
+        return False
 
     def close(self) -> None:
         """Close it. Never raises."""

@@ -51,6 +51,11 @@ class Wire:
         """Whether something waits for the peer to read."""
         return bool(self._outgoing)
 
+    @property
+    def waiting(self) -> int:
+        """How many bytes wait for it."""
+        return sum(map(len, self._outgoing))
+
     def write(self, data: Any) -> None:
         """Send bytes: what the socket takes at once; the rest waits for `drain`. Raises OSError."""
         if not self._outgoing:
