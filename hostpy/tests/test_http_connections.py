@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import h2.events
 import h2.settings
 import pytest
+import uvloop
 
 from certificates import certificates
 from client_support import Exchange, response, serving
@@ -32,8 +33,9 @@ class Client:
     """A transport of either form, for one request after the other."""
 
     def __init__(self, mode: str, **options: Any) -> None:
-        self.loop = asyncio.new_event_loop() if mode == "async" else None
-        self.transport: Any = HTTPTransport(**options) if mode == "async" else HTTPTransportSync(**options)
+        loops = {"async": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+        self.loop = loops[mode]() if mode in loops else None
+        self.transport: Any = HTTPTransportSync(**options) if mode == "sync" else HTTPTransport(**options)
 
     def fetch(self, what: Request) -> bytes:
         """The content of the response."""
@@ -71,6 +73,11 @@ class Client:
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.run_until_complete(asyncio.sleep(0))
             self.loop.close()
+
+
+@pytest.fixture(params=("async", "uvloop", "sync"))
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
