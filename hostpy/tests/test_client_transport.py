@@ -218,6 +218,16 @@ def test_default_transports_are_shared() -> None:
     assert default_transport_sync() is default_transport_sync()
 
 
+def test_default_where_zttp_has_no_wheel() -> None:
+    program = (
+        "import sys; sys.modules['zttp'] = None\n"
+        "from connectcore._transport.default import default_transport, default_transport_sync\n"
+        "print(type(default_transport()).__name__, type(default_transport_sync()).__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True, timeout=60)
+    assert done.stdout.split() == ["PyqwestTransport", "PyqwestTransportSync"]
+
+
 def test_connect_timeout_of_a_client_of_the_users_own(mode: str) -> None:
     """Nobody accepts: the library's own limit on connecting is `unavailable`, since nothing has reached a server."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:

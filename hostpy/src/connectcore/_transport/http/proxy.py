@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from base64 import b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from ..transport import Gone, TransportError
 from .message import AUTHORIZATION
@@ -55,14 +55,23 @@ class Proxies:
 
     def __init__(self, proxy: str | None, *, trust_env: bool) -> None:
         self._fixed = None if proxy is None else _proxy(proxy)
-        self._environment = getproxies() if trust_env and proxy is None else {}
+        self._environment: dict[str, str] = {}
+        # The library that reads them takes long to import, so it is asked only if there is something to read.
+        if trust_env and proxy is None and any(name.lower().endswith("_proxy") for name in os.environ):
+            from urllib.request import getproxies_environment
+
+            self._environment = getproxies_environment()
 
     def of(self, target: Target) -> Proxy | None:
         """The proxy for a target; None for none. Raises ValueError."""
         if self._fixed is not None:
             return self._fixed
         url = self._environment.get(target.scheme) or self._environment.get("all")
-        if not url or proxy_bypass(f"{target.host}:{target.port}"):
+        if not url:
+            return None
+        from urllib.request import proxy_bypass
+
+        if proxy_bypass(f"{target.host}:{target.port}"):
             return None
         return _proxy(url)
 
