@@ -26,6 +26,9 @@ __all__ = ["SyncConnection"]
 _WAITING_MAX: Final = 1 << 20
 """Over HTTP/2, so many bytes may wait for a peer that does not read: content is not written so far ahead, only answers are."""
 
+_SURE: Final = 0.005
+"""Seconds for which a connection that was just in use is taken for good."""
+
 _CATCH_UP: Final = 64
 """So often a connection that rested is read before it is used again: what its peer said last. More is too much."""
 
@@ -280,6 +283,8 @@ class SyncConnection:
         if options.max_age is not None and now - self.born > options.max_age:
             return False
         machine = self.machine
+        if now - self.used < _SURE and machine.usable:
+            return isinstance(machine, Http1) or machine.places > 0
         try:
             for _ in range(_CATCH_UP):
                 data = self._wire.read(None, peek=True)

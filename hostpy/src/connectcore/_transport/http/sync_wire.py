@@ -15,7 +15,7 @@ from typing import Any, Final
 
 __all__ = ["TlsWire", "Wire", "wait"]
 
-_CHUNK: Final = 1 << 16
+_CHUNK: Final = 1 << 18
 _DONTWAIT: Final[int] = getattr(socket, "MSG_DONTWAIT", 0)
 
 
