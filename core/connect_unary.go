@@ -164,11 +164,14 @@ func unaryFinish(c *ClientCall) {
 
 // unaryUnpacked reads an error.
 func unaryUnpacked(c *ClientCall, content []byte, fault Reason) {
-	if fault != 0 || !ParseError(content, CodeOfHTTPStatus(int(c.status)), &c.parsed) {
+	switch {
+	case fault == RejectTooLarge:
+		c.receiveBad(fault)
+	case fault != 0 || !ParseError(content, CodeOfHTTPStatus(int(c.status)), &c.parsed):
 		c.failStatus()
-		return
+	default:
+		c.outcome(c.parsed.Code, c.parsed.Message, c.parsed.Details)
 	}
-	c.outcome(c.parsed.Code, c.parsed.Message, c.parsed.Details)
 }
 
 // unaryTrailing collects trailing metadata out of the head ("Unary-Response",
