@@ -125,7 +125,7 @@ func (c *Call) writeHead(flags uint16) {
 	cmd.str(c.r.Method)
 	cmd.str(c.r.URL.EscapedPath())
 	cmd.str(c.r.URL.RawQuery)
-	cmd.httpFields(c.r.Header)
+	cmd.namedFields(c.r.Header, c.s.headKey.names)
 	cmd.End()
 }
 

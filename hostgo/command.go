@@ -29,15 +29,21 @@ func (c *commands) str(s string) {
 // httpFields writes an HTTP header section as a fields column. Names go over in
 // lower case, as the interface asks, and in order.
 func (c *commands) httpFields(h http.Header) {
-	c.text, c.names = c.text[:0], sortedNames(c.names, h)
+	c.names = sortedNames(c.names, h)
+	c.namedFields(h, c.names)
+	clear(c.names)
+}
+
+// namedFields is httpFields for who has the names in order.
+func (c *commands) namedFields(h http.Header, names []string) {
+	c.text = c.text[:0]
 	count := 0
-	for _, name := range c.names {
+	for _, name := range names {
 		for _, value := range h[name] {
 			c.field(count, name, value)
 			count++
 		}
 	}
-	clear(c.names)
 	c.Counted(count, c.text)
 }
 

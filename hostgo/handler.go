@@ -139,7 +139,7 @@ func NewHandler(options *HandlerOptions, procedures ...Procedure) (*Handler, err
 // closed by the garbage collector.
 func (h *Handler) Close() { h.config.close() }
 
-// defaultCoding is the coding that the module knows by itself.
+// defaultCoding is the coding that every peer knows.
 const defaultCoding = "gzip"
 
 // compressMin returns what the module is told for that option.

@@ -83,16 +83,16 @@ func checkBounded(t *testing.T, m *Module) {
 // A message that inflates to 256 MiB, or that is not what its coding says, in every
 // place of a request where one can be.
 func TestBadPackingInRequests(t *testing.T) {
-	m := load(t, Options{Instances: 1})
 	one, many := echoBytes, echoAll
 	one.NoSideEffects = true
-	h, err := NewHandler(&HandlerOptions{Module: m, Logger: quiet(), Codings: allCodings}, one, many)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(h)
-	t.Cleanup(server.Close)
 	for _, coding := range allCodings {
+		m := load(t, Options{Instances: 1}) // each coding shows what it takes
+		h, err := NewHandler(&HandlerOptions{Module: m, Logger: quiet(), Codings: allCodings}, one, many)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewServer(h)
+		t.Cleanup(server.Close)
 		bad := []byte("this is not what it says it is")
 		for what, payload := range map[string][]byte{"bomb": packed(t, coding, 256<<20), "bad": bad, "good": packed(t, coding, 1<<20)} {
 			want := map[string]string{"bomb": "resource_exhausted", "bad": "invalid_argument"}[what]
@@ -155,14 +155,13 @@ func TestBadPackingInRequests(t *testing.T) {
 				check("GET", request)
 			}
 		}
+		checkBounded(t, m)
 	}
-	checkBounded(t, m)
 }
 
 // The same in every place of a response. Where the module itself has to read what
 // is compressed, a good one is read.
 func TestBadPackingInResponses(t *testing.T) {
-	m := load(t, Options{Instances: 1})
 	var answer func(w http.ResponseWriter)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -170,6 +169,7 @@ func TestBadPackingInResponses(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	for _, coding := range allCodings {
+		m := load(t, Options{Instances: 1})
 		small := func(text string) []byte {
 			var b bytes.Buffer
 			w := packers[coding](&b)
@@ -231,8 +231,8 @@ func TestBadPackingInResponses(t *testing.T) {
 				}
 			}
 		}
+		checkBounded(t, m)
 	}
-	checkBounded(t, m)
 }
 
 func callOnce(ctx context.Context, client *Client, t StreamType) error {

@@ -186,15 +186,14 @@ const (
 
 // Numbers that hosts and guest share, so that each stands in one place.
 const (
-	BinarySuffix       = "-bin"     // names that end so have values of bytes
-	Identity           = "identity" // the coding that is none
-	DefaultReadMax     = 4 << 20    // bytes in one message received: read_max 0
-	DefaultGetMax      = 8 << 10    // bytes in the target of a GET: get_max 0
-	DefaultCompressMin = 1 << 10    // bytes; what hosts configure where nobody says otherwise
-	MaxCalls           = 65_535     // open in one instance
-	MaxConfigs         = 2_048      // of each role, open in one instance
-	CarryWhole         = 16 << 10   // bytes; a chunk of content up to this size is carried whole,
-	CarryFirst         = 4 << 10    // and so many bytes of a longer one
+	BinarySuffix       = "-bin"   // names that end so have values of bytes
+	DefaultReadMax     = 4 << 20  // bytes in one message received: read_max 0
+	DefaultGetMax      = 8 << 10  // bytes in the target of a GET: get_max 0
+	DefaultCompressMin = 1 << 10  // bytes; what hosts configure where nobody says otherwise
+	MaxCalls           = 65_535   // open in one instance
+	MaxConfigs         = 2_048    // of each role, open in one instance
+	CarryWhole         = 16 << 10 // bytes; a chunk of content up to this size is carried whole,
+	CarryFirst         = 4 << 10  // and so many bytes of a longer one
 )
 
 // Codes are the names of the codes, by number.

@@ -67,7 +67,7 @@ from typing import Final
 		fmt.Fprintf(&b, "%s: Final = %d\n", c.name, c.value)
 	}
 	codes := strings.Join(abi.Codes[:], `", "`)
-	fmt.Fprintf(&b, "BINARY_SUFFIX: Final = %q\nIDENTITY: Final = %q\n\n# The codes' names, by number.\nCODES: Final = (\"%s\")\n\n# Kinds.\n", abi.BinarySuffix, abi.Identity, codes)
+	fmt.Fprintf(&b, "BINARY_SUFFIX: Final = %q\n\n# The codes' names, by number.\nCODES: Final = (\"%s\")\n\n# Kinds.\n", abi.BinarySuffix, codes)
 	for _, s := range abi.Schemas {
 		prefix := "CMD_"
 		if isEvent(s) {

@@ -78,7 +78,6 @@ MAX_CONFIGS: Final = 2048
 CARRY_WHOLE: Final = 16384
 CARRY_FIRST: Final = 4096
 BINARY_SUFFIX: Final = "-bin"
-IDENTITY: Final = "identity"
 
 # The codes' names, by number.
 CODES: Final = ("ok", "canceled", "unknown", "invalid_argument", "deadline_exceeded", "not_found", "already_exists", "permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range", "unimplemented", "internal", "unavailable", "data_loss", "unauthenticated")
