@@ -118,14 +118,20 @@ class Heads(Memory[_Form[V]]):
         return None if len(joined) > form.room or self._nul in joined else value
 
     def saw(self, head: Head, matters: bytes, head_max: int, value: V) -> None:
-        """Keep the value for heads like this one, if it was offered before."""
+        """Keep the value for heads like this one, if that was offered before; of a shape that comes again, the first at once."""
         shape, values = head
         form = self.get(shape)
-        if form is None or form.matters != matters:
-            form = _Form[V](shape[4], matters, head_max)
-        picked = form.pick(values)
-        size = len(shape[2]) + len(shape[3]) + sum(map(len, shape[4])) + sum(map(len, picked))
-        if self._again((shape, picked)) and self._room(size):
+        if form is not None and form.matters == matters:
+            picked = form.pick(values)
+            if not self._again((shape, picked)):
+                return
+        elif self._again((shape, matters)):
+            made: _Form[V] = _Form(shape[4], matters, head_max)
+            form, picked = made, made.pick(values)
+        else:
+            return
+        if self._room(len(shape[2]) + len(shape[3]) + sum(map(len, shape[4])) + sum(map(len, picked))):
             if self.get(shape) is not form:
-                self._kept[shape] = form = _Form[V](shape[4], matters, head_max)
+                form.kept.clear()  # it was forgotten just now, or is new
+                self._kept[shape] = form
             form.kept[picked] = value
