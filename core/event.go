@@ -58,7 +58,8 @@ type Event struct {
 	Inline bool
 
 	// Prepared: where the application ends the call well, with one message of
-	// at most ReplyMax bytes and no metadata, the response is Status, Fields, with
+	// at most ReplyMax bytes and no metadata, the response is Status, Fields, Packed
+	// where the host compressed the message as Request says, with
 	// Length a further field of that name whose value is the payload's size in
 	// decimal, and as content a prefix, the payload and Data, then Trailers, if
 	// HasTrailers. The request's content is a prefix and the message, at most
@@ -72,6 +73,7 @@ type Event struct {
 	ReplyMax uint32
 	HeadMax  uint32
 	Mark     uint32
+	Packed   Fields
 	Matters  []byte
 	Trailers Fields
 

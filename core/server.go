@@ -244,8 +244,12 @@ func (c *ServerCall) prepare() {
 	if c.sendMax > 0 {
 		e.ReplyMax = min(e.ReplyMax, c.sendMax)
 	}
-	if c.out.index != 0 {
+	switch {
+	case c.out.here():
 		e.ReplyMax = min(e.ReplyMax, max(c.compressMin, 1)-1)
+	case c.out.native() && !c.d.envelopes: // where there are envelopes, the head names the coding in any case
+		c.lead.AddString(fieldNames[c.d.coding], c.server.offer.name(c.out))
+		e.Packed = c.lead
 	}
 	c.done()
 }

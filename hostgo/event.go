@@ -99,7 +99,8 @@ func (b *batch) columns(r *abi.Record, ev *event) {
 	case abi.EvPrepared:
 		ev.limit, ev.replyMax, ev.headMax, ev.coding, ev.mark = r.U32(), r.U32(), r.U32(), r.U32(), r.U32()
 		ev.prefix, ev.status = r.U32(), r.U32()
-		ev.fields, ev.message, ev.data = countedOf(r), r.Bytes(), r.Bytes() // message: the field of the length
+		ev.fields, _ = countedOf(r), countedOf(r)  // of a message that a native coding compressed
+		ev.message, ev.data = r.Bytes(), r.Bytes() // message: the field of the length
 		ev.trailers, ev.matters = countedOf(r), r.Bytes()
 	case abi.EvDecompress:
 		ev.coding, ev.limit, ev.data = r.U32(), r.U32(), r.Bytes()

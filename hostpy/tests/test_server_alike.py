@@ -37,7 +37,7 @@ def shown(request: StringValue, ctx: Any) -> StringValue:
             except ValueError as error:
                 seen.append(str(error))
     seen += [ctx.http_method, ctx.server_address, ctx.client_address, str(ctx.timeout_ms is None)]
-    return StringValue(value="\n".join([request.value, *seen]))
+    return StringValue(value="\n".join([3 * request.value, *seen]))
 
 
 def heads(timeout: str, coding: str) -> Iterator[tuple[str, Pairs]]:
@@ -199,6 +199,16 @@ def test_contents_agree(interface: str, protocol: tuple[str, str, str, bool], na
             for _ in range(3):
                 assert _same(remembering.call(request)) == expected, (name, accepts)
     if protocol is not TEXT and named != "br":
+        large = message("x" * 500)
+        content = envelope(large) if enveloped else large
+        request = Request(UNARY, [content], content_type, [("accept-encoding", "gzip"), ("grpc-accept-encoding", "gzip")])
+        request = replace(request, http_version="2", trailers=protocol is GRPC)
+        for _ in range(3):
+            with watched_steps() as steps:
+                answer = remembering.call(request)
+        assert answer.values("grpc-encoding" if enveloped else "content-encoding") == ["gzip"]
+        assert len(answer.content) < len(large)
+        assert not steps.batches
         content = GOOD if named == "gzip" else message("hello")
         chunks = [envelope(content, int(named == "gzip")) if enveloped else content]
         request = Request(UNARY, chunks, content_type, [(coding, named)], http_version="2", trailers=protocol is GRPC)

@@ -149,6 +149,7 @@ func (g *Guest) encodeEvent(handle uint32, e *core.Event) {
 		w.U32(e.Prefix)
 		w.U32(e.Status)
 		w.Counted(e.Fields.Len(), e.Fields.Bytes())
+		w.Counted(e.Packed.Len(), e.Packed.Bytes())
 		w.Bytes(e.Length)
 		w.Bytes(e.Data)
 		w.Counted(e.Trailers.Len(), e.Trailers.Bytes())

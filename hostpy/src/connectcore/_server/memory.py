@@ -118,7 +118,7 @@ class Heads(Memory[_Form[V]]):
         return None if len(joined) > form.room or self._nul in joined else value
 
     def saw(self, head: Head, matters: bytes, head_max: int, value: V) -> None:
-        """Keep the value for heads like this one, if that was offered before; of a shape that comes again, the first at once."""
+        """Keep the value for heads like this one, from the second time on; of a shape that comes again, the first at once."""
         shape, values = head
         form = self.get(shape)
         if form is not None and form.matters == matters:

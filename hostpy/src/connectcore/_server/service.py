@@ -136,14 +136,14 @@ class Service:
     def _verdict(self, head: Head, events: bytes, second: int) -> Verdict:
         """What was said of the head of a prepared call."""
         # All of it but the handle is the same as for many heads before, whose requests differ in their timeouts, say.
-        said = events[second + abi.HEADER_SIZE : -abi.HEADER_SIZE]
+        request = records.Request(events, 0)
+        said = request.coding, request.compress_min, events[second + abi.HEADER_SIZE : -abi.HEADER_SIZE]
         known = self._plains.get(said)
         if known is None:
             prepared = records.Prepared(events, second)
-            known = Plain(prepared, self.fields_of, self.codings), prepared
-            self._plains.offer(said, known, 2 * len(said))
+            known = Plain(request, prepared, self.fields_of, self.codings), prepared
+            self._plains.offer(said, known, 2 * len(said[2]))
         plain, prepared = known
-        request = records.Request(events, 0)
         verdict = Verdict(self.procedures[request.procedure], request, plain)
         self._verdicts.saw(head, prepared.matters, prepared.head_max, verdict)
         return verdict

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
-from .._codec.payload import decompressed
+from .._codec.payload import RejectedError, compressed, decompressed
 from .._wasm import abi
 from ..request import expired, response_metadata
 
@@ -26,12 +27,15 @@ class Plain:
 
     __slots__ = (
         "_after",
-        "_coding",
+        "_compress_min",
         "_fields",
         "_length_name",
         "_mark",
+        "_packed_fields",
         "_prefix",
+        "_reply_coding",
         "_reply_max",
+        "_request_coding",
         "limit",
         "status",
         "trailers",
@@ -39,17 +43,21 @@ class Plain:
 
     def __init__(
         self,
+        request: records.Request,
         prepared: records.Prepared,
         fields_of: Callable[[bytes], list[tuple[Any, Any]]],
         codings: Sequence[Compression],
     ) -> None:
         self._prefix, self._after = prepared.prefix, prepared.data
-        self._coding = codings[prepared.coding - 1] if prepared.coding else None
-        self._mark = prepared.mark << 8 * (self._prefix - 1) if self._coding and self._prefix else 0
+        self._mark = prepared.mark << 8 * (self._prefix - 1) if self._prefix else 0
+        self._request_coding = codings[prepared.coding - 1] if prepared.coding else None
         self.limit = prepared.limit + self._prefix
+        self._reply_coding = codings[request.coding - 1] if request.coding else None
+        self._compress_min = request.compress_min if request.coding else sys.maxsize
         self._reply_max = prepared.reply_max
         self.status = prepared.status
         self._fields = fields_of(prepared.fields)
+        self._packed_fields = self._fields + fields_of(prepared.packed)
         self._length_name: Any = fields_of(prepared.length + b"\0")[0][0] if prepared.length else None
         self.trailers = fields_of(prepared.trailers) if prepared.flags & abi.PREPARED_TRAILERS else None
 
@@ -59,28 +67,39 @@ class Plain:
         if not prefix:
             return True
         size = len(content) - prefix
-        return size >= 0 and int.from_bytes(content[:prefix], "big") in (size, size + self._mark)
+        lead = int.from_bytes(content[:prefix], "big")
+        return size >= 0 and (lead == size or (self._request_coding is not None and lead == size + self._mark))
 
     def payload(self, content: bytes) -> bytes:
         """The message in content that is one. Raises RejectedError where it does not decompress."""
         prefix = self._prefix
         payload = content[prefix:] if prefix else content
-        if self._coding is not None and payload and (not prefix or content[0]):
-            return decompressed(self._coding, payload, self.limit - prefix)
+        if self._request_coding is not None and payload and (not prefix or content[0]):
+            return decompressed(self._request_coding, payload, self.limit - prefix)
         return payload
 
     def answer(self, reply: bytes, ctx: RequestContext[Any, Any]) -> tuple[list[tuple[Any, Any]], bytes] | None:
         """The fields and the content of the response with this reply, or None where the guest is to be asked."""
-        size = len(reply)
         leading, trailing = response_metadata(ctx)
-        if size > self._reply_max or leading or trailing or expired(ctx):
+        if leading or trailing or expired(ctx):
+            return None
+        lead = size = len(reply)
+        fields = self._fields
+        if size >= self._compress_min and self._reply_coding is not None:
+            try:
+                reply = compressed(self._reply_coding, reply)
+            except RejectedError:
+                return None
+            size = len(reply)
+            lead, fields = size + self._mark, self._packed_fields
+        if size > self._reply_max:
             return None
         name, prefix = self._length_name, self._prefix
         if prefix:
-            reply = size.to_bytes(prefix, "big") + reply + self._after
+            reply = lead.to_bytes(prefix, "big") + reply + self._after
         if name is None:
-            return self._fields, reply
-        return [*self._fields, (name, str(size) if name.__class__ is str else b"%d" % size)], reply
+            return fields, reply
+        return [*fields, (name, str(size) if name.__class__ is str else b"%d" % size)], reply
 
 
 class Verdict:

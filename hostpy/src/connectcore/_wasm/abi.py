@@ -150,6 +150,6 @@ LAYOUT_STOP: Final = "kind:H flags:H size:I handle:I code:I grace_us:I message_s
 LAYOUT_MORE: Final = "kind:H flags:H size:I handle:I offset:Q want:I"
 LAYOUT_DONE: Final = "kind:H flags:H size:I handle:I"
 LAYOUT_FAULT: Final = "kind:H flags:H size:I handle:I fault:I text_size:I"
-LAYOUT_PREPARED: Final = "kind:H flags:H size:I handle:I limit:I reply_max:I head_max:I coding:I mark:I prefix:I status:I fields_count:I fields_size:I length_size:I data_size:I trailers_count:I trailers_size:I matters_size:I"
+LAYOUT_PREPARED: Final = "kind:H flags:H size:I handle:I limit:I reply_max:I head_max:I coding:I mark:I prefix:I status:I fields_count:I fields_size:I packed_count:I packed_size:I length_size:I data_size:I trailers_count:I trailers_size:I matters_size:I"
 LAYOUT_RETRY: Final = "kind:H flags:H size:I handle:I wait_us:Q"
 LAYOUT_DECOMPRESS: Final = "kind:H flags:H size:I handle:I coding:I limit:I data_size:I"

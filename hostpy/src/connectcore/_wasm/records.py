@@ -84,7 +84,7 @@ _END_OF_CALL: Final = Struct("<HHIIIIIIIIII").unpack_from
 _STOP: Final = Struct("<HHIIIII").unpack_from
 _MORE: Final = Struct("<HHIIQI").unpack_from
 _FAULT: Final = Struct("<HHIIII").unpack_from
-_PREPARED: Final = Struct("<HHIIIIIIIIIIIIIIII").unpack_from
+_PREPARED: Final = Struct("<HHIIIIIIIIIIIIIIIIII").unpack_from
 _RETRY: Final = Struct("<HHIIQ").unpack_from
 _DECOMPRESS: Final = Struct("<HHIIIII").unpack_from
 _START: Final = Struct("<H2xI").unpack_from  # a record's kind and size
@@ -594,6 +594,7 @@ class Prepared:
         "limit",
         "mark",
         "matters",
+        "packed",
         "prefix",
         "reply_max",
         "status",
@@ -609,6 +610,7 @@ class Prepared:
     prefix: int
     status: int
     fields: bytes
+    packed: bytes
     length: bytes
     data: bytes
     trailers: bytes
@@ -629,15 +631,19 @@ class Prepared:
             self.status,
             _,
             fields_size,
+            _,
+            packed_size,
             length_size,
             data_size,
             _,
             trailers_size,
             matters_size,
         ) = _PREPARED(batch, at)
-        at += 68
+        at += 76
         self.fields = batch[at : at + fields_size]
         at += fields_size
+        self.packed = batch[at : at + packed_size]
+        at += packed_size
         self.length = batch[at : at + length_size]
         at += length_size
         self.data = batch[at : at + data_size]
