@@ -25,7 +25,7 @@ type event struct {
 	timeoutUS, base, offset    uint64
 	hidden, data, matters      []byte
 	message                    []byte // text of received, end-of-call, stop and fault
-	fields, trailers           counted
+	fields, packed, trailers   counted
 	binary, details            counted
 	spans                      []uint32
 	unknown                    bool // of a later minor version: to be skipped
@@ -99,7 +99,7 @@ func (b *batch) columns(r *abi.Record, ev *event) {
 	case abi.EvPrepared:
 		ev.limit, ev.replyMax, ev.headMax, ev.coding, ev.mark = r.U32(), r.U32(), r.U32(), r.U32(), r.U32()
 		ev.prefix, ev.status = r.U32(), r.U32()
-		ev.fields, _ = countedOf(r), countedOf(r)  // of a message that a native coding compressed
+		ev.fields, ev.packed = countedOf(r), countedOf(r)
 		ev.message, ev.data = r.Bytes(), r.Bytes() // message: the field of the length
 		ev.trailers, ev.matters = countedOf(r), r.Bytes()
 	case abi.EvDecompress:

@@ -23,6 +23,7 @@ type operation struct {
 	from, to      int // fields or data, in bytes
 	count, prefix int
 	payload       []byte // count times, which is at most once
+	compressed    bool   // plain: the payload is
 }
 
 func (o *output) reset() {

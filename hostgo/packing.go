@@ -38,15 +38,20 @@ func native(codings []string) []byte {
 // send writes the command that sends a payload, compressed if that is this side's
 // to do. The bytes go out with the batch, as l.payload.
 func (l *link) send(payload []byte, p packing) {
-	l.payload = payload
-	compressed := false
+	var compressed bool
+	l.payload, compressed = l.config.pack(payload, p)
+	l.s.cmd.send(l.handle, l.payload, compressed, p.inline)
+}
+
+// pack compresses a payload if that is this side's to do.
+func (c *configuration) pack(payload []byte, p packing) (sent []byte, compressed bool) {
 	if p.coding != 0 && len(payload) > 0 && len(payload) >= p.min {
 		// If the codings' module fails, the message goes as it is.
-		if packed, err := l.config.packers[p.coding-1].compress(nil, payload); err == nil {
-			l.payload, compressed = packed, true
+		if packed, err := c.packers[p.coding-1].compress(nil, payload); err == nil {
+			return packed, true
 		}
 	}
-	l.s.cmd.send(l.handle, l.payload, compressed, p.inline)
+	return payload, false
 }
 
 // unpack decompresses a message that came. If it fails, the reason is what the

@@ -104,7 +104,7 @@ func TestPreparedCalls(t *testing.T) {
 		{"too small to compress", "hello", "Accept-Encoding: gzip\r\n", false, 200, "hello", "", true},
 		{"at SendMax", strings.Repeat("x", 60), "", false, 200, "xxx", "", true},
 		{"sends its head early", "send header", "", false, 200, "send header", "", true},
-		{"compressed", strings.Repeat("x", 40), "Accept-Encoding: gzip\r\n", false, 200, "", "Content-Encoding: gzip\r\n", false},
+		{"compressed", strings.Repeat("x", 40), "Accept-Encoding: gzip\r\n", false, 200, "", "Content-Encoding: gzip\r\n", true},
 		{"over SendMax", strings.Repeat("x", 61), "", false, 429, "resource_exhausted", "", false},
 		{"over ReadMax in chunks", strings.Repeat("x", 101), "", true, 429, "is larger than the limit of 100 bytes", "", false},
 		{"leading metadata", "header", "", false, 200, "header", "X-Lead: 1\r\n", false},

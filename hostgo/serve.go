@@ -156,9 +156,12 @@ func (c *Call) finish(ctx context.Context, err error, unexpected bool) {
 	}
 	succeeded := outcome == nil && !unexpected
 	if succeeded && c.isPlain() {
-		c.state = callOver
-		c.s.out.ops = append(c.s.out.ops, operation{kind: plain, payload: c.s.payload})
-		return
+		payload, compressed := c.config.pack(c.s.payload, c.packing)
+		if len(payload) <= c.verdict.prepared.replyMax {
+			c.state = callOver
+			c.s.out.ops = append(c.s.out.ops, operation{kind: plain, payload: payload, compressed: compressed})
+			return
+		}
 	}
 	trailing := &c.trailer
 	if outcome != nil && outcome.Metadata.Len() > 0 {
@@ -176,10 +179,10 @@ func (c *Call) finish(ctx context.Context, err error, unexpected bool) {
 	c.payload = nil
 }
 
-// isPlain says whether the answer of a call that ended well is the prepared one.
+// isPlain says whether the answer of a call that ended well is the prepared one,
+// if its message is not too large.
 func (c *Call) isPlain() bool {
-	return c.state == callPrepared && c.replied && len(c.s.payload) <= c.verdict.prepared.replyMax &&
-		c.header.Len() == 0 && c.trailer.Len() == 0
+	return c.state == callPrepared && c.replied && c.header.Len() == 0 && c.trailer.Len() == 0
 }
 
 // close ends ServeHTTP: nothing is written afterwards.

@@ -39,6 +39,7 @@ type prepared struct {
 	replyMax    int    // most bytes of the response's message
 	status      int
 	fields      []field // of the response's head
+	packed      []field // of it, too, if this side compressed the message
 	length      string  // name of one more field, whose value is the size of the message; or empty
 	data        []byte  // content behind the message
 	hasTrailers bool
@@ -70,7 +71,8 @@ func (v *verdict) keepPrepared(ev *event) {
 	*p = prepared{coding: ev.coding, mark: byte(ev.mark), prefix: int(ev.prefix), readMax: int(ev.limit), replyMax: int(ev.replyMax), status: int(ev.status),
 		length: http.CanonicalHeaderKey(string(ev.message)), data: append(p.data[:0], ev.data...),
 		hasTrailers: ev.flags&abi.PreparedTrailers != 0, matters: append(p.matters[:0], ev.matters...), headMax: int(ev.headMax),
-		fields: appendFields(p.fields[:0], ev.fields, ""), trailers: appendFields(p.trailers[:0], ev.trailers, http.TrailerPrefix)}
+		fields: appendFields(p.fields[:0], ev.fields, ""), packed: appendFields(p.packed[:0], ev.packed, ""),
+		trailers: appendFields(p.trailers[:0], ev.trailers, http.TrailerPrefix)}
 }
 
 // appendFields appends the fields of a column as net/http writes their names.
@@ -87,7 +89,8 @@ func (v *verdict) clone() *verdict {
 	c.hidden, c.binary.bytes = bytes.Clone(v.hidden), bytes.Clone(v.binary.bytes)
 	p := &c.prepared
 	p.data, p.matters = bytes.Clone(p.data), bytes.Clone(p.matters)
-	p.fields, p.trailers = append([]field(nil), p.fields...), append([]field(nil), p.trailers...)
+	p.fields, p.packed = append([]field(nil), p.fields...), append([]field(nil), p.packed...)
+	p.trailers = append([]field(nil), p.trailers...)
 	return &c
 }
 

@@ -97,7 +97,7 @@ func (c *Call) write(out *output, early bool) bool {
 		case abort:
 			return false
 		case plain:
-			ok = c.writePlain(op.payload)
+			ok = c.writePlain(op.payload, op.compressed)
 		case abi.EvTrailers:
 			setFields(c.w.Header(), counted{op.fields, data}, http.TrailerPrefix)
 		case abi.EvResponseHead:
@@ -113,21 +113,31 @@ func (c *Call) write(out *output, early bool) bool {
 }
 
 // writePlain writes the answer that was prepared, with a payload as content.
-func (c *Call) writePlain(payload []byte) bool {
+func (c *Call) writePlain(payload []byte, compressed bool) bool {
 	p := &c.verdict.prepared
 	h := c.w.Header()
-	values := make([]string, len(p.fields)+1)
-	for i, f := range p.fields {
-		values[i] = f.value
-		addField(h, f.name, values[i:i+1:i+1])
+	values := make([]string, 0, len(p.fields)+len(p.packed)+1)
+	add := func(name, value string) {
+		values = append(values, value)
+		addField(h, name, values[len(values)-1:len(values):len(values)])
+	}
+	for _, f := range p.fields {
+		add(f.name, f.value)
+	}
+	prefix := p.sizePrefix(payload)
+	if compressed {
+		for _, f := range p.packed {
+			add(f.name, f.value)
+		}
+		if p.prefix > 0 {
+			prefix[0] = p.mark
+		}
 	}
 	if p.length != "" {
-		last := len(p.fields)
-		values[last] = strconv.Itoa(len(payload))
-		addField(h, p.length, values[last:])
+		add(p.length, strconv.Itoa(len(payload)))
 	}
 	c.sendHead(p.status, p.hasTrailers)
-	ok := c.writeBytes(p.sizePrefix(payload)) && c.writeBytes(payload) && c.writeBytes(p.data)
+	ok := c.writeBytes(prefix) && c.writeBytes(payload) && c.writeBytes(p.data)
 	for _, f := range p.trailers {
 		addField(h, f.name, []string{f.value})
 	}
