@@ -17,12 +17,12 @@ from ._wasm import abi
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator
 
-__all__ = ["PAUSE", "collect"]
+__all__ = ["MESSAGES", "PAUSE", "collect"]
 
 PAUSE: Final = object()
 """What `collect` yields, in the place of something to wait for, where the batch is full."""
 
-_MESSAGES: Final = 512
+MESSAGES: Final = 512
 _SECONDS: Final = 0.002
 _LARGE: Final = 2 << 10
 """Messages are collected up to so many, for so long, and while the last one is smaller than this."""
@@ -51,7 +51,7 @@ async def collect(messages: AsyncIterator[Any], encode: Callable[[Any], bytes], 
                 if limit < _SELDOM:
                     limit *= 2
                 left = limit
-                if len(batch) < _MESSAGES:
+                if len(batch) < MESSAGES:
                     continue
             else:
                 limit = left = 1

@@ -15,7 +15,7 @@ from ..protocol import ProtocolType
 from .call import ClientCall
 from .cancellation import current_cancellation
 from .config import ClientConfig, timeout_seconds
-from .context import ClientContext, told_of
+from .context import ClientContext, cancellation_of, seconds_left, told_of
 from .exchange import exchange
 from .retries import RetryPolicy, Tries
 from .stream import StreamCall
@@ -90,23 +90,20 @@ class Calls(ABC):
         if self._retries is None or method.stream_type is not StreamType.UNARY:
             return self._once(message, method, headers, limit, get, told, cancellation, None)
         tries = Tries(self._retries, method.idempotency_level, None if limit is None else monotonic() + limit)
-        return self._repeated(message, method, headers, get, told, cancellation, tries)
+
+        def once() -> Coroutine[Any, Any, Any]:
+            return self._once(message, method, headers, tries.left, get, told, cancellation, tries)
+
+        return self._repeated(once, tries, cancellation)
 
     async def _repeated(
-        self,
-        message: Any,
-        method: MethodInfo[Any, Any],
-        headers: Headers | Mapping[str, str] | None,
-        get: bool,
-        told: Told,
-        cancellation: Cancellation | None,
-        tries: Tries,
+        self, once: Callable[[], Coroutine[Any, Any, Any]], tries: Tries, cancellation: Cancellation | None
     ) -> Any:
         """Make a call until it ends well, or no other try is to be made."""
         while True:
             tries.wait = None
             try:
-                return await self._once(message, method, headers, tries.left, get, told, cancellation, tries)
+                return await once()
             except ConnectError:
                 if tries.wait is None:
                     raise
@@ -152,11 +149,8 @@ class Calls(ABC):
 
     async def one_in(self, request: Any, ctx: RequestContext[Any, Any]) -> Any:
         """Make the call of a context, which gives one message."""
-        cancellation = ctx.cancellation if isinstance(ctx, ClientContext) else None
-        left = ctx.timeout_ms
-        limit = None if left is None else left / 1000
-        get = ctx.http_method == GET
-        return await self.one(request, ctx.method, ctx.request_headers, limit, get, told_of(ctx), cancellation)
+        get, told, cancellation = ctx.http_method == GET, told_of(ctx), cancellation_of(ctx)
+        return await self.one(request, ctx.method, ctx.request_headers, seconds_left(ctx), get, told, cancellation)
 
     def stream_in(self, request: Any, ctx: RequestContext[Any, Any]) -> StreamCall:
         """The call of a context, which gives a stream."""

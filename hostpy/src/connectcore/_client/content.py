@@ -11,7 +11,7 @@ import threading
 import types
 from typing import TYPE_CHECKING, Any, Final
 
-from .._batch import PAUSE, collect
+from .._batch import MESSAGES, PAUSE, collect
 from .._codec.payload import RejectedError, encoded
 from .._lazy import asyncio
 from ..errors import canceled
@@ -26,9 +26,8 @@ __all__ = ["AsyncContent", "SyncContent"]
 
 _log: Final = logging.getLogger("connectcore")
 
-_BATCH_MESSAGES: Final = 512
 _BATCH_BYTES: Final = 64 << 10
-"""What is taken at a time from a sync iterator that does not wait."""
+"""About what is taken at a time from a sync iterator that does not wait."""
 
 _READY: Final[tuple[type[Any], ...]] = (type(iter([])), type(iter(())))
 _NOTHING: Final = object()
@@ -163,7 +162,7 @@ class SyncContent:
     def __init__(self, call: ClientCall, messages: Iterator[Any]) -> None:
         self._call = call
         self._messages = messages
-        self._at_once = _BATCH_MESSAGES if isinstance(messages, _READY) else 1
+        self._at_once = MESSAGES if isinstance(messages, _READY) else 1
         self._lock = threading.Lock()
         self._over = self._pulling = False
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .module_call import ModuleCall
     from .response_metadata import ResponseMetadata
 
-__all__ = ["ClientContext", "Told", "told_of"]
+__all__ = ["ClientContext", "Told", "cancellation_of", "seconds_left", "told_of"]
 
 
 class Told:
@@ -73,3 +73,14 @@ class ClientContext(RequestContext[Any, Any]):
 def told_of(ctx: RequestContext[Any, Any]) -> Told:
     """Who wants to know of the call of this context, which an interceptor may have made."""
     return ctx.told if isinstance(ctx, ClientContext) else Told(ctx, None)
+
+
+def cancellation_of(ctx: RequestContext[Any, Any]) -> Cancellation | None:
+    """What may cancel the sync call of this context; None for nothing, or where an interceptor has made it."""
+    return ctx.cancellation if isinstance(ctx, ClientContext) else None
+
+
+def seconds_left(ctx: RequestContext[Any, Any]) -> float | None:
+    """How long the call of this context may still take."""
+    left = ctx.timeout_ms
+    return None if left is None else left / 1000

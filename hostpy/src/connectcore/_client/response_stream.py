@@ -23,7 +23,29 @@ if TYPE_CHECKING:
 __all__ = ["ResponseStream", "ResponseStreamSync", "stream_of", "stream_of_sync"]
 
 
-class ResponseStream(AsyncIterator[RES], Generic[RES]):
+class _Responses:
+    """What both forms share. Where interceptors make the stream, there is no call of its own."""
+
+    __slots__ = ("__weakref__", "_ctx", "_stream")
+
+    _stream: StreamCall | None
+
+    def __init__(self, stream: StreamCall | None, ctx: Any) -> None:
+        self._stream = stream
+        self._ctx = ctx
+
+    @property
+    def trailers(self) -> Headers:
+        """The trailing metadata; empty before the stream has ended."""
+        return self._ctx.response_trailers  # type: ignore[no-any-return]
+
+    def __del__(self) -> None:
+        stream = getattr(self, "_stream", None)
+        if stream is not None:
+            stream.leave()
+
+
+class ResponseStream(_Responses, AsyncIterator[RES], Generic[RES]):
     """The responses of a call, to be read by one task.
 
         async with client.greet_many(request) as responses:
@@ -36,13 +58,7 @@ class ResponseStream(AsyncIterator[RES], Generic[RES]):
     the block it is closed at its end, by `aclose`, or when nobody holds it any more.
     """
 
-    __slots__ = ("__weakref__", "_ctx", "_stream")
-
-    _stream: StreamCall | None
-
-    def __init__(self, stream: StreamCall | None, ctx: Any) -> None:
-        self._stream = stream
-        self._ctx = ctx
+    __slots__ = ()
 
     def __aiter__(self) -> Self:
         return self
@@ -68,11 +84,6 @@ class ResponseStream(AsyncIterator[RES], Generic[RES]):
         await self._stream.head()
         return self._ctx.response_headers  # type: ignore[no-any-return]
 
-    @property
-    def trailers(self) -> Headers:
-        """The trailing metadata; empty before the stream has ended."""
-        return self._ctx.response_trailers  # type: ignore[no-any-return]
-
     async def aclose(self) -> None:
         """Read no more: the call is aborted, if it has not ended, and its connection is free. May be called again."""
         assert self._stream is not None
@@ -85,11 +96,6 @@ class ResponseStream(AsyncIterator[RES], Generic[RES]):
         self, _type: type[BaseException] | None, _value: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         await self.aclose()
-
-    def __del__(self) -> None:
-        stream = getattr(self, "_stream", None)
-        if stream is not None:
-            stream.leave()
 
 
 class _InterceptedStream(ResponseStream[RES]):
@@ -133,7 +139,7 @@ def stream_of(responses: Any, ctx: ClientContext) -> Any:
     return cast("Any", responses) if plain else _InterceptedStream(responses, ctx)
 
 
-class ResponseStreamSync(Iterator[RES], Generic[RES]):
+class ResponseStreamSync(_Responses, Iterator[RES], Generic[RES]):
     """The responses of a call, to be read by one thread.
 
         with client.greet_many(request) as responses:
@@ -146,13 +152,7 @@ class ResponseStreamSync(Iterator[RES], Generic[RES]):
     the block it is closed at its end, by `close`, or when nobody holds it any more.
     """
 
-    __slots__ = ("__weakref__", "_ctx", "_stream")
-
-    _stream: StreamCall | None
-
-    def __init__(self, stream: StreamCall | None, ctx: Any) -> None:
-        self._stream = stream
-        self._ctx = ctx
+    __slots__ = ()
 
     def __iter__(self) -> Self:
         return self
@@ -178,11 +178,6 @@ class ResponseStreamSync(Iterator[RES], Generic[RES]):
         complete(self._stream.head())
         return self._ctx.response_headers  # type: ignore[no-any-return]
 
-    @property
-    def trailers(self) -> Headers:
-        """The trailing metadata; empty before the stream has ended."""
-        return self._ctx.response_trailers  # type: ignore[no-any-return]
-
     def close(self) -> None:
         """Read no more: the call is aborted, if it has not ended, and its connection is free. May be called again."""
         assert self._stream is not None
@@ -195,11 +190,6 @@ class ResponseStreamSync(Iterator[RES], Generic[RES]):
         self, _type: type[BaseException] | None, _value: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         self.close()
-
-    def __del__(self) -> None:
-        stream = getattr(self, "_stream", None)
-        if stream is not None:
-            stream.leave()
 
 
 class _InterceptedStreamSync(ResponseStreamSync[RES]):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .._transport.transport import Gone, TransportError
 from ..method import StreamType
 from .call import ClientCall
-from .context import ClientContext, told_of
+from .context import cancellation_of, seconds_left, told_of
 from .exchange import bring, broken
 from .retries import Tries
 
@@ -71,9 +71,9 @@ class StreamCall:
         self._request: Any = None
         self._ctx = ctx
         self._told = told_of(ctx)
-        left = ctx.timeout_ms
-        self._deadline = None if left is None else monotonic() + left / 1000
-        self._cancellation = ctx.cancellation if isinstance(ctx, ClientContext) else None
+        left = seconds_left(ctx)
+        self._deadline = None if left is None else monotonic() + left
+        self._cancellation = cancellation_of(ctx)
         self._tries: Tries | None = None
         if retries is not None and ctx.method.stream_type is StreamType.SERVER_STREAM:
             self._tries = Tries(retries, ctx.method.idempotency_level, self._deadline)

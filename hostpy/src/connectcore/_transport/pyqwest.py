@@ -9,15 +9,13 @@ A `pyqwest.SyncClient` that a user brings cannot be interrupted while it waits i
 stream that is given up meanwhile is reset when the iterator gives something.
 
 `pyqwest` runs on threads of its own, which do not survive a fork: in a child, nothing that was made before the fork answers
-any more. So the shared transports are made on first use, and a child that inherits a started `pyqwest` gets an error instead
-of a call that never returns.
+any more. So a child that inherits a started `pyqwest` gets an error instead of a call that never returns.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
-import threading
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
 
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
     from .transport import Fields, Request, ResponseSync
 
-__all__ = ["PyqwestTransport", "PyqwestTransportSync", "default_transport", "default_transport_sync"]
+__all__ = ["PyqwestTransport", "PyqwestTransportSync"]
 
 C = TypeVar("C")
 
@@ -343,37 +341,8 @@ def _check_process() -> None:
         )
 
 
-_lock = threading.Lock()
-_default: PyqwestTransport | None = None
-_default_sync: PyqwestTransportSync | None = None
-
-
-def default_transport() -> PyqwestTransport:
-    """The transport of async clients that bring none: one for the process, made on first use."""
-    global _default
-    if _default is None:
-        _check_process()
-        with _lock:
-            if _default is None:
-                _default = PyqwestTransport()
-    return _default
-
-
-def default_transport_sync() -> PyqwestTransportSync:
-    """The transport of sync clients that bring none: one for the process, made on first use."""
-    global _default_sync
-    if _default_sync is None:
-        _check_process()
-        with _lock:
-            if _default_sync is None:
-                _default_sync = PyqwestTransportSync()
-    return _default_sync
-
-
 def _after_fork_in_child() -> None:
-    global _default, _default_sync, _lock, _unusable
-    _lock = threading.Lock()
-    _default = _default_sync = None
+    global _unusable
     _unusable = _started
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .address import readable
 from .frames import ping
-from .http1 import Http1
+from .http1 import ENDED_EARLY, SEPARATE, Http1
 from .http2 import Http2
-from .keepalive import Keepalive
+from .keepalive import DEAD, Keepalive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,9 +27,6 @@ _ANSWERS_MAX: Final = 1 << 16
 
 _SURE: Final = 0.05
 """Seconds for which a connection that was just in use is taken for good."""
-
-_SEPARATE: Final = 1 << 16
-"""Longer content is written behind its head, not put together with it."""
 
 
 class AsyncConnection(asyncio.Protocol):
@@ -120,7 +117,7 @@ class AsyncConnection(asyncio.Protocol):
         elif not whole:
             transport.write(head)
             exchange.pump(content)
-        elif len(content) > _SEPARATE:
+        elif len(content) > SEPARATE:
             transport.write(head)
             transport.write(content)
         else:
@@ -224,11 +221,11 @@ class AsyncConnection(asyncio.Protocol):
             return
         what, delay = self._keepalive.check(self.loop.time(), busy=bool(machine.exchanges))
         if what == "dead":
-            machine.lost("the peer does not answer a ping")
+            machine.lost(DEAD)
             self.close()
             return
         if what == "ask":
-            self._write(ping(b"alive?  "))
+            self._write(ping())
         self._timer = self.loop.call_later(delay, self._check_life)
 
     def data_received(self, data: bytes) -> None:
@@ -278,7 +275,7 @@ class AsyncConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.closed:
-            self._gone("the connection ended before the response did" if exc is None else f"the connection broke: {exc}")
+            self._gone(ENDED_EARLY if exc is None else f"the connection broke: {exc}")
 
     def pause_writing(self) -> None:
         self.writable.clear()

@@ -10,6 +10,7 @@ from .async_balance import Spread
 from .async_exchange import AsyncExchange
 from .async_pool import Place
 from .configured import Configured, keep_in_child
+from .exchange import TRIES
 from .options import target_of
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from .tls import TlsContexts
 
 __all__ = ["HTTPTransport"]
-
-_TRIES = 3
 
 
 class HTTPTransport(Configured):
@@ -47,7 +46,7 @@ class HTTPTransport(Configured):
         if entry is None:
             entry = pool.add(request.origin, request.http2)
         target, spread = entry
-        tries = _TRIES
+        tries = TRIES
         while True:
             tries -= 1
             place = spread.place or await spread.next()

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from ..transport import Fields, Request
     from .parser import Stream
 
-__all__ = ["Exchange"]
+__all__ = ["TRIES", "Exchange"]
+
+TRIES: Final = 3
+"""How often a request is sent at most, where it is surely not processed."""
 
 _PIECES: Final = 64
 """So many pieces are kept apart. More are put together as they come: each costs far more than its bytes if they are few."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .parser import H1Connection
     from .proxy import Proxy
 
-__all__ = ["Http1"]
+__all__ = ["ENDED_EARLY", "SEPARATE", "Http1"]
 
 _IDLE_MAX: Final = 2000
 """Informational responses among bytes that come together: no server with anything to say sends so many."""
@@ -22,7 +22,10 @@ _IDLE_MAX: Final = 2000
 _BEGINNING: Final = b"HTTP/1."
 _LINE: Final = 16  # with the status
 _LENGTH_MAX: Final = 2**63 - 1
-_ENDED_EARLY: Final = "the connection ended before the response did"
+ENDED_EARLY: Final = "the connection ended before the response did"
+
+SEPARATE: Final = 1 << 16
+"""Longer content is written behind its head, not put together with it."""
 
 
 class Http1:
@@ -108,7 +111,7 @@ class Http1:
                     self._complete(exchange, event)
                     return
                 else:
-                    self.lost(_ENDED_EARLY)
+                    self.lost(ENDED_EARLY)
                     return
                 event = parser.next_event()
         except ProtocolError as error:
@@ -121,10 +124,10 @@ class Http1:
             elif data:
                 self._broken(exchange, *failure_of(error, "HTTP/1.1"))
             else:
-                self.lost(_ENDED_EARLY)
+                self.lost(ENDED_EARLY)
             return
         if not data:
-            self.lost(_ENDED_EARLY)
+            self.lost(ENDED_EARLY)
             return
         if not exchange.status:
             # Another protocol may never send what ends a line.

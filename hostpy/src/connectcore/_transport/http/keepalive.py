@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from .options import Options
 
-__all__ = ["Keepalive"]
+__all__ = ["DEAD", "Keepalive"]
+
+DEAD: Final = "the peer does not answer a ping"
 
 
 class Keepalive:

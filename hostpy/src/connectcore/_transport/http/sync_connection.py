@@ -12,9 +12,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from .frames import ping
-from .http1 import Http1
+from .http1 import ENDED_EARLY, SEPARATE, Http1
 from .http2 import Http2
-from .keepalive import Keepalive
+from .keepalive import DEAD, Keepalive
 from .sync_wire import Wire, wait
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class SyncConnection:
             self._exchange = exchange
             head = machine.start(exchange, scheme, authority, whole=whole)
             if whole and isinstance(machine, Http1):
-                if len(content) <= 1 << 16:
+                if len(content) <= SEPARATE:
                     head += content
                     content = b""
                 self._wire.write(head)
@@ -192,7 +192,7 @@ class SyncConnection:
                 elif data is not None:
                     if isinstance(machine, Http1):
                         machine.receive(b"")
-                    machine.lost("the connection ended before the response did")
+                    machine.lost(ENDED_EARLY)
                 self._push()
             except OSError as error:
                 # What was read goes before: a peer may say why it closes.
@@ -205,10 +205,10 @@ class SyncConnection:
             now = monotonic()
             what, delay = keepalive.check(now, busy=True)
             if what == "dead":
-                raise ConnectionError("the peer does not answer a ping")
+                raise ConnectionError(DEAD)
             if what == "ask":
                 with self._lock:
-                    self._wire.write(ping(b"alive?  "))
+                    self._wire.write(ping())
             until = now + delay
             try:
                 data = self._wire.read(until if deadline is None else min(until, deadline))

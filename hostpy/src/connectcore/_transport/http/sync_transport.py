@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from ..transport import Gone, TransportError
 from .balance import Rotation
 from .configured import Configured, keep_in_child
+from .exchange import TRIES
 from .options import target_of
 from .sync_connect import resolve
 from .sync_exchange import SyncExchange
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from .options import Target
 
 __all__ = ["HTTPTransportSync"]
-
-_TRIES = 3
 
 
 class HTTPTransportSync(Configured):
@@ -45,7 +44,7 @@ class HTTPTransportSync(Configured):
         if entry is None:
             entry = self._add(request.origin, request.http2)
         target, rotation = entry
-        tries = _TRIES
+        tries = TRIES
         while True:
             tries -= 1
             place = rotation.place or self._next(rotation)
