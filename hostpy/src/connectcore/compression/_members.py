@@ -11,11 +11,7 @@ from ..errors import ConnectError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ZLIB_LEVEL", "Member", "decompress_members", "too_large"]
-
-ZLIB_LEVEL: Final = 5
-"""zlib's level where nobody says otherwise. Its own default is 6, which takes a fourth to a half longer for 64 KiB of JSON, of
-protobuf messages or of source text, and makes 1 to 4 % less of them (of prose that repeats itself, 15 %)."""
+__all__ = ["Member", "decompress_members", "too_large"]
 
 _LEAST_PIECE: Final = 64
 

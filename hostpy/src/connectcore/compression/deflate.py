@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 import zlib
 
-from ._members import ZLIB_LEVEL, too_large
+from ._members import too_large
+from ._zlib import Zlib
 
 __all__ = ["DeflateCompression"]
 
 
-class DeflateCompression:
+class DeflateCompression(Zlib):
     """The compression `deflate` of HTTP (RFC 9110, section 8.4.1.2): zlib's format (RFC 1950).
 
     Args:
@@ -21,18 +22,8 @@ class DeflateCompression:
 
     """
 
-    def __init__(self, level: int = ZLIB_LEVEL) -> None:
-        if not 0 <= level <= 9:
-            raise ValueError(f"deflate has levels 0 to 9, not {level}")
-        self._level = level
-
-    def name(self) -> str:
-        """`deflate`."""
-        return "deflate"
-
-    def compress(self, data: bytes | bytearray | memoryview) -> bytes:
-        """Compress data; equal data gives equal bytes."""
-        return zlib.compress(data, self._level)
+    _NAME = "deflate"
+    _BITS = zlib.MAX_WBITS  # the largest window, zlib's header and trailer
 
     def decompress(self, data: bytes | bytearray | memoryview, read_max_bytes: int | None = None) -> bytes:
         """Decompress one stream, to at most `read_max_bytes`.
@@ -42,7 +33,7 @@ class DeflateCompression:
             ValueError: it is not zlib's format, is damaged, ends too early, or something follows it.
 
         """
-        stream = zlib.decompressobj()
+        stream = zlib.decompressobj(self._BITS)
         limit = sys.maxsize - 1 if read_max_bytes is None else read_max_bytes
         try:
             # One byte more than may come out tells "exactly the limit" from "too much".

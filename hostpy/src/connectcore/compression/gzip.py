@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from typing import Final
 
-from ._members import ZLIB_LEVEL, Member, decompress_members
+from ._members import Member, decompress_members
+from ._zlib import Zlib
 
 __all__ = ["GzipCompression"]
 
-_GZIP: Final = 31  # zlib's window bits for "largest window, gzip's header and trailer"
 
-
-class GzipCompression:
+class GzipCompression(Zlib):
     """The compression `gzip` (RFC 1952).
 
     Args:
@@ -23,18 +21,8 @@ class GzipCompression:
 
     """
 
-    def __init__(self, level: int = ZLIB_LEVEL) -> None:
-        if not 0 <= level <= 9:
-            raise ValueError(f"gzip has levels 0 to 9, not {level}")
-        self._level = level
-
-    def name(self) -> str:
-        """`gzip`."""
-        return "gzip"
-
-    def compress(self, data: bytes | bytearray | memoryview) -> bytes:
-        """Compress data; equal data gives equal bytes."""
-        return zlib.compress(data, self._level, _GZIP)
+    _NAME = "gzip"
+    _BITS = 31  # the largest window, gzip's header and trailer
 
     def decompress(self, data: bytes | bytearray | memoryview, read_max_bytes: int | None = None) -> bytes:
         """Decompress one or more gzip members, at most `read_max_bytes` in all. Empty data is an empty message.
@@ -45,10 +33,9 @@ class GzipCompression:
 
         """
         try:
-            return decompress_members(data, read_max_bytes, _start)
+            return decompress_members(data, read_max_bytes, self._start)
         except (zlib.error, ValueError) as e:
             raise ValueError(f"not gzip data: {e}") from e
 
-
-def _start(_rest: memoryview, _left: int) -> Member:
-    return zlib.decompressobj(_GZIP)
+    def _start(self, _rest: memoryview, _left: int) -> Member:
+        return zlib.decompressobj(self._BITS)
