@@ -171,8 +171,7 @@ func (c *ClientCall) finishHead(get, end bool) {
 		c.head.AddString("user-agent", cfg.UserAgent)
 	}
 	if c.again.tries > 0 && c.d.tries != "" {
-		c.text = appendDecimal(c.text[:0], uint64(c.again.tries))
-		c.head.Add([]byte(c.d.tries), c.text)
+		c.head.addUint(c.d.tries, uint64(c.again.tries))
 	}
 	c.head.addAll(c.lead)
 	e := c.emit(EventRequestHead)

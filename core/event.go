@@ -66,9 +66,10 @@ type Event struct {
 	// Limit bytes. A prefix is Prefix bytes: none, or the last four are the size of
 	// what follows, big-endian, and those before are zero, but for a first one of
 	// Mark, with which the message is compressed with Coding, as it always is behind
-	// no prefix, unless it is empty. Where anything else happens, the call is opened again. The same holds for another head with the
-	// same names in the same order, at most HeadMax bytes in names and values, and
-	// the same values where Matters has a bit.
+	// no prefix, unless it is empty. Where anything else happens, the call is opened
+	// again. The same holds for another head with the same names in the same order,
+	// at most HeadMax bytes in names and values, and the same values where Matters
+	// has a bit.
 	Length   []byte
 	ReplyMax uint32
 	HeadMax  uint32

@@ -92,8 +92,8 @@ var Schemas = []Schema{
 	{EvPrepared, "prepared", []string{"trailers"}, []Column{
 		{"limit", U32}, {"reply_max", U32}, {"head_max", U32}, {"coding", U32}, {"mark", U32}, {"prefix", U32}, {"status", U32},
 		{"fields", Fields}, {"packed", Fields}, {"length", Bytes}, {"data", Bytes}, {"trailers", Fields}, {"matters", Bytes}}},
-	{EvRetry, "retry", []string{"unprocessed", "transient", "never", "told"}, []Column{{"wait_us", U64}}},
 	{EvDecompress, "decompress", nil, []Column{{"coding", U32}, {"limit", U32}, {"data", Bytes}}},
+	{EvRetry, "retry", []string{"unprocessed", "transient", "never", "told"}, []Column{{"wait_us", U64}}},
 }
 
 // SchemaOf finds a record's layout, nil where there is none.

@@ -1,6 +1,6 @@
 // Command abigen writes the interface's tables for those who cannot import
-// package abi: in ABI.md for people, for the Python host its numbers and its
-// reader and writer of records, and as JSON for the tape runners. With -check
+// package abi: in ABI.md for people, for the Python host its numbers, those
+// of the codings' module and its reader and writer of records, and as JSON for the tape runners. With -check
 // it writes nothing and fails where a file is not what it would write.
 package main
 
@@ -28,6 +28,7 @@ func main() {
 	}{
 		{"wasm/ABI.md", markdown(md)},
 		{"hostpy/src/connectcore/_wasm/abi.py", pythonNumbers()},
+		{"hostpy/src/connectcore/_wasm/codings_abi.py", codingsNumbers()},
 		{"hostpy/src/connectcore/_wasm/records.py", pythonRecords()},
 		{"tests/tapes/abi.json", jsonTable()},
 	}

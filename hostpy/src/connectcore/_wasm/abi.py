@@ -115,8 +115,8 @@ EV_MORE: Final = 140
 EV_DONE: Final = 141
 EV_FAULT: Final = 142
 EV_PREPARED: Final = 143
-EV_RETRY: Final = 145
 EV_DECOMPRESS: Final = 144
+EV_RETRY: Final = 145
 
 # What a record begins with, its fixed block included: name and letter (of `struct`) of each number.
 LAYOUT_CONFIGURE_SERVER: Final = "kind:H flags:H size:I handle:I read_max:I send_max:I compress_min:I codecs_size:I codings_size:I native_size:I procedures_size:I attributes_size:I"
@@ -151,5 +151,5 @@ LAYOUT_MORE: Final = "kind:H flags:H size:I handle:I offset:Q want:I"
 LAYOUT_DONE: Final = "kind:H flags:H size:I handle:I"
 LAYOUT_FAULT: Final = "kind:H flags:H size:I handle:I fault:I text_size:I"
 LAYOUT_PREPARED: Final = "kind:H flags:H size:I handle:I limit:I reply_max:I head_max:I coding:I mark:I prefix:I status:I fields_count:I fields_size:I packed_count:I packed_size:I length_size:I data_size:I trailers_count:I trailers_size:I matters_size:I"
-LAYOUT_RETRY: Final = "kind:H flags:H size:I handle:I wait_us:Q"
 LAYOUT_DECOMPRESS: Final = "kind:H flags:H size:I handle:I coding:I limit:I data_size:I"
+LAYOUT_RETRY: Final = "kind:H flags:H size:I handle:I wait_us:Q"

@@ -14,6 +14,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Final
 
+from . import codings_abi as abi
 from . import module
 from .engine import EngineError
 from .instance import GuestError
@@ -26,26 +27,17 @@ __all__ = ["FILE", "TooLargeError", "compress", "decompress", "precompile", "was
 
 FILE: Final = "connectcore-codings.wasm"
 
-_NUMBERS: Final = {"br": 1, "zstd": 2}
-_MAJOR: Final = 1
-_MINOR: Final = 0
-_MARKER: Final = f"connectcore_codings_v{_MAJOR}"
-_VERSION: Final = "connectcore_codings_version"
-_RESERVE: Final = "connectcore_codings_reserve"
-_COMPRESS: Final = "connectcore_codings_compress"
-_DECOMPRESS: Final = "connectcore_codings_decompress"
-_TOO_LARGE: Final = 1
-_MALFORMED: Final = 2
+_NUMBERS: Final = {"br": abi.BR, "zstd": abi.ZSTD}
 _MOST: Final = (1 << 31) - 1
 
 _CONTRACT: Final = module.Contract(
-    _MARKER,
+    abi.EXPORT_MARKER,
     {
-        _MARKER: ((), ("i32",)),
-        _VERSION: ((), ("i32",)),
-        _RESERVE: (("i32",), ("i32",)),
-        _COMPRESS: (("i32", "i32", "i32"), ("i64",)),
-        _DECOMPRESS: (("i32", "i32", "i32"), ("i64",)),
+        abi.EXPORT_MARKER: ((), ("i32",)),
+        abi.EXPORT_VERSION: ((), ("i32",)),
+        abi.EXPORT_RESERVE: (("i32",), ("i32",)),
+        abi.EXPORT_COMPRESS: (("i32", "i32", "i32"), ("i64",)),
+        abi.EXPORT_DECOMPRESS: (("i32", "i32", "i32"), ("i64",)),
         "_initialize": ((), ()),
     },
 )
@@ -146,14 +138,14 @@ def _start(loaded: module.LoadedModule) -> Machine:
     try:
         machine = loaded.compiled.start()
         machine.call("_initialize")
-        version = machine.call(_VERSION)
+        version = machine.call(abi.EXPORT_VERSION)
     except EngineError as error:
         raise module.ModuleError(f"the codings' module does not start: {error}") from error
-    if version >> 16 != _MAJOR or version & 0xFFFF < _MINOR:
+    if version >> 16 != abi.MAJOR or version & 0xFFFF < abi.MINOR:
         machine.close()
         raise module.ModuleError(
             f"the codings' module speaks version {version >> 16}.{version & 0xFFFF} of its interface; this package needs "
-            f"{_MAJOR}.{_MINOR} or a later minor version: reinstall connectcore"
+            f"{abi.MAJOR}.{abi.MINOR} or a later minor version: reinstall connectcore"
         )
     return machine
 
@@ -163,7 +155,7 @@ def _call(machine: Machine, export: str, coding: int, number: int, message: byte
     if size > _MOST:
         raise GuestError(f"a message of {size} bytes")
     try:
-        address = machine.call(_RESERVE, size) & 0xFFFFFFFF
+        address = machine.call(abi.EXPORT_RESERVE, size) & 0xFFFFFFFF
         if not address or address + size > machine.memory_size:
             raise GuestError(f"there is no room for a message of {size} bytes")
         machine.write(message, address)
@@ -175,9 +167,9 @@ def _call(machine: Machine, export: str, coding: int, number: int, message: byte
         if start + length > machine.memory_size:
             raise GuestError("a result lies outside of its memory")
         return machine.read(start, start + length)
-    if length == _TOO_LARGE:
+    if length == abi.FAULT_TOO_LARGE:
         raise TooLargeError
-    if length == _MALFORMED:
+    if length == abi.FAULT_MALFORMED:
         raise ValueError("the data is malformed")
     raise GuestError(f"fault {length}")
 
@@ -192,7 +184,7 @@ def wasm_path() -> str:
 
 def compress(coding: str, level: int, data: bytes | bytearray | memoryview) -> bytes:
     """Compress a message with `br` or `zstd`. Raises GuestError, and ModuleError where the module cannot be used."""
-    return _CODINGS.run(_COMPRESS, _NUMBERS[coding], level, data)
+    return _CODINGS.run(abi.EXPORT_COMPRESS, _NUMBERS[coding], level, data)
 
 
 def decompress(coding: str, data: bytes | bytearray | memoryview, limit: int) -> bytes:
@@ -205,7 +197,7 @@ def decompress(coding: str, data: bytes | bytearray | memoryview, limit: int) ->
         ModuleError: the module cannot be used.
 
     """
-    return _CODINGS.run(_DECOMPRESS, _NUMBERS[coding], min(limit, _MOST), data)
+    return _CODINGS.run(abi.EXPORT_DECOMPRESS, _NUMBERS[coding], min(limit, _MOST), data)
 
 
 def precompile(*, shared: bool = False) -> list[str]:

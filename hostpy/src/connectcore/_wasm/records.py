@@ -85,8 +85,8 @@ _STOP: Final = Struct("<HHIIIII").unpack_from
 _MORE: Final = Struct("<HHIIQI").unpack_from
 _FAULT: Final = Struct("<HHIIII").unpack_from
 _PREPARED: Final = Struct("<HHIIIIIIIIIIIIIIIIII").unpack_from
-_RETRY: Final = Struct("<HHIIQ").unpack_from
 _DECOMPRESS: Final = Struct("<HHIIIII").unpack_from
+_RETRY: Final = Struct("<HHIIQ").unpack_from
 _START: Final = Struct("<H2xI").unpack_from  # a record's kind and size
 
 
@@ -653,18 +653,6 @@ class Prepared:
         self.matters = batch[at : at + matters_size]
 
 
-class Retry:
-    """`retry`. Flags: 1 unprocessed, 2 transient, 4 never, 8 told."""
-
-    __slots__ = ("flags", "handle", "wait_us")
-    handle: int
-    flags: int
-    wait_us: int
-
-    def __init__(self, batch: bytes, at: int) -> None:
-        _, self.flags, _, self.handle, self.wait_us = _RETRY(batch, at)
-
-
 class Decompress:
     """`decompress`."""
 
@@ -678,6 +666,18 @@ class Decompress:
         _, _, _, self.handle, self.coding, self.limit, data_size = _DECOMPRESS(batch, at)
         at += 24
         self.data = batch[at : at + data_size]
+
+
+class Retry:
+    """`retry`. Flags: 1 unprocessed, 2 transient, 4 never, 8 told."""
+
+    __slots__ = ("flags", "handle", "wait_us")
+    handle: int
+    flags: int
+    wait_us: int
+
+    def __init__(self, batch: bytes, at: int) -> None:
+        _, self.flags, _, self.handle, self.wait_us = _RETRY(batch, at)
 
 
 Event: TypeAlias = (
@@ -696,8 +696,8 @@ Event: TypeAlias = (
     | Done
     | Fault
     | Prepared
-    | Retry
     | Decompress
+    | Retry
 )
 
 _EVENTS: Final[dict[int, Callable[[bytes, int], Event]]] = {
@@ -716,8 +716,8 @@ _EVENTS: Final[dict[int, Callable[[bytes, int], Event]]] = {
     abi.EV_DONE: Done,
     abi.EV_FAULT: Fault,
     abi.EV_PREPARED: Prepared,
-    abi.EV_RETRY: Retry,
     abi.EV_DECOMPRESS: Decompress,
+    abi.EV_RETRY: Retry,
 }
 
 

@@ -9,6 +9,7 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from .._wasm.codings_abi import MAX_WINDOW
 from ._members import Member, decompress_members, too_large
 from ._ways import Module, Way, best
 
@@ -19,9 +20,7 @@ __all__ = ["ZstdCompression"]
 
 _LARGEST_LEVEL: Final = 22
 
-_MAX_WINDOW: Final = 8 << 20
-"""The largest window that HTTP allows (RFC 9659), in bytes."""
-_MAX_WINDOW_LOG: Final = 23
+_MAX_WINDOW_LOG: Final = MAX_WINDOW.bit_length() - 1
 _LEVEL_ABOVE: Final = 19
 """Above this level, zstd uses windows that are larger."""
 
@@ -104,7 +103,7 @@ class _Zstandard:
 
     def decompress(self, data: bytes | bytearray | memoryview, limit: int | None) -> bytes:
         # An object of its own for each call: threads must not share one.
-        make = self._library.ZstdDecompressor(max_window_size=_MAX_WINDOW).decompressobj
+        make = self._library.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj
         return _by_frames(data, limit, lambda: _Unbounded(make()), self._library.ZstdError, self._PIECE)
 
 
@@ -135,7 +134,7 @@ def _by_frames(
         size, window = _head(bytes(rest[:18]))
         if size > left:
             raise too_large(limit)
-        if window > _MAX_WINDOW:
+        if window > MAX_WINDOW:
             raise ValueError("a frame needs a window above 8 MiB")
         return make()
 
