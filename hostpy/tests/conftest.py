@@ -1,11 +1,20 @@
-"""Fixtures by which one test runs in every form: both interfaces of a server, both kinds of client."""
+"""Fixtures by which one test runs in every form, both interfaces of a server and both kinds of client; and a service for
+clients' streams.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from client_support import MODES
+from client_support import MODES, open_calls
 from server_support import INTERFACES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stream_support import Service
 
 
 @pytest.fixture(params=INTERFACES)
@@ -16,3 +25,27 @@ def interface(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=MODES)
 def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def service() -> Service:
+    from stream_support import Service
+
+    return Service()
+
+
+@pytest.fixture(scope="module")
+def address(service: Service) -> Iterator[str]:
+    from stream_support import serving_streams
+
+    with serving_streams(service) as address:
+        yield address
+
+
+@pytest.fixture
+def nothing_is_left(service: Service) -> Iterator[None]:
+    from stream_support import until
+
+    yield
+    until(lambda: service.running == 0)
+    until(lambda: open_calls() == 0)

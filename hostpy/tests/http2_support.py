@@ -127,3 +127,19 @@ def answering(content: bytes = b"ok", trailers: list[tuple[str, str]] | None = N
             connection.respond(event.stream_id, content, trailers)
 
     return heard
+
+
+def refusing_two(seen: list[str]) -> Callable[[Connection, Any], None]:
+    """Refuses the first request by its stream, the second by the end of the connection, and answers the third."""
+
+    def heard(connection: Connection, event: Any) -> None:
+        if isinstance(event, h2.events.StreamEnded):
+            seen.append("request")
+            if len(seen) == 1:
+                connection.h2.reset_stream(event.stream_id, 7)
+            elif len(seen) == 2:
+                connection.h2.close_connection(last_stream_id=1)
+            else:
+                connection.respond(event.stream_id)
+
+    return heard

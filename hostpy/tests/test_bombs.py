@@ -6,7 +6,6 @@ of its own, because what another one left behind could be used again.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import os
@@ -30,7 +29,7 @@ from connectcore.code import Code
 from connectcore.errors import ConnectError
 from connectcore.protocol import ProtocolType
 from server_support import ALL, CLIENT, CONNECT, GRPC, SERVER, Request, Server, envelope, message
-from stream_support import Outcome, call_async, call_sync
+from stream_support import call_any
 from test_client_transport import Canned
 from test_compression_server import GRPC_WEB, code
 
@@ -100,16 +99,8 @@ def to_clients(name: str, data: bytes) -> Iterator[tuple[str, Code, dict[str, An
 
 def play(mode: str, options: dict[str, Any]) -> None:
     """A call of a stream. Raises ConnectError."""
-    if mode == "sync":
-        with ConnectClientSync("http://a", **options) as sync_client:
-            outcome = call_sync(sync_client, SERVER, ["a"])
-    else:
-
-        async def run() -> Outcome:
-            async with ConnectClient("http://a", **options) as client:
-                return await call_async(client, SERVER, ["a"])
-
-        outcome = asyncio.run(run())
+    client = (ConnectClientSync if mode == "sync" else ConnectClient)("http://a", **options)
+    outcome = call_any(client, SERVER, ["a"])
     if outcome.error is not None:
         raise outcome.error
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.protobuf.wrappers_pb2 import BytesValue, StringValue
 
-from client_support import open_calls
 from connectcore._wasm.pool import POOL
 from connectcore.client import ConnectClient, ConnectClientSync, ResponseMetadata
 from connectcore.code import Code
@@ -27,26 +26,10 @@ if TYPE_CHECKING:
 
 pytest.importorskip("zttp")
 
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
 ALL = [(protocol, version) for protocol in PROTOCOLS for version in "12" if (protocol, version) != (ProtocolType.GRPC, "1")]
 STREAMS = (CLIENT, SERVER, BIDI)
-
-
-@pytest.fixture(scope="module")
-def service() -> Service:
-    return Service()
-
-
-@pytest.fixture(scope="module")
-def address(service: Service) -> Iterator[str]:
-    with serving_streams(service) as address:
-        yield address
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left(service: Service) -> Iterator[None]:
-    yield
-    until(lambda: service.running == 0)
-    until(lambda: open_calls() == 0)
 
 
 @pytest.mark.parametrize(("protocol", "version"), ALL)

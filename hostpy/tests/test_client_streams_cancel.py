@@ -26,7 +26,7 @@ from connectcore.errors import ConnectError
 from connectcore.protocol import ProtocolType
 from connectcore.transport import HTTPTransport
 from server_support import BIDI, CLIENT, SERVER, UNARY, method
-from stream_support import KINDS, PROTOCOLS, Service, call_any, new_client, said, serving_streams, until
+from stream_support import KINDS, PROTOCOLS, Service, call_any, new_client, said, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -35,28 +35,12 @@ if TYPE_CHECKING:
 
 pytest.importorskip("zttp")
 
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
 MANY = int(os.environ.get("CONNECTCORE_CANCELED", "60"))
 FLIGHT = 20
 CALM = 60
 """Calls that are canceled on one connection: the server takes more of them for an attack."""
-
-
-@pytest.fixture(scope="module")
-def service() -> Service:
-    return Service()
-
-
-@pytest.fixture(scope="module")
-def address(service: Service) -> Iterator[str]:
-    with serving_streams(service) as address:
-        yield address
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left(service: Service) -> Iterator[None]:
-    yield
-    until(lambda: service.running == 0)
-    until(lambda: open_calls() == 0)
 
 
 async def hanging(before: int = 1) -> AsyncIterator[StringValue]:

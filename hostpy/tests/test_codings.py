@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import module_support
-from connectcore._wasm import codings, module
+from connectcore._wasm import codings, codings_abi, module
 from connectcore._wasm.codings import _CODINGS, TooLargeError, compress, decompress
 from connectcore._wasm.instance import GuestError
 from connectcore._wasm.pool import LIMIT
@@ -128,7 +128,7 @@ class TestLoading:
             good()
 
     def test_another_version(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(codings, "_MINOR", 7)
+        monkeypatch.setattr(codings_abi, "MINOR", 7)
         with pytest.raises(module.ModuleError, match=r"speaks version 1\.0 of its interface; this package needs 1\.7"):
             good()
 

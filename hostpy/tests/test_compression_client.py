@@ -20,7 +20,7 @@ from connectcore.protocol import ProtocolType
 from connectcore.transport import ASGITransport, WSGITransport
 from server_support import SERVER, UNARY, Server, echo, envelope
 from server_support import method as served
-from stream_support import Outcome, call_async, call_sync
+from stream_support import Outcome, call_any
 from test_client_transport import Canned
 
 LONG = StringValue(value="the same again, " * 300)
@@ -201,16 +201,8 @@ class TestStreams:
 
     def play(self, mode: str, compression: AnyCompression, canned: Canned, **options: Any) -> Outcome:
         options = offering(compression, http_client=canned, **options)
-        if mode == "sync":
-            with ConnectClientSync("http://a", **options) as sync_client:
-                outcome = call_sync(sync_client, SERVER, ["a"])
-        else:
-
-            async def run() -> Outcome:
-                async with ConnectClient("http://a", **options) as client:
-                    return await call_async(client, SERVER, ["a"])
-
-            outcome = asyncio.run(run())
+        client = (ConnectClientSync if mode == "sync" else ConnectClient)("http://a", **options)
+        outcome = call_any(client, SERVER, ["a"])
         assert open_calls() == 0
         return outcome
 

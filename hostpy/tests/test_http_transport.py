@@ -12,7 +12,7 @@ import pytest
 
 from client_support import Exchange, response, serving
 from connectcore.transport import Gone, HTTPTransport, Request, TransportError
-from http2_support import OK, Connection, answering, http2_server
+from http2_support import OK, Connection, answering, http2_server, refusing_two
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -284,21 +284,11 @@ def test_a_window_that_becomes_negative_in_mid_upload() -> None:
 def test_refused_and_gone_streams_are_sent_again() -> None:
     seen: list[str] = []
 
-    def heard(connection: Connection, event: Any) -> None:
-        if isinstance(event, h2.events.StreamEnded):
-            seen.append("request")
-            if len(seen) == 1:
-                connection.h2.reset_stream(event.stream_id, 7)
-            elif len(seen) == 2:
-                connection.h2.close_connection(last_stream_id=1)
-            else:
-                connection.respond(event.stream_id)
-
     async def run() -> None:
         async with HTTPTransport() as transport:
             assert (await fetch(transport, request(server.address, http2=True)))[1] == b"ok"
 
-    with http2_server(heard) as server:
+    with http2_server(refusing_two(seen)) as server:
         finish(run())
         assert (len(seen), len(server.connections)) == (3, 2)
 

@@ -16,7 +16,7 @@ import pytest
 from client_support import Exchange, response, serving
 from connectcore.client import Cancellation
 from connectcore.transport import Gone, HTTPTransportSync, Request, TransportError
-from http2_support import OK, Connection, answering, http2_server
+from http2_support import OK, Connection, answering, http2_server, refusing_two
 from test_http_transport import VERSIONS, request, silent
 
 if TYPE_CHECKING:
@@ -163,17 +163,7 @@ def test_upload_through_small_windows(pieces: bool, reading: bool) -> None:
 def test_refused_and_gone_streams_are_sent_again() -> None:
     seen: list[str] = []
 
-    def heard(connection: Connection, event: Any) -> None:
-        if isinstance(event, h2.events.StreamEnded):
-            seen.append("request")
-            if len(seen) == 1:
-                connection.h2.reset_stream(event.stream_id, 7)
-            elif len(seen) == 2:
-                connection.h2.close_connection(last_stream_id=1)
-            else:
-                connection.respond(event.stream_id)
-
-    with http2_server(heard) as server, HTTPTransportSync() as transport:
+    with http2_server(refusing_two(seen)) as server, HTTPTransportSync() as transport:
         assert fetch(transport, timed(request(server.address, http2=True)))[1] == b"ok"
         assert (len(seen), len(server.connections)) == (3, 2)
 

@@ -314,16 +314,7 @@ func TestGRPCGoServerStreams(t *testing.T) {
 		if stream, err = client.BidiStream(soon(t), bidiPath); err != nil {
 			t.Fatal(err)
 		}
-		for i := range 20 {
-			sent := fmt.Sprintf("m%d", i)
-			if err := stream.Send(wrapperspb.String(sent)); err != nil {
-				t.Fatal(err)
-			}
-			var m text
-			if err := stream.Receive(&m); err != nil || m.GetValue() != strings.ToUpper(sent) {
-				t.Fatalf("got %q for %q (%v)", m.GetValue(), sent, err)
-			}
-		}
+		converse(t, stream)
 		if err := stream.CloseSend(); err != nil {
 			t.Fatal(err)
 		}

@@ -99,16 +99,7 @@ func TestOwnClientBidi(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := range 20 { // one at a time: each answer comes before the next question
-			sent := fmt.Sprintf("m%d", i)
-			if err := stream.Send(wrapperspb.String(sent)); err != nil {
-				t.Fatal(err)
-			}
-			var m text
-			if err := stream.Receive(&m); err != nil || m.GetValue() != strings.ToUpper(sent) {
-				t.Fatalf("got %q for %q (%v)", m.GetValue(), sent, err)
-			}
-		}
+		converse(t, stream)
 		if err := stream.CloseSend(); err != nil {
 			t.Fatal(err)
 		}
@@ -260,6 +251,21 @@ func TestOwnClientArguments(t *testing.T) {
 			if err = stream.Receive(&text{}); err == nil {
 				t.Errorf("a stream of %q was called", path)
 			}
+		}
+	}
+}
+
+// converse asks one question at a time: each answer comes before the next.
+func converse(t *testing.T, stream *hostgo.Stream) {
+	t.Helper()
+	for i := range 20 {
+		sent := fmt.Sprintf("m%d", i)
+		if err := stream.Send(wrapperspb.String(sent)); err != nil {
+			t.Fatal(err)
+		}
+		var m text
+		if err := stream.Receive(&m); err != nil || m.GetValue() != strings.ToUpper(sent) {
+			t.Fatalf("got %q for %q (%v)", m.GetValue(), sent, err)
 		}
 	}
 }

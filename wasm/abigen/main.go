@@ -1,7 +1,8 @@
 // Command abigen writes the interface's tables for those who cannot import
-// package abi: in ABI.md for people, for the Python host its numbers, those
-// of the codings' module and its reader and writer of records, and as JSON for the tape runners. With -check
-// it writes nothing and fails where a file is not what it would write.
+// package abi: in ABI.md for people, for the Python host its numbers, those of
+// the codings' module and its reader and writer of records, and as JSON for the
+// tape runners. With -check it writes nothing and fails where a file is not what
+// it would write.
 package main
 
 import (

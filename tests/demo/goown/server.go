@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
-	"os"
 	"strings"
 
 	"github.com/connectcore/connectcore/hostgo"
 	"github.com/connectcore/connectcore/tests/demo/gen/greetv1"
 	"github.com/connectcore/connectcore/tests/demo/gen/greetv1/greetv1connect"
+	"github.com/connectcore/connectcore/tests/serving"
 )
 
 func serve() error {
@@ -28,23 +26,7 @@ func serve() error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
-	server := &http.Server{Handler: handler, Protocols: protocols}
-	fmt.Printf("http://%s\n", listener.Addr())
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		_ = server.Close()
-	}()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return serving.Serve(handler)
 }
 
 func greet(_ context.Context, _ *hostgo.Call, request *greetv1.GreetRequest) (*greetv1.GreetResponse, error) {

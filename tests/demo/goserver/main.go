@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/connectcore/connectcore/tests/demo/gen/greetv1"
 	"github.com/connectcore/connectcore/tests/demo/gen/greetv1/greetv1connect"
+	"github.com/connectcore/connectcore/tests/serving"
 )
 
 type greeter struct{}
@@ -78,23 +78,9 @@ func main() {
 	if *plain {
 		options = append(options, connect.WithCompressMinBytes(math.MaxInt))
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "goserver:", err)
-		os.Exit(1)
-	}
 	mux := http.NewServeMux()
 	mux.Handle(greetv1connect.NewGreetServiceHandler(greeter{}, options...))
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
-	server := &http.Server{Handler: mux, Protocols: protocols}
-	fmt.Printf("http://%s\n", listener.Addr())
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		_ = server.Close()
-	}()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := serving.Serve(mux); err != nil {
 		fmt.Fprintln(os.Stderr, "goserver:", err)
 		os.Exit(1)
 	}
