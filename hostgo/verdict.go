@@ -68,11 +68,17 @@ func (v *verdict) keepRequest(ev *event) {
 // keepPrepared copies a "prepared" event, which comes behind its "request".
 func (v *verdict) keepPrepared(ev *event) {
 	p := &v.prepared
-	*p = prepared{coding: ev.coding, mark: byte(ev.mark), prefix: int(ev.prefix), readMax: int(ev.limit), replyMax: int(ev.replyMax), status: int(ev.status),
-		length: http.CanonicalHeaderKey(string(ev.message)), data: append(p.data[:0], ev.data...),
-		hasTrailers: ev.flags&abi.PreparedTrailers != 0, matters: append(p.matters[:0], ev.matters...), headMax: int(ev.headMax),
-		fields: appendFields(p.fields[:0], ev.fields, ""), packed: appendFields(p.packed[:0], ev.packed, ""),
-		trailers: appendFields(p.trailers[:0], ev.trailers, http.TrailerPrefix)}
+	*p = prepared{
+		coding: ev.coding, mark: byte(ev.mark), prefix: int(ev.prefix),
+		readMax: int(ev.limit), replyMax: int(ev.replyMax), status: int(ev.status),
+		fields:      appendFields(p.fields[:0], ev.fields, ""),
+		packed:      appendFields(p.packed[:0], ev.packed, ""),
+		length:      http.CanonicalHeaderKey(string(ev.message)),
+		data:        append(p.data[:0], ev.data...),
+		hasTrailers: ev.flags&abi.PreparedTrailers != 0,
+		trailers:    appendFields(p.trailers[:0], ev.trailers, http.TrailerPrefix),
+		matters:     append(p.matters[:0], ev.matters...), headMax: int(ev.headMax),
+	}
 }
 
 // appendFields appends the fields of a column as net/http writes their names.
