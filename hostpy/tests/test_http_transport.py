@@ -239,6 +239,46 @@ def test_a_response_before_the_content_is_whole(version: str) -> None:
         finish(run())
 
 
+class Untouched:
+    """Content that is asked for nothing."""
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+
+    def __aiter__(self) -> Untouched:
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise AssertionError("asked")
+
+    async def aclose(self) -> None:
+        self.closed.set()
+
+
+def test_content_is_closed_that_nothing_is_asked_of() -> None:
+    async def refused() -> None:
+        content = Untouched()
+        async with HTTPTransport() as transport:
+            with pytest.raises(TransportError) as caught:
+                await transport.open(request("http://127.0.0.1:1", content))
+        assert caught.value.reason is Gone.REFUSED
+        assert content.closed.is_set()
+
+    async def canceled(address: str) -> None:
+        content = Untouched()
+        async with HTTPTransport() as transport:
+            await fetch(transport, request(address))  # the connection is there, and the next request goes at once
+            opening = asyncio.create_task(transport.open(request(address, content)))
+            asyncio.get_running_loop().call_soon(opening.cancel)  # before its content is begun
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+        assert content.closed.is_set()
+
+    finish(refused())
+    with serving(response(b"ok")) as server:
+        finish(canceled(server.address))
+
+
 @pytest.mark.parametrize("pieces", [False, True])
 def test_upload_through_small_windows(pieces: bool) -> None:
     """10 MiB through HTTP/2's default windows."""

@@ -14,13 +14,14 @@ import h2.events
 import pytest
 
 from client_support import Exchange, response, serving
+from connectcore._transport.http import sync_exchange
 from connectcore.client import Cancellation
 from connectcore.transport import Gone, HTTPTransportSync, Request, TransportError
 from http2_support import OK, Connection, answering, http2_server, refusing_two
 from test_http_transport import VERSIONS, request, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 def fetch(transport: HTTPTransportSync, what: Request) -> tuple[int, bytes, Any]:
@@ -105,19 +106,20 @@ def test_content_that_fails(version: str) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_response_before_the_content_is_whole(version: str) -> None:
-    closed = threading.Event()
-    go_on = threading.Event()
+    begun, go_on, closed = threading.Event(), threading.Event(), threading.Event()
 
     def heard(connection: Connection, event: Any) -> None:
         if isinstance(event, h2.events.DataReceived):
             connection.respond(event.stream_id, b"enough")
 
     def answer(exchange: Exchange) -> bool:
+        assert begun.wait(10)
         exchange.send(response(b"enough"))
         return exchange.wait_for_close()
 
     def content() -> Iterator[bytes]:
         try:
+            begun.set()
             yield b"a"
             go_on.wait(10)
             yield b"b"
@@ -158,6 +160,34 @@ def test_upload_through_small_windows(pieces: bool, reading: bool) -> None:
         assert got.read() == b""
         got.close()
         assert len(server.connections[0].received[1]) == size
+
+
+def test_content_is_closed_that_nothing_is_asked_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    late: list[Callable[[], None]] = []
+
+    class Untouched:
+        closed = False
+
+        def __iter__(self) -> Iterator[bytes]:
+            raise AssertionError("asked")
+
+        def close(self) -> None:
+            self.closed = True
+
+    with HTTPTransportSync() as transport:
+        content = Untouched()
+        with pytest.raises(TransportError) as caught:
+            transport.open_sync(timed(request("http://127.0.0.1:1", content)))
+        assert caught.value.reason is Gone.REFUSED
+        assert content.closed
+        # The answer is there before the thread that sends has begun.
+        monkeypatch.setattr(sync_exchange, "in_thread", late.append)
+        content = Untouched()
+        with serving(response(b"enough")) as server:
+            assert fetch(transport, timed(request(server.address, content)))[1] == b"enough"
+        assert content.closed
+        for work in late:
+            work()
 
 
 def test_refused_and_gone_streams_are_sent_again() -> None:

@@ -15,7 +15,27 @@ from .transport import Gone, TransportError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-__all__ = ["Sending", "SendingSync"]
+__all__ = ["Sending", "SendingSync", "aclose_content", "close_content"]
+
+
+async def aclose_content(content: Any) -> None:
+    """Close content that comes from an async iterator. What that raises as it is closed concerns nobody any more."""
+    close = getattr(content, "aclose", None)
+    if close is not None:
+        try:
+            await close()
+        except Exception:  # noqa: BLE001, S110
+            pass
+
+
+def close_content(content: Any) -> None:
+    """The same for an iterator."""
+    close = getattr(content, "close", None)
+    if close is not None:
+        try:
+            close()
+        except Exception:  # noqa: BLE001, S110
+            pass
 
 
 class _Sending:
@@ -73,19 +93,14 @@ class Sending(_Sending):
                 self._left.set_result(None)
 
     async def aclose(self) -> None:
-        """Want no more. Never raises; what the iterator raises as it is closed concerns nobody any more."""
+        """Want no more. Never raises."""
         self._over = True
         task = self._task
         if task is not None and task is not asyncio.current_task():
             self._left = asyncio.get_running_loop().create_future()
             task.cancel()
             await self._left
-        close = getattr(self._chunks, "aclose", None)
-        if close is not None:
-            try:
-                await close()
-            except Exception:  # noqa: BLE001, S110
-                pass
+        await aclose_content(self._chunks)
 
 
 class SendingSync(_Sending):
@@ -134,20 +149,12 @@ class SendingSync(_Sending):
                 closing = self._over
                 self._over = closing or ended
             if closing:
-                self._close()
+                close_content(self._chunks)
 
     def close(self) -> None:
-        """Want no more. Never raises; what the iterator raises as it is closed concerns nobody any more."""
+        """Want no more. Never raises."""
         with self._lock:
             self._over = True
             if self._busy:
                 return
-        self._close()
-
-    def _close(self) -> None:
-        close = getattr(self._chunks, "close", None)
-        if close is not None:
-            try:
-                close()
-            except Exception:  # noqa: BLE001, S110
-                pass
+        close_content(self._chunks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from ..content import aclose_content
 from ..transport import Gone, TransportError
 from .exchange import Exchange
 
@@ -85,6 +86,9 @@ class AsyncExchange(Exchange):
         if pump is not None and not pump.done() and pump is not asyncio.current_task():
             pump.cancel()
             await asyncio.wait((pump,))
+        content = self.request.content
+        if not self.started and not isinstance(content, bytes):
+            await aclose_content(content)
 
     def abort(self) -> None:
         """Let go of the response at once."""
@@ -133,9 +137,7 @@ class AsyncExchange(Exchange):
         except Exception as error:  # noqa: BLE001 - it belongs to who waits for the response
             self._fail(error)
         finally:
-            aclose = getattr(content, "aclose", None)
-            if aclose is not None:
-                await aclose()
+            await aclose_content(content)
 
     def _fail(self, failure: BaseException) -> None:
         self._failure = failure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Self
 
+from ..content import aclose_content
 from ..transport import Gone, TransportError
 from .async_balance import Spread
 from .async_exchange import AsyncExchange
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ..transport import Request
+    from .async_connection import AsyncConnection
     from .options import Options, Target
     from .tls import TlsContexts
 
@@ -49,17 +51,10 @@ class HTTPTransport(Configured):
         tries = TRIES
         while True:
             tries -= 1
-            place = spread.place or await spread.next()
-            connection = place.take()
-            while connection is None or connection.closed:
-                try:
-                    connection = await place.wait()
-                except TransportError as error:
-                    if error.reason is Gone.REFUSED and spread.refused(place, loop.time()):
-                        break
-                    raise
+            place = spread.place
+            connection = None if place is None else place.take()
             if connection is None or connection.closed:
-                continue
+                connection = await _connection(spread, request)
             exchange = AsyncExchange(request, connection)
             kept = not connection.fresh
             connection.fresh = False
@@ -109,6 +104,25 @@ class HTTPTransport(Configured):
         """This is a child: the connections are its parent's."""
         keep_in_child(self._pools)
         self._begin()
+
+
+async def _connection(spread: Spread, request: Request) -> AsyncConnection:
+    """A connection, once one is there. Raises TransportError and OSError; then the request's content is closed."""
+    try:
+        while True:
+            place = spread.place or await spread.next()
+            connection = place.take()
+            try:
+                while connection is None or connection.closed:
+                    connection = await place.wait()
+            except TransportError as error:
+                if error.reason is not Gone.REFUSED or not spread.refused(place, place.loop.time()):
+                    raise
+            else:
+                return connection
+    except BaseException:
+        await aclose_content(request.content)
+        raise
 
 
 class _Pool:

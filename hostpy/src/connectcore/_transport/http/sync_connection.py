@@ -92,7 +92,7 @@ class SyncConnection:
         if cancellation is not None:
             cancellation.watch(self._wire.interrupt)
         if not whole:
-            exchange.pump(content)
+            exchange.pump()
 
     def send(self, exchange: SyncExchange, chunk: bytes) -> bool:
         """Send a piece of content, and wait until it has left. Gives False if it is not wanted any more. Raises OSError."""

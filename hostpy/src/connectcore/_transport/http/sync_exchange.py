@@ -6,6 +6,7 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ..content import close_content
 from ..transport import Gone, TransportError
 from .exchange import Exchange
 from .pump import in_thread
@@ -26,7 +27,7 @@ class SyncExchange(Exchange):
 
     """
 
-    __slots__ = ("_failure", "_room", "connection", "over")
+    __slots__ = ("_failure", "_room", "_untouched", "connection", "over")
 
     def __init__(self, request: Request, connection: SyncConnection) -> None:
         super().__init__(request)
@@ -34,6 +35,8 @@ class SyncExchange(Exchange):
         self.over = False
         self._failure: BaseException | None = None  # what the iterator raised
         self._room: threading.Event | None = None  # set when content has left
+        # The content, if it comes from an iterator. Whoever takes it out sends it, or closes it.
+        self._untouched: list[Any] = [] if isinstance(request.content, bytes) else [request.content]
 
     # What the connection tells
 
@@ -70,6 +73,18 @@ class SyncExchange(Exchange):
             self.fail(Gone.CANCELED)
         self.connection.done(self)
         self.drained()
+        if self._untouched:
+            close_content(self._taken())
+
+    def unstart(self) -> bool:
+        """Leave the content to another exchange. False if something of it has been asked for."""
+        return isinstance(self.request.content, bytes) or self._taken() is not None
+
+    def _taken(self) -> Any:
+        try:
+            return self._untouched.pop()
+        except IndexError:  # another thread was first
+            return None
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -91,10 +106,10 @@ class SyncExchange(Exchange):
 
     # The content
 
-    def pump(self, content: Any) -> None:
+    def pump(self) -> None:
         """Send content from an iterator, in a thread of its own."""
         self._room = threading.Event()
-        in_thread(lambda: self._send_all(iter(content)))
+        in_thread(self._send_all)
 
     def wait_for_room(self, seconds: float) -> None:
         """Wait until content has left, or for so long."""
@@ -102,10 +117,12 @@ class SyncExchange(Exchange):
         self._room.wait(seconds)
         self._room.clear()
 
-    def _send_all(self, content: Any) -> None:
-        if self.over:
+    def _send_all(self) -> None:
+        content = None if self.over else self._taken()
+        if content is None:
             return
         self.started = True
+        content = iter(content)
         try:
             while True:
                 try:
@@ -121,9 +138,7 @@ class SyncExchange(Exchange):
         except OSError:
             pass  # whoever reads is told
         finally:
-            close = getattr(content, "close", None)
-            if close is not None:
-                close()
+            close_content(content)
 
     def _stop(self, failure: BaseException) -> None:
         if not self.over:

@@ -7,6 +7,7 @@ import weakref
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 
+from ..content import close_content
 from ..transport import Gone, TransportError
 from .balance import Rotation
 from .configured import Configured, keep_in_child
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from ..transport import Request
     from .options import Target
+    from .sync_connection import SyncConnection
 
 __all__ = ["HTTPTransportSync"]
 
@@ -40,22 +42,14 @@ class HTTPTransportSync(Configured):
 
     def open_sync(self, request: Request) -> SyncExchange:
         """Send a request and wait for the head of its response. Raises TransportError, OSError and ValueError."""
-        entry = self._targets.get((request.origin, request.http2))
-        if entry is None:
-            entry = self._add(request.origin, request.http2)
-        target, rotation = entry
         tries = TRIES
         while True:
             tries -= 1
-            place = rotation.place or self._next(rotation)
             try:
-                connection = place.take(request)
-            except TransportError as error:
-                if error.reason is Gone.REFUSED and rotation.refused(place, monotonic()):
-                    continue
+                target, connection = self._connection(request)
+            except BaseException:
+                close_content(request.content)
                 raise
-            except TimeoutError:
-                raise TransportError(Gone.TIMEOUT) from None
             exchange = SyncExchange(request, connection)
             kept = not connection.fresh
             connection.fresh = False
@@ -65,10 +59,12 @@ class HTTPTransportSync(Configured):
             except (TransportError, OSError) as error:
                 if isinstance(error, OSError):
                     exchange.fail(Gone.CLOSED, str(error))
+                canceled = request.cancellation is not None and request.cancellation.canceled
+                again = tries and not canceled and exchange.may_go_again(kept=kept) and exchange.unstart()
                 exchange.close()
-                if request.cancellation is not None and request.cancellation.canceled:
+                if canceled:
                     raise TransportError(Gone.CANCELED) from error
-                if not tries or not exchange.may_go_again(kept=kept):
+                if not again:
                     raise
             except BaseException:
                 exchange.close()
@@ -88,6 +84,22 @@ class HTTPTransportSync(Configured):
         self, _type: type[BaseException] | None, _value: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def _connection(self, request: Request) -> tuple[Target, SyncConnection]:
+        """A connection for a request, and where it goes. Raises TransportError, OSError and ValueError."""
+        entry = self._targets.get((request.origin, request.http2))
+        if entry is None:
+            entry = self._add(request.origin, request.http2)
+        target, rotation = entry
+        while True:
+            place = rotation.place or self._next(rotation)
+            try:
+                return target, place.take(request)
+            except TransportError as error:
+                if error.reason is not Gone.REFUSED or not rotation.refused(place, monotonic()):
+                    raise
+            except TimeoutError:
+                raise TransportError(Gone.TIMEOUT) from None
 
     def _add(self, origin: str, http2: bool | None) -> tuple[Target, Rotation[PlaceSync]]:
         target = target_of(origin, http2, self._options)
