@@ -628,11 +628,34 @@ async def test_content_that_comes_as_the_handler_goes_on() -> None:
 
 
 @pytest.mark.parametrize("size", [1000, 1_000_000], ids=["to its end", "within bounds"])
-async def test_content_that_comes_after_the_answer_is_read(size: int) -> None:
-    """granian closes the connection over it, maybe before the answer has arrived."""
+@pytest.mark.parametrize(("version", "held"), [("1.1", True), ("2", False)])
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_content_that_the_answer_did_not_want_is_read(method: str, version: str, held: bool, size: int) -> None:
+    """hypercorn closes an HTTP/1 connection over it at the answer's end, granian when the application is done; either maybe
+    before the answer has arrived. Over HTTP/2 a client may want the end before it sends more."""
     chunks = [bytes(size)] * 20
-    wire = Wire(Request(path="/none", chunks=chunks, length=False), unread=True)
+    fields = [("transfer-encoding", "chunked")]
+    wire = Wire(
+        Request(path="/none", http_method=method, chunks=chunks, length=False, fields=fields, http_version=version), unread=True
+    )
+    at_end: list[int] = []
+    send = wire.send
+
+    async def sent(event: Any) -> None:
+        await send(event)
+        if event["type"] == "http.response.body" and not event.get("more_body", False):
+            at_end.append(wire.received)
+
     async with asyncio.timeout(20):
-        await ASGI({})(wire.scope, wire.receive, wire.send)
+        await ASGI({})(wire.scope, wire.receive, sent)
     assert wire.answer.status == 404
-    assert wire.received == min(20, math.ceil((8 << 20) / (size + 512)))
+    expected = min(20, math.ceil((8 << 20) / (size + 512)))
+    assert wire.received == expected
+    assert at_end == [expected if held else 0]
+
+
+async def test_a_get_is_asked_for_no_content() -> None:
+    wire = Wire(Request(path="/none", http_method="GET"))
+    await ASGI({})(wire.scope, wire.receive, wire.send)
+    assert wire.answer.status
+    assert wire.received == 0

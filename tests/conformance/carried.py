@@ -67,9 +67,9 @@ CARRIED = {
     # ASGI
     "uvicorn-h11": Carried(1396),
     "uvicorn-zttp": Carried(3820, http=(1, 2), trailers=True, duplex=True),
-    # HTTP/1.1: it closes a connection over unread content before the answer has been read. HTTP/2: a connection fails, with all
-    # its calls, when content comes after the answer (`KeyError` in its h2.py): https://github.com/pgjones/hypercorn/pull/365.
-    "hypercorn": Carried(1372, skipped="Server Message Size/**/client-stream/**"),
+    # HTTP/2: a connection fails, with all its calls, when content comes after the answer (`KeyError` in its h2.py):
+    # https://github.com/pgjones/hypercorn/pull/365.
+    "hypercorn": Carried(1396),
     # It has no response trailers, over HTTP/2 either.
     "granian": Carried(2944, http=(1, 2), duplex=True),
     "pyvoy": Carried(3820, http=(1, 2), trailers=True, duplex=True),

@@ -10,7 +10,7 @@ from .._codec.payload import decoded, encoded
 from .._interceptors import check, split_leading, wrap
 from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
 from .asgi_call import Exchange, awaitable
-from .asgi_request import addresses, head_of, length_of
+from .asgi_request import HALF_DUPLEX, addresses, has_content, head_of, length_of
 from .call import ServerCall
 from .lifespan import serve_other
 from .response import whole
@@ -116,7 +116,9 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             if len(content) > opened.plain.limit or not opened.plain.holds(content):
                 opened = service.open(head, content, end=not more)
         if isinstance(opened, ServerCall):
-            exchange = Exchange(opened, receive, send, more=more and scope["method"] == "POST")
+            exchange = Exchange(
+                opened, receive, send, more=more and has_content(head), half_duplex=scope["http_version"] in HALF_DUPLEX
+            )
             await exchange.run(exchange.handle(self._leading, scope, fields))
             return
         assert content is not None
@@ -133,7 +135,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             for message in whole(opened.plain.status, *answer, opened.plain.trailers):
                 await send(message)
             return
-        exchange = Exchange(ServerCall.settled(service, head, opened, content, ctx), receive, send, more=False)
+        exchange = Exchange(ServerCall.settled(service, head, opened, content, ctx), receive, send, more=False, half_duplex=False)
         if pending is _NOTHING:
             await exchange.end(reply, error)
         else:

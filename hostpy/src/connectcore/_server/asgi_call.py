@@ -37,9 +37,10 @@ _TINY: Final = 512
 """Bytes of content that are read ahead of the handler, and what each piece counts beside its own."""
 
 _DRAIN: Final = 8 << 20
-_DRAIN_SECONDS: Final = 5.0
-"""Content that is read and forgotten after an answer that did not want it: so many bytes, for so long. granian closes a
-connection over unread content, maybe before the answer has arrived. Other servers tell at once that nothing comes any more."""
+_DRAIN_SECONDS: Final = 1.0, 5.0
+"""Content that an answer did not want is read and forgotten: so many bytes, for so long before the answer's end over HTTP/1,
+and after it. Servers close an HTTP/1 connection over unread content, maybe before the answer has arrived: hypercorn and h11
+under uvicorn at the answer's end, granian when the application is done. Others tell at once that nothing comes any more."""
 
 _LONGEST: Final = 365 * 86400.0  # seconds that a timer is set to at most
 
@@ -61,6 +62,7 @@ class Exchange:
         "_broken",
         "_closed",
         "_fired",
+        "_half_duplex",
         "_loop",
         "_more",
         "_reading",
@@ -68,6 +70,7 @@ class Exchange:
         "_send",
         "_task",
         "_timer",
+        "_unwanted",
         "_watch",
         "_writing",
         "call",
@@ -80,10 +83,12 @@ class Exchange:
         send: Callable[[Message | None], Awaitable[None]],
         *,
         more: bool,
+        half_duplex: bool,
     ) -> None:
-        """Make it. `more`: content follows."""
+        """Make it. `more`: content follows. `half_duplex`: clients send all of it before they want the answer's end."""
         self.call = call
         self._more = more
+        self._half_duplex = half_duplex
         self._receive = receive
         self._send = send
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -91,7 +96,7 @@ class Exchange:
         self._timer: asyncio.TimerHandle | None = None
         self._watch: asyncio.Task[None] | asyncio.Handle | None = None
         self._ahead: list[Message] = []  # content that the handler has not asked for
-        self._ahead_size = 0
+        self._ahead_size = self._unwanted = 0
         self._batch: list[bytes] = []  # replies not yet sent
         self._broken: Exception | None = None  # why nothing more can be written
         self._reading = self._writing = self._fired = self._closed = False
@@ -118,20 +123,22 @@ class Exchange:
             if reply is not None:
                 self._batch.append(reply)
             self.call.finish(self._batch, error)
+            end = self.call.response.held_end() if self._more and self._half_duplex else None
             await self._flush()
+            if end is not None:
+                await self._drain(_DRAIN_SECONDS[0])
+                await self._send(end)
         finally:
             self.call.close()
-        await self._drain()
+        await self._drain(_DRAIN_SECONDS[1])
 
-    async def _drain(self) -> None:
-        """Read and forget what still comes after the answer, within bounds."""
-        if not self._more:
-            return
-        left = _DRAIN
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_DRAIN_SECONDS):
-                while self._more and left > 0:
-                    left -= _weight(await self._event())
+    async def _drain(self, seconds: float) -> None:
+        """Read and forget what still comes, within bounds."""
+        if self._more:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    while self._more and self._unwanted < _DRAIN:
+                        self._unwanted += _weight(await self._event())
 
     async def handle(self, leading: Sequence[MetadataInterceptor[Any]], scope: Any, fields: list[Any]) -> bytes | None:
         """The work of a call that was opened: read its message, run its handler. Gives the reply, if it is one."""

@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from .procedure import Procedure
     from .service import Service
 
-__all__ = ["addresses", "head_of", "length_of"]
+__all__ = ["HALF_DUPLEX", "addresses", "has_content", "head_of", "length_of"]
 
 _TRAILERS: Final = "http.response.trailers"
 
 _LENGTH: Final = b"content-length"
-_HALF_DUPLEX: Final = ("1.1", "1.0")
+_CODING: Final = b"transfer-encoding"
+
+HALF_DUPLEX: Final = ("1.1", "1.0")
+"""The versions of HTTP in which a response comes after its request."""
 
 
 def head_of(service: Service, scope: Any) -> tuple[Procedure | None, Head, list[Any]]:
@@ -35,7 +38,7 @@ def head_of(service: Service, scope: Any) -> tuple[Procedure | None, Head, list[
         fields = list(fields)
     extensions = scope.get("extensions")
     flags = abi.OPEN_TRAILERS if extensions and _TRAILERS in extensions else 0
-    if scope["http_version"] not in _HALF_DUPLEX:
+    if scope["http_version"] not in HALF_DUPLEX:
         flags |= abi.OPEN_DUPLEX
     method = scope["method"]
     method = b"POST" if method == "POST" else method.encode("latin-1")
@@ -53,6 +56,12 @@ def length_of(head: Head) -> bytes | None:
     if method != b"POST":
         return None
     return values[names.index(_LENGTH)] if _LENGTH in names else b""
+
+
+def has_content(head: Head) -> bool:
+    """Whether a request has content that may not have been read: a POST, or any other whose head says so."""
+    (_, method, _, _, names), _ = head
+    return method == b"POST" or _LENGTH in names or _CODING in names
 
 
 def _candidates(scope: Any) -> tuple[str, ...]:

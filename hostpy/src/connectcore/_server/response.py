@@ -72,6 +72,14 @@ class Response:
             self._write("http.response.body", body=b"")
         self._write("http.response.trailers", headers=self._fields_of(event.fields))
 
+    def held_end(self) -> dict[str, Any] | None:
+        """Keep the response's end out of `output`, if nothing follows it there. Returns what is to be sent as the end."""
+        last = self.output[-1] if self.output else None
+        if last is None or "body" not in last or last.get("more_body", False):
+            return None
+        last["more_body"] = True
+        return {"type": "http.response.body", "body": b""}
+
     def abort(self) -> None:
         """It is broken off."""
         self.output.append(None)
