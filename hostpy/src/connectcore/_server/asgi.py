@@ -135,7 +135,7 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
             for message in whole(opened.plain.status, *answer, opened.plain.trailers):
                 await send(message)
             return
-        exchange = Exchange(ServerCall.settled(service, head, opened, content, ctx), receive, send, more=False, half_duplex=False)
+        exchange = Exchange(ServerCall.settled(service, head, opened, content, ctx), receive, send)
         if pending is _NOTHING:
             await exchange.end(reply, error)
         else:

@@ -82,8 +82,8 @@ class Exchange:
         receive: Callable[[], Awaitable[Message]],
         send: Callable[[Message | None], Awaitable[None]],
         *,
-        more: bool,
-        half_duplex: bool,
+        more: bool = False,
+        half_duplex: bool = False,
     ) -> None:
         """Make it. `more`: content follows. `half_duplex`: clients send all of it before they want the answer's end."""
         self.call = call
