@@ -79,20 +79,22 @@ class ErrorDetail:
     def value(self) -> Any: ...
 
     @overload
-    def value(self, kind: type[M]) -> M | None: ...
+    def value(self, desc_or_registry: type[M]) -> M | None: ...
 
     @overload
-    def value(self, kind: object) -> Any: ...
+    def value(self, desc_or_registry: object) -> Any: ...
 
-    def value(self, kind: object = None) -> Any:
+    def value(self, desc_or_registry: object = None) -> Any:
         """The message, or None if it is of another type or does not decode.
 
         Args:
-            kind: the message class of either runtime; or, for `protobuf-py`, a `DescMessage` or a `Registry`; or, for Google's,
-                a `Descriptor` or a `DescriptorPool`. Without it the message is known only where the detail was made of one.
+            desc_or_registry: the message class of either runtime; or, for `protobuf-py`, a `DescMessage` or a `Registry`; or,
+                for Google's, a `Descriptor` or a `DescriptorPool`. Without it the message is known only where the detail was
+                made of one.
 
         """
         message = self._message
+        kind = desc_or_registry
         if kind is None or (isinstance(kind, type) and isinstance(message, kind)):
             return message
         message_class = find_class(kind, self._type_name)
