@@ -19,6 +19,7 @@ from connectcore._wasm.pool import POOL, Pool
 from connectcore.client import ConnectClient, ConnectClientSync
 from connectcore.code import Code
 from connectcore.errors import ConnectError
+from stream_support import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,15 +130,36 @@ def test_a_call_takes_two_steps_and_closing_it_none(mode: str, instance: Instanc
     assert open_calls() == 0
 
 
+PIECES = [
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/proto\r\ntransfer-encoding: chunked\r\n\r\n",
+    b"%x\r\n%b\r\n" % (len(DATA), DATA),
+    b"0\r\n\r\n",
+]
+
+
 @pytest.mark.usefixtures("known")
 def test_steps_of_a_response_of_unknown_length(mode: str, instance: Instance) -> None:
     """The request, the head, each piece but the last, and that with the end."""
-    pieces = [b"HTTP/1.1 200 OK\r\ncontent-type: application/proto\r\ntransfer-encoding: chunked\r\n\r\n"]
-    pieces += [b"%x\r\n%b\r\n" % (len(DATA), DATA), b"0\r\n\r\n"]
-    with serving(b"".join(pieces)) as server:
+
+    def answer(exchange: Exchange) -> None:
+        exchange.send(PIECES[0])
+        until(lambda: steps.number == 2)
+        exchange.send(PIECES[1] + PIECES[2])
+
+    with serving(answer) as server:
         steps = CountedSteps(instance)
         assert call(mode, server.address) == MESSAGE
         assert steps.number == 3
+    assert open_calls() == 0
+
+
+@pytest.mark.usefixtures("known")
+def test_steps_of_a_response_that_comes_at_once(mode: str, instance: Instance) -> None:
+    """The request, and all of the response: its length need not be known."""
+    with serving(b"".join(PIECES)) as server:
+        steps = CountedSteps(instance)
+        assert call(mode, server.address) == MESSAGE
+        assert steps.number == 2
     assert open_calls() == 0
 
 

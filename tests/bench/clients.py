@@ -8,11 +8,10 @@ Figures are microseconds of wall clock. Compression is off. No figure makes it f
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 
 from cases import STREAM
-from workers import CACHE, ROOT, Worker, compare, heading, report
+from workers import Worker, compare, greeting, heading, report
 
 SLICE_NS = 300_000_000
 CASES = {  # how many at a time, and the size of the message
@@ -31,14 +30,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="fresh processes (default 3)")
     parser.add_argument("--turns", type=int, default=4, help="slices of 300 ms in each process (default 4)")
     options = parser.parse_args()
-    server_binary = CACHE / "demo/goserver"
-    server_binary.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["go", "build", "-o", server_binary, "./tests/demo/goserver"], cwd=ROOT, check=True)
-    server = subprocess.Popen([server_binary, "-plain"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert server.stdin
-    assert server.stdout
-    try:
-        url = server.stdout.readline().strip()
+    with greeting() as url:
         heading("wall us per call or message")
         failed = 0
         for mode in options.mode or ["async", "sync"]:
@@ -60,10 +52,6 @@ def main() -> int:
                     title = f"{mode} client, {way}, stream {direction}"
                     samples, ratios = compare(streams, title, STREAM, options.rounds, options.turns, SLICE_NS)
                     failed += report(title, samples, ratios)
-    finally:
-        server.stdin.close()
-        server.wait(10)
-        server.stdout.close()
     return 1 if failed else 0
 
 

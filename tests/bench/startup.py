@@ -15,20 +15,20 @@ import sys
 import tempfile
 import time
 
-from workers import HERE, PYTHON, Samples, environment, heading, progress, report
+from workers import HERE, PYTHON, Samples, environment, greeting, heading, progress, report
 
 WANTED_WARM_MS = 150
 WANTED_COLD_MS = 2000
 
 
-def first_call(contender: str, interface: str, cache: str = "") -> tuple[list[float], float, float]:
+def first_call(contender: str, script: str, *arguments: str, cache: str = "") -> tuple[list[float], float, float]:
     """What the process printed, then its wall clock and CPU, all in milliseconds."""
     settings = environment(contender)
     if cache:
         settings["CONNECTCORE_CACHE"] = cache
     start, spent = time.perf_counter(), children()
     done = subprocess.run(
-        [PYTHON[contender], HERE / "firstcall.py", contender, interface], env=settings, capture_output=True, text=True
+        [PYTHON[contender], HERE / script, contender, *arguments], env=settings, capture_output=True, text=True
     )
     wall = (time.perf_counter() - start) * 1e3
     if done.returncode:
@@ -42,15 +42,14 @@ def children() -> float:
     return (usage.ru_utime + usage.ru_stime) * 1e3
 
 
-def warm(interface: str, rounds: int) -> int:
-    parts = [f"import, {interface.upper()}", f"first call, {interface.upper()}", f"both, {interface.upper()}", "MiB"]
-    contenders = ("ours", "ours, google", "peer")
+def warm(title: str, rounds: int, contenders: tuple[str, ...], *command: str) -> int:
+    parts = [f"import, {title}", f"first call, {title}", f"both, {title}", "MiB"]
     table = {part: {contender: Samples() for contender in contenders} for part in parts}
     for number in range(rounds + 1):
-        progress(f"  start-up, {interface}: round {number} of {rounds}")
+        progress(f"  start-up, {title}: round {number} of {rounds}")
         for contender in contenders:
             try:
-                (imported, called, resident), _, _ = first_call(contender, interface)
+                (imported, called, resident), _, _ = first_call(contender, *command)
             except RuntimeError as error:
                 for part in parts:
                     table[part][contender].problem = f"cannot: {error}"
@@ -76,7 +75,7 @@ def cold(rounds: int) -> int:
         progress(f"  cold start: round {number + 1} of {rounds}")
         with tempfile.TemporaryDirectory() as cache:
             try:
-                _, *both = first_call("ours", "asgi", f"{cache}/connectcore")
+                _, *both = first_call("ours", "firstcall.py", "asgi", cache=f"{cache}/connectcore")
             except RuntimeError as error:
                 for samples in table.values():
                     samples["ours"].problem = f"cannot: {error}"
@@ -98,7 +97,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
     heading("ms of a new process (CPU)")
-    failed = warm("asgi", rounds) + warm("wsgi", rounds) + cold(min(rounds, 3))
+    failed = 0
+    for interface in ("asgi", "wsgi"):
+        failed += warm(interface.upper(), rounds, ("ours", "ours, google", "peer"), "firstcall.py", interface)
+    with greeting() as url:
+        for mode in ("async", "sync"):
+            failed += warm(f"{mode} client", rounds, ("ours", "peer"), "firstclientcall.py", mode, url)
+    failed += cold(min(rounds, 3))
     return 1 if failed else 0
 
 

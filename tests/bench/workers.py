@@ -10,7 +10,8 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +44,20 @@ class Samples:
             return self.problem or "none"
         low, middle, high = min(self.values), statistics.median(self.values), max(self.values)
         return f"{low:9.2f} {middle:9.2f} {high:9.2f}"
+
+
+@contextmanager
+def greeting() -> Iterator[str]:
+    """The URL of a connect-go server, which runs while the block does."""
+    binary = CACHE / "demo/goserver"
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["go", "build", "-o", binary, "./tests/demo/goserver"], cwd=ROOT, check=True)
+    with subprocess.Popen([binary, "-plain"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdin
+        assert server.stdout
+        yield server.stdout.readline().strip()
+        server.stdin.close()
+        server.wait(10)
 
 
 def progress(text: str) -> None:

@@ -185,13 +185,13 @@ class ClientCall(ModuleCall):
 
     # The response
 
-    def head(self, status: int, fields: Fields, length: int | None) -> None:
-        """The response's head came. `length`: see `Response`."""
+    def head(self, status: int, fields: Fields, length: int | None, *, whole: bool = False) -> None:
+        """The response's head came. `length` and `whole`: see `Response`."""
         self.http_status, self._fields, self._length = status, fields, length
         flags = abi.HTTP_END if length == 0 else 0
         self._head = records.response_head(self._handle, flags, status, len(fields), fields_column(fields))
-        self._waits = (
-            length is not None and 0 < length <= min(_HELD, self._config.read_max) and not self.procedure.many_responses
+        self._waits = not self.procedure.many_responses and (
+            (whole and length != 0) or (length is not None and 0 < length <= min(_HELD, self._config.read_max))
         )
         if not self._waits:
             self._answered(b"")

@@ -32,7 +32,9 @@ async def exchange(call: ClientCall, request: Request, io: IO) -> None:
     response: Any = None
     try:
         response = await io.open(request)
-        call.head(response.status, response.fields, response.length)
+        # A transport of the application's own may not say it.
+        whole = getattr(response, "whole", False)
+        call.head(response.status, response.fields, response.length, whole=whole)
         while not call.finished:
             await bring(call, request, response, io)
     except Exception as error:  # noqa: BLE001 - whatever a transport raises, the call has failed

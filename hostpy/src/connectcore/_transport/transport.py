@@ -186,7 +186,10 @@ class Request:
 
 
 class ResponseHead(Protocol):
-    """What both forms of a response know."""
+    """What both forms of a response know.
+
+    A response may say more, by an attribute `whole`: whether all of it has come already, so that reading it never waits.
+    """
 
     @property
     def status(self) -> int:

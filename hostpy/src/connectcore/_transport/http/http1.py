@@ -40,6 +40,7 @@ class Http1:
     __slots__ = ("_begun", "_chunked", "_parser", "_proxy", "exchange", "usable")
 
     multiplexed = False
+    sending = ()  # content is written as it comes
 
     def __init__(self, proxy: Proxy | None = None) -> None:
         """`proxy`: the proxy that reads the requests."""

@@ -67,6 +67,7 @@ class Http2:
         limit: how many may be under way, by our choice and the peer's.
         places: how many more may be started now.
         reserved: how many places are promised.
+        sending: those that have content to send, in the order of their turns.
 
     """
 
@@ -79,12 +80,12 @@ class Http2:
         "_parser",
         "_received",
         "_resets",
-        "_sending",
         "_streams_max",
         "_unread",
         "exchanges",
         "limit",
         "reserved",
+        "sending",
         "usable",
     )
 
@@ -97,7 +98,7 @@ class Http2:
         self._streams_max = streams_max
         self.limit = streams_max if expected is None else expected
         self._initial_window = _DEFAULT_WINDOW
-        self._sending: dict[Exchange, None] = {}  # in the order of their turns
+        self.sending: dict[Exchange, None] = {}
         self._resets = 0
         self._unread = 0
         self._received = 0
@@ -152,24 +153,24 @@ class Http2:
         if content:
             exchange.pending = memoryview(content)
             exchange.finishing = True
-            self._sending[exchange] = None
+            self.sending[exchange] = None
         return head + self.flush()
 
     def content(self, exchange: Exchange, chunk: bytes) -> None:
         """More content: `flush` gives it as there is room."""
         if chunk and exchange.id in self.exchanges:
             exchange.pending = memoryview(chunk)
-            self._sending[exchange] = None
+            self.sending[exchange] = None
 
     def finish(self, exchange: Exchange) -> None:
         """No more content comes."""
         if exchange.id in self.exchanges:
             exchange.finishing = True
-            self._sending[exchange] = None
+            self.sending[exchange] = None
 
     def flush(self) -> bytes:
         """What may be sent of the content now; empty if there is nothing, or no room for it."""
-        sending = self._sending
+        sending = self.sending
         if not sending:
             return b""
         parser = self._parser
@@ -252,7 +253,7 @@ class Http2:
             written = self._held(written)
         for exchange in touched:
             exchange.progressed()
-        return written + self.flush() if self._sending else written
+        return written + self.flush() if self.sending else written
 
     def _content(self, exchange: Exchange, data: bytes) -> None:
         size = len(data)
@@ -269,12 +270,12 @@ class Http2:
         exchange.end(trailers)
         if not exchange.sent:
             # The server has said all it will: the rest of the request is of no use (RFC 9113, 8.1).
-            self._sending.pop(exchange, None)
+            self.sending.pop(exchange, None)
             assert exchange.stream is not None
             exchange.stream.reset(frames.NO_ERROR)
 
     def _reset(self, exchange: Exchange, code: int, received: bytes) -> None:
-        self._sending.pop(exchange, None)
+        self.sending.pop(exchange, None)
         if code == frames.PROTOCOL_ERROR and not exchange.status:
             status = http2_status(received, exchange.id, self._odd_status)
             if status:
@@ -291,7 +292,7 @@ class Http2:
         for number in [number for number in self.exchanges if number > event.last_stream_id]:
             exchange = self.exchanges.pop(number)
             touched[exchange] = None
-            self._sending.pop(exchange, None)
+            self.sending.pop(exchange, None)
             exchange.fail(Gone.RESET, "the server goes away", frames.REFUSED_STREAM, unprocessed=True)
 
     def _settings(self, params: list[tuple[int, int]]) -> None:
@@ -347,7 +348,7 @@ class Http2:
         """Nobody wants the rest of the response: what is to be written for it."""
         self._unread -= exchange.unread
         exchange.take()
-        self._sending.pop(exchange, None)
+        self.sending.pop(exchange, None)
         written = b""
         if self.exchanges.pop(exchange.id, None) is not None and exchange.stream is not None:
             exchange.stream.reset(frames.CANCEL)
@@ -356,7 +357,7 @@ class Http2:
 
     def _fail(self, touched: dict[Exchange, None], reason: Gone, text: str) -> None:
         self.usable = False
-        self._sending.clear()
+        self.sending.clear()
         for exchange in self.exchanges.values():
             touched[exchange] = None
             exchange.fail(reason, text)

@@ -147,7 +147,10 @@ class SyncConnection:
     def _push(self) -> None:
         """Send what waits, as far as the peer takes it."""
         machine = self.machine
-        while self._wire.drain():
+        wire = self._wire
+        if not (wire.outgoing or machine.sending):
+            return  # as most often
+        while wire.drain():
             data = machine.flush() if isinstance(machine, Http2) else b""
             if not data:
                 return

@@ -15,7 +15,9 @@ from typing import Any, Final
 
 __all__ = ["TlsWire", "Wire", "wait"]
 
-_CHUNK: Final = 1 << 18
+_CHUNK: Final = 120 << 10
+"""Most bytes to read at a time. For 128 KiB and more, memory is asked of the system each time, however little comes."""
+
 _DONTWAIT: Final[int] = getattr(socket, "MSG_DONTWAIT", 0)
 
 
@@ -37,6 +39,7 @@ class Wire:
     Attributes:
         sock: the socket.
         alpn: what ALPN found.
+        outgoing: what the socket did not take yet.
 
     """
 
@@ -44,21 +47,21 @@ class Wire:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self._outgoing: deque[Any] = deque()  # what the socket did not take yet
+        self.outgoing: deque[Any] = deque()
 
     @property
     def clogged(self) -> bool:
         """Whether something waits for the peer to read."""
-        return bool(self._outgoing)
+        return bool(self.outgoing)
 
     @property
     def waiting(self) -> int:
         """How many bytes wait for it."""
-        return sum(map(len, self._outgoing))
+        return sum(map(len, self.outgoing))
 
     def write(self, data: Any) -> None:
         """Send bytes: what the socket takes at once; the rest waits for `drain`. Raises OSError."""
-        if not self._outgoing:
+        if not self.outgoing:
             try:
                 sent = self.sock.send(data, _DONTWAIT)
             except BlockingIOError:
@@ -66,11 +69,11 @@ class Wire:
             if sent == len(data):
                 return
             data = memoryview(data)[sent:]
-        self._outgoing.append(data)
+        self.outgoing.append(data)
 
     def drain(self) -> bool:
         """Send what waits, as far as the socket takes it. Gives whether nothing waits any more. Raises OSError."""
-        outgoing = self._outgoing
+        outgoing = self.outgoing
         while outgoing:
             data = outgoing.popleft()
             try:
@@ -97,7 +100,7 @@ class Wire:
         sock = self.sock
         if peek:
             return sock.recv(_CHUNK) if wait(sock, 0, read=True, write=False) else None
-        clogged = bool(self._outgoing)
+        clogged = bool(self.outgoing)
         if (clogged or deadline is not None) and not wait(
             sock, None if deadline is None else deadline - monotonic(), read=True, write=clogged
         ):
@@ -122,7 +125,7 @@ class Wire:
 
     def close(self) -> None:
         """Close the socket. Never raises."""
-        self._outgoing.clear()
+        self.outgoing.clear()
         self.sock.close()
 
 
