@@ -204,6 +204,10 @@ def test_metadata_in(mode: str) -> None:
     assert "trailer-x-b" not in metadata.headers
     assert metadata.trailers["x-b"] == "3"
     assert metadata.trailers.getbin("x-c-bin") == b"\x00\xff"
+    assert metadata.http_headers["content-type"] == "application/proto"
+    assert metadata.http_headers.getall("x-a") == ["1", "2"]
+    assert metadata.http_headers["trailer-x-c-bin"] == "AP8"
+    assert metadata.http_headers["x-d-bin"] == "AQI"
 
 
 def test_error_with_details_and_metadata(mode: str) -> None:
@@ -234,7 +238,7 @@ def test_response_metadata_of_the_last_call_and_of_none() -> None:
         with serving(response(DATA, "x-a: 1")) as server:
             call("sync", server.address)
         assert error_of("sync", "http://127.0.0.1:1").code is Code.UNAVAILABLE
-        assert (metadata.http_status, len(metadata.headers)) == (None, 0)
+        assert (metadata.http_status, len(metadata.http_headers), len(metadata.headers)) == (None, 0, 0)
 
 
 # Interceptors

@@ -36,7 +36,7 @@ class Told:
                 if isinstance(self._ctx, ClientContext):
                     self._ctx.answered = self._ctx.answered or leading is not None
             for metadata in self._metadata:
-                fill(metadata, http_status, leading, trailing)
+                fill(metadata, http_status, call.http_headers(), leading, trailing)
 
 
 class ClientContext(RequestContext[Any, Any]):

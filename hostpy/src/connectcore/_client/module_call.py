@@ -94,6 +94,10 @@ class ModuleCall:
         response = self._response
         return None if response is None else headers_from_fields(self._fields, response.hidden, response.binary)
 
+    def http_headers(self) -> Headers | None:
+        """All fields of the response's head; None where there are none."""
+        return headers_from_fields(self._fields, b"", ()) if self._fields else None
+
     def trailing(self) -> Headers | None:
         """The response's trailing metadata; None where there is none."""
         end = self._end

@@ -22,13 +22,14 @@ class ResponseMetadata(Surrounding):
     A failed call's metadata is here, too, and on its `ConnectError`.
     """
 
-    __slots__ = ("_headers", "_http_status", "_trailers")
+    __slots__ = ("_headers", "_http_headers", "_http_status", "_trailers")
 
     _current = _current
 
     def __init__(self) -> None:
         super().__init__()
         self._http_status: int | None = None
+        self._http_headers: Headers | None = None
         self._headers: Headers | None = None
         self._trailers: Headers | None = None
 
@@ -36,6 +37,13 @@ class ResponseMetadata(Surrounding):
     def http_status(self) -> int | None:
         """The response's HTTP status; None where no response came."""
         return self._http_status
+
+    @property
+    def http_headers(self) -> Headers:
+        """All fields of the response's head as HTTP has them, the protocol's too, all of them text; empty where none came."""
+        if self._http_headers is None:
+            self._http_headers = Headers()
+        return self._http_headers
 
     @property
     def headers(self) -> Headers:
@@ -57,8 +65,15 @@ def current_response() -> ResponseMetadata | None:
     return _current.get()
 
 
-def fill(response: ResponseMetadata, http_status: int | None, headers: Headers | None, trailers: Headers | None) -> None:
+def fill(
+    response: ResponseMetadata,
+    http_status: int | None,
+    http_headers: Headers | None,
+    headers: Headers | None,
+    trailers: Headers | None,
+) -> None:
     """Put a call's metadata in the place of an earlier call's."""
     response._http_status = http_status
+    response._http_headers = http_headers
     response._headers = headers
     response._trailers = trailers
