@@ -67,6 +67,13 @@ def call(mode: str, address: str, message: Any = MESSAGE, what: MethodInfo[Any, 
     return asyncio.run(run())
 
 
+def shut(sock: socket.socket) -> None:
+    """Close a socket, and end the wait of the thread that reads from it or accepts: closing alone does not."""
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+    sock.close()
+
+
 class Exchange:
     """A connection of a raw server, after one request has come."""
 
@@ -162,9 +169,8 @@ class RawServer:
                     return
 
     def close(self) -> None:
-        self._listener.close()
-        for connection in self._open:
-            connection.close()
+        for each in (self._listener, *self._open):
+            shut(each)
 
 
 @contextlib.contextmanager

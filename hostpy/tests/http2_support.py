@@ -12,6 +12,8 @@ import h2.connection
 import h2.events
 import h2.exceptions
 
+from client_support import shut
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -101,9 +103,8 @@ class Http2Server:
         self.ended(connection)
 
     def close(self) -> None:
-        self.listener.close()
-        for connection in self.connections:
-            connection.sock.close()
+        for each in (self.listener, *(connection.sock for connection in self.connections)):
+            shut(each)
 
 
 @contextlib.contextmanager

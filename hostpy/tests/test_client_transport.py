@@ -18,7 +18,7 @@ import pyqwest
 import pytest
 
 from certificates import certificates
-from client_support import DATA, GOOD, MESSAGE, METHOD, Exchange, call, open_calls, response, serving
+from client_support import DATA, GOOD, MESSAGE, METHOD, Exchange, call, open_calls, response, serving, shut
 from connectcore._transport.default import default_transport, default_transport_sync
 from connectcore.client import Cancellation, ConnectClient, ConnectClientSync
 from connectcore.code import Code
@@ -337,7 +337,7 @@ def tls_server(tmp_path: Path) -> Iterator[Callable[[bool], str]]:
 
     yield start
     for listener in listeners:
-        listener.close()
+        shut(listener)
 
 
 def transport(mode: str, **options: Any) -> Any:

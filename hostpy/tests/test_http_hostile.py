@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from client_support import shut
 from connectcore.transport import Gone
 from http2_support import answering, http2_server
 from test_http_connections import Client
@@ -88,7 +89,7 @@ def saying(*pieces: bytes, close: bool = False, drain: bool = True) -> Iterator[
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", stopped
     finally:
         done.set()
-        listener.close()
+        shut(listener)
 
 
 @pytest.fixture

@@ -239,6 +239,14 @@ def test_cancel(version: str, pieces: bool) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_ctrl_c(version: str) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored in the background
+    try:
+        _ctrl_c(version)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _ctrl_c(version: str) -> None:
     with (
         http2_server(lambda _c, _e: None) if version == "2" else serving(silent) as server,
         HTTPTransportSync() as transport,

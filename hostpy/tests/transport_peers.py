@@ -18,6 +18,8 @@ import h2.connection
 import h2.errors
 import h2.events
 
+from client_support import shut
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -354,8 +356,7 @@ class Server:
         peer.lost()
 
     def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)  # ends the wait for another connection
-        self._listener.close()
+        shut(self._listener)
         for connection in self._open:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ class Tap:
         return taken
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # ends the wait for another connection; closing alone does not
         self._listener.close()
         with self._lock:
             open_ = list(self._sockets)
