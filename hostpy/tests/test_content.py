@@ -7,7 +7,8 @@ import tracemalloc
 
 import pytest
 
-from connectcore._wasm.content import Content
+from connectcore._wasm import abi, records
+from connectcore._wasm.content import Content, laid_out
 
 
 def held(data: bytes, size: int) -> Content:
@@ -72,3 +73,15 @@ def test_chunks_that_were_used_are_forgotten() -> None:
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("sizes", [[], [3], [3, 3], [3] * 1000, [0, 0], [3, 4], [4, *[3] * 1000], [*[3] * 1000, 4]], ids=len)
+@pytest.mark.parametrize("prefix", [0, 5])
+def test_payloads_are_laid_out_behind_their_prefixes(sizes: list[int], prefix: int) -> None:
+    payloads = [bytes([number % 251]) * size for number, size in enumerate(sizes)]
+    prefixes = [size.to_bytes(prefix, "big") if prefix else b"" for size in sizes]
+    event = records.HttpBody.__new__(records.HttpBody)
+    event.flags, event.handle, event.count, event.prefix = abi.HTTP_END, 1, len(sizes), prefix
+    event.data = b"".join([*prefixes, b"rest"])
+    written = [part for pair in zip(prefixes, payloads, strict=True) for part in pair]
+    assert laid_out(event, [*payloads, b"of the next event"]) == b"".join([*written, b"rest"])

@@ -8,55 +8,66 @@ work = collect(messages, encode, batch)    driven by hand: a step ends where the
 from __future__ import annotations
 
 import types
+from itertools import repeat
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ._codec.payload import FATAL, RejectedError
 from ._wasm import abi
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 
 __all__ = ["MESSAGES", "PAUSE", "collect"]
 
 PAUSE: Final = object()
 """What `collect` yields, in the place of something to wait for, where the batch is full."""
 
-MESSAGES: Final = 512
+MESSAGES: Final = 1024
 _SECONDS: Final = 0.002
 _LARGE: Final = 2 << 10
 """Messages are collected up to so many, for so long, and while the last one is smaller than this."""
 
-_SELDOM: Final = 32
+_SELDOM: Final = 64
 
 
 async def collect(messages: AsyncIterator[Any], encode: Callable[[Any], bytes], batch: list[bytes]) -> None:
     """Encode messages into the batch, which its owner empties. Raises RejectedError where one cannot be encoded."""
     add = batch.append
+    take = _taker(aiter(messages))
     # Time and size are looked at every `limit` messages: each time at first, more rarely where they turn out to be small
     # and quickly made.
-    limit = left = 1
+    limit = 1
+    payload = b""
     last = monotonic()
-    async for message in messages:
-        try:
-            payload = encode(message)
-        except FATAL:
-            raise
-        except BaseException as error:
-            raise RejectedError(abi.REJECT_ENCODE, error) from error
-        add(payload)
-        left -= 1
-        if not left:
+    try:
+        while True:
+            for _ in repeat(None, limit):  # a message costs half a microsecond, and counting by arithmetic 5 % of that
+                message = await take(None)
+                try:
+                    payload = encode(message)
+                except FATAL:
+                    raise
+                except BaseException as error:
+                    raise RejectedError(abi.REJECT_ENCODE, error) from error
+                add(payload)
             if monotonic() - last < _SECONDS and len(payload) < _LARGE:
-                if limit < _SELDOM:
-                    limit *= 2
-                left = limit
+                limit = min(2 * limit, _SELDOM)
                 if len(batch) < MESSAGES:
                     continue
             else:
-                limit = left = 1
+                limit = 1
             await _pause()
             last = monotonic()
+    except StopAsyncIteration:
+        return
+
+
+def _taker(messages: AsyncIterator[Any]) -> Callable[[None], Awaitable[Any]]:
+    """What gives the next message. A generator's own function is called more quickly than `anext`."""
+    if isinstance(messages, types.AsyncGeneratorType):
+        return cast("AsyncGenerator[Any, None]", messages).asend
+    return lambda _: anext(messages)
 
 
 @types.coroutine

@@ -98,8 +98,11 @@ def laid_out(event: records.HttpBody, payloads: Sequence[bytes]) -> bytes:
         return data
     if count == 1:
         return b"".join((data[:prefix], payloads[0], data[prefix:]))
+    first, rest = data[:prefix], data[prefix * count :]
+    if data.startswith(first * count):  # messages of one size, such as samples or pieces of a file
+        return b"".join((first, first.join(payloads[:count]), rest))
     parts: list[bytes] = [b""] * (2 * count + 1)
     parts[0:-1:2] = struct.unpack_from(f"{prefix}s" * count, data)
     parts[1::2] = payloads[:count]
-    parts[-1] = data[prefix * count :]
+    parts[-1] = rest
     return b"".join(parts)
