@@ -93,8 +93,9 @@ profile: ## measure what the codings' module is compiled by, natively (then run 
 abi: ## write the interface's numbers for Python, tapes and ABI.md
 	@go run ./wasm/abigen
 
-generate: $(STAMPS)/venv $(STAMPS)/go ## write the committed Go code of the example service
+generate: $(STAMPS)/venv $(STAMPS)/go ## write the committed Go code of the example service, and the standard services' descriptors
 	@$(PY) tests/demo/generate.py
+	@$(PY) hostpy/protos/generate.py
 
 # --- what a person runs -------------------------------------------------------------------------------------------
 
@@ -131,6 +132,7 @@ lint: $(STAMPS)/venv $(STAMPS)/go $(EXAMPLE) ## gofmt, go vet, ruff, stale gener
 	@go vet ./...
 	@go run ./wasm/abigen -check
 	@$(PY) tests/demo/generate.py --check
+	@$(PY) hostpy/protos/generate.py --check
 	@echo "lint: Python"
 	@$(VENV)/bin/ruff check -q hostpy tests
 	@$(VENV)/bin/ruff format -q --check hostpy tests

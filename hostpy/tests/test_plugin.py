@@ -95,13 +95,17 @@ def test_the_shapes_are_the_official_generators(messages: str, tmp_path: Path, m
     assert shape(module.GreetServiceSync) == service_shape("", "") + desc
     assert shape(module.GreetServiceClient) == client_shape("async ", "Async")
     assert shape(module.GreetServiceClientSync) == client_shape("", "")
+    # Ours alone, for reflection.
+    descriptor = f"descriptor(self) -> {'ServiceDescriptor' if messages == 'google' else 'DescService'}"
     assert shape(module.GreetServiceASGIApplication) == [
         "__init__(self, service: GreetService | AsyncGenerator[GreetService], *, " + application("Interceptor"),
         "path(self) -> str",
+        descriptor,
     ]
     assert shape(module.GreetServiceWSGIApplication) == [
         "__init__(self, service: GreetServiceSync, " + application("InterceptorSync"),
         "path(self) -> str",
+        descriptor,
     ]
     assert inspect.getdoc(module.GreetService) == "Greets people.\n\nIn every way."
     assert inspect.getdoc(module.GreetServiceClientSync.greet) == "One greeting."

@@ -1,4 +1,7 @@
-"""The interop service on this project's Python servers: `asgi` and `wsgi`, applications that do what service.go says."""
+"""The interop service on this project's Python servers: `asgi` and `wsgi`, applications that do what service.go says.
+
+gRPC's health service and server reflection are beside it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ from typing import Any
 
 from connectcore.code import Code
 from connectcore.errors import ConnectError
+from connectcore.health import Health, HealthASGIApplication, HealthWSGIApplication
+from connectcore.reflection import with_reflection
 from connectcore.request import RequestContext
+from connectcore.server import ConnectASGIRouter, ConnectWSGIRouter
 from google.protobuf.wrappers_pb2 import Int64Value, StringValue
 from interop_connectcore import Interop, InteropASGIApplication, InteropSync, InteropWSGIApplication
 
@@ -118,5 +124,6 @@ class ServiceSync(InteropSync):
             yield self.act(each.value, ctx)
 
 
-asgi: Any = InteropASGIApplication(Service())
-wsgi: Any = InteropWSGIApplication(ServiceSync())
+health = Health("interop.v1.Interop")
+asgi: Any = ConnectASGIRouter(*with_reflection(InteropASGIApplication(Service()), HealthASGIApplication(health)))
+wsgi: Any = ConnectWSGIRouter(*with_reflection(InteropWSGIApplication(ServiceSync()), HealthWSGIApplication(health)))

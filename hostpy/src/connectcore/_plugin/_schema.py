@@ -57,6 +57,8 @@ class Method:
 class Service:
     """One service."""
 
+    name: str
+    """As in the `.proto` file."""
     full_name: str
     python_name: str
     methods: Sequence[Method]
@@ -70,10 +72,11 @@ class File:
 
     path: str
     proto_file: str
+    messages: Messages
     services: Sequence[Service]
     imports: Sequence[Import]
     own_module: str
-    """What the code of the file's own messages is imported as."""
+    """What the code of the file's own messages is imported as; empty where Python cannot import it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,7 @@ def _read_file(proto: FileDescriptorProto, messages: dict[str, _Message], option
             )
         services.append(
             Service(
+                name=service.name,
                 full_name=full_name,
                 python_name=python_name,
                 methods=methods,
@@ -180,8 +184,13 @@ def _read_file(proto: FileDescriptorProto, messages: dict[str, _Message], option
                 doc=docs.get((_FILE_SERVICE, index), ""),
             )
         )
-    own_module = modules.use(proto.name) if options.messages is Messages.PROTOBUF_PY else ""
-    return File(path=path, proto_file=proto.name, services=services, imports=modules.imports(), own_module=own_module)
+    try:
+        own_module = modules.use(proto.name)
+    except ProblemError:
+        if options.messages is Messages.PROTOBUF_PY:
+            raise
+        own_module = ""  # all messages that its services use are other files'
+    return File(path, proto.name, options.messages, services, modules.imports(), own_module)
 
 
 def _method_names(proto: FileDescriptorProto, service: ServiceDescriptorProto) -> list[str]:

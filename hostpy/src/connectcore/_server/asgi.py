@@ -47,6 +47,13 @@ class ConnectASGIApplication(ABC, Generic[SVC]):
     def path(self) -> str:
         """The path under which the service's procedures lie: `/` and the service's full name."""
 
+    def descriptor(self) -> object:
+        """The service's descriptor, of the runtime that its messages are of, for reflection. None where it is not known.
+
+        Generated code says it.
+        """
+        return None
+
     def __init__(
         self,
         *,
