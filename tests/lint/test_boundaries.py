@@ -28,6 +28,7 @@ LIBRARY_FIELDS = {
     ("hostpy/src/connectcore/_transport/http/message.py", "proxy-connection"),
     ("hostpy/src/connectcore/_transport/http/message.py", "proxy-authorization"),
 }
+FIELDS = "hostpy/src/connectcore/_standard/fields.py"  # what core says, generated
 WASM_NAMES = ("connectcore.wasm", "connectcore-codings.wasm")
 WASM_PLACES = ("hostgo", "hostpy/src/connectcore")
 MOST_CODINGS = 5_000_000
@@ -89,7 +90,7 @@ def spoken(path: str) -> list[str]:
 def test_hosts_speak_no_protocol() -> None:
     files = [path for path in tracked("hostpy/src/*.py") + tracked("hostgo/*.go") if not path.endswith("_test.go")]
     assert len(files) > 20, "the hosts' files were not found"
-    said = [line for path in files for line in spoken(path)]
+    said = [line for path in files if path != FIELDS for line in spoken(path)]
     assert not said, "protocol constants belong into core:\n" + "\n".join(said)
 
 

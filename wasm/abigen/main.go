@@ -1,7 +1,7 @@
 // Command abigen writes the interface's tables for those who cannot import
 // package abi: in ABI.md for people, for the Python host its numbers, those of
-// the codings' module and its reader and writer of records, and as JSON for the
-// tape runners. With -check it writes nothing and fails where a file is not what
+// the codings' module, its reader and writer of records and the fields that
+// browsers ask about, and as JSON for the tape runners. With -check it writes nothing and fails where a file is not what
 // it would write.
 package main
 
@@ -31,6 +31,7 @@ func main() {
 		{"hostpy/src/connectcore/_wasm/abi.py", pythonNumbers()},
 		{"hostpy/src/connectcore/_wasm/codings_abi.py", codingsNumbers()},
 		{"hostpy/src/connectcore/_wasm/records.py", pythonRecords()},
+		{"hostpy/src/connectcore/_standard/fields.py", corsFields()},
 		{"tests/tapes/abi.json", jsonTable()},
 	}
 	stale := false
