@@ -261,6 +261,11 @@ class TestPath:
         if interface == "asgi":
             assert server.call(path=f"/api{own}", root="/api/acme.v1.Service", raw_path=f"/api{own}").status == 200
             assert server.call(path=f"/api/v1{own}", root="/api").status == 404
+            # Behind a proxy that takes the first mount out of the path.
+            assert server.call(path=f"/api{own}", root="/proxy/api", raw_path=f"/api{own}").status == 200
+            assert server.call(path=f"/api{own}", root="/proxy/api/acme.v1.Service").status == 200
+            assert server.call(path=f"/v1{own}", root="/proxy/api").status == 404
+            assert server.call(path=f"/pi{own}", root="/proxy/api").status == 404
         assert server.call(path="/Unary", root="/api/acme.v1.Service").status == 200
         assert server.call(path="/acme.v1.Service/Unary", root="/acme").status == 200
         assert server.call(path="/v1/acme.v1.Service/Unary", root="/api").status == 404

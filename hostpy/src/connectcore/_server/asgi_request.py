@@ -69,7 +69,8 @@ def _candidates(scope: Any) -> tuple[str, ...]:
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
     inside = path.startswith(root + "/")
-    return path, path[len(root) :] if inside else root + path, root + path, below_mount(root, path if inside else root + path)
+    below = path[len(root) :] if inside else root + path
+    return path, below, root + path, below_mount(root, path), below_mount(root, root + path)
 
 
 def addresses(scope: Any) -> tuple[str | None, str | None]:

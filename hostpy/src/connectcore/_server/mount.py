@@ -37,7 +37,12 @@ def below_mount(root: str, path: str) -> str:
     """The path of a procedure, in a path of which `root` is where the application is mounted; empty if it is none.
 
     An application may be mounted at its service's own path, below other mounts: then the service's name stands in `root`.
-    What stands before that name belongs to the mounts.
+    What stands before that name belongs to the mounts. A proxy may have taken the first of these out of the path, of which
+    the framework has been told (FastAPI's `root_path`): then the path begins somewhere in `root`.
     """
     start = path.rfind("/", 0, max(path.rfind("/"), 0))
-    return path[start:] if 0 <= start <= len(root) else ""
+    at = 0
+    while at >= 0 and not path.startswith(root[at:] + "/"):
+        at = root.find("/", at + 1)
+    mounts = len(root) - at if at >= 0 else 0
+    return path[start:] if 0 <= start <= mounts else ""
