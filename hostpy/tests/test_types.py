@@ -123,6 +123,9 @@ def test_what_a_client_received_takes_its_place() -> None:
     assert (dict(ctx.response_headers), dict(ctx.response_trailers)) == ({"h": "1"}, {"t": "1"})
 
 
+SCOPE: dict[str, Any] = {"type": "http"}
+
+
 def test_a_servers_context_makes_its_parts_when_asked() -> None:
     asked: list[object] = []
 
@@ -131,7 +134,7 @@ def test_a_servers_context_makes_its_parts_when_asked() -> None:
         return "host:80", "peer:1"
 
     ctx: ServerContext[str, bytes] = ServerContext(
-        METHOD, "GET", [(b"hide", b""), (b"a", b"1")], b"\x01", [(b"b-bin", b"\xff")], time.monotonic() + 1, addresses, "scope"
+        METHOD, "GET", [(b"hide", b""), (b"a", b"1")], b"\x01", [(b"b-bin", b"\xff")], time.monotonic() + 1, addresses, SCOPE
     )
     assert isinstance(ctx, RequestContext)
     assert not asked
@@ -142,7 +145,9 @@ def test_a_servers_context_makes_its_parts_when_asked() -> None:
     assert ctx.http_method == "GET"
     assert response_metadata(ctx) == (None, None)
     assert (ctx.server_address, ctx.client_address) == ("host:80", "peer:1")
-    assert asked == ["scope", "scope"]
+    assert asked == [SCOPE, SCOPE]
+    assert ctx.scope is SCOPE
+    assert context().scope is None
     left = ctx.timeout_ms
     assert left is not None
     assert 0 < left <= 1000

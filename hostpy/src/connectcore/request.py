@@ -9,7 +9,7 @@ from ._headers import Headers, headers_from_fields
 from ._typing import REQ, RES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, MutableMapping
 
     from .method import MethodInfo
 
@@ -115,6 +115,13 @@ class RequestContext(Generic[REQ, RES]):
         """The client's `host:port`, if the server's HTTP side tells it; None on the client."""
         return self._client_address
 
+    @property
+    def scope(self) -> MutableMapping[str, Any] | None:
+        """The ASGI scope or the WSGI environment of the request, where a framework's middleware leaves what it found out:
+        Starlette's `scope["user"]`, for one. None on the client.
+        """
+        return None
+
 
 class ServerContext(RequestContext[REQ, RES]):
     """A context whose parts are made when asked for: most handlers ask for none, and each call makes one."""
@@ -132,7 +139,7 @@ class ServerContext(RequestContext[REQ, RES]):
         binary: Iterable[tuple[Any, bytes]],
         end_time: float | None,
         addresses: Callable[[Any], tuple[str | None, str | None]],
-        source: object,
+        source: MutableMapping[str, Any],
     ) -> None:
         """Make the context of a call that was received.
 
@@ -175,6 +182,11 @@ class ServerContext(RequestContext[REQ, RES]):
     def client_address(self) -> str | None:
         """The client's `host:port`, if the server's HTTP side tells it."""
         return self._addresses(self._source)[1]
+
+    @property
+    def scope(self) -> MutableMapping[str, Any]:
+        """The ASGI scope or the WSGI environment of the request."""
+        return self._source
 
 
 def expired(ctx: RequestContext[Any, Any]) -> bool:
