@@ -14,6 +14,7 @@ from .asgi_request import HALF_DUPLEX, addresses, has_content, head_of, length_o
 from .call import ServerCall
 from .lifespan import serve_other
 from .response import whole
+from .rsgi import NoRSGI
 from .service import Service
 from .verdict import Verdict
 
@@ -35,12 +36,14 @@ SVC = TypeVar("SVC")
 _NOTHING: Final = object()
 
 
-class ConnectASGIApplication(ABC, Generic[SVC]):
+class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
     """An ASGI application that serves one service by the Connect protocol and gRPC.
 
     Generated code derives from it. It can be mounted under a prefix, beside other applications. gRPC needs a server that can
     send trailers (`http.response.trailers`).
     """
+
+    _interface = "asgi"
 
     @property
     @abstractmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .lifespan import serve_other
+from .rsgi import NoRSGI
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -17,7 +18,7 @@ __all__ = ["ConnectASGIRouter", "ConnectWSGIRouter"]
 A = TypeVar("A", "ConnectASGIApplication[Any]", "ConnectWSGIApplication")
 
 
-class ConnectASGIRouter:
+class ConnectASGIRouter(NoRSGI):
     """Several services' applications as one, which can be mounted under a prefix like each of them.
 
     A path of none of them is answered as any of them answers an unknown path.
@@ -29,6 +30,8 @@ class ConnectASGIRouter:
         ValueError: there is none, or two are for the same service.
 
     """
+
+    _interface = "asgi"
 
     def __init__(self, *applications: ConnectASGIApplication[Any]) -> None:
         self._applications = _by_service(applications)
@@ -57,7 +60,7 @@ class ConnectASGIRouter:
         await _stop(list(self._applications.values()))
 
 
-class ConnectWSGIRouter:
+class ConnectWSGIRouter(NoRSGI):
     """Several services' applications as one, which can be mounted under a prefix like each of them.
 
     A path of none of them is answered as any of them answers an unknown path.
@@ -69,6 +72,8 @@ class ConnectWSGIRouter:
         ValueError: there is none, or two are for the same service.
 
     """
+
+    _interface = "wsgi"
 
     def __init__(self, *applications: ConnectWSGIApplication) -> None:
         self._applications = _by_service(applications)

@@ -9,6 +9,7 @@ from .._codec.payload import decoded, encoded
 from .._interceptors import check_sync, split_leading_sync, wrap_sync
 from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
 from .call import ServerCall
+from .rsgi import NoRSGI
 from .service import Service
 from .wsgi_call import Exchange, answer_nobody, followed, status_line
 from .wsgi_request import RequestContent, addresses, head_of
@@ -31,12 +32,14 @@ _ASYNCHRONOUS: Final = 0x80 | 0x200
 """Flags of code: a coroutine's, an asynchronous generator's (`inspect.CO_COROUTINE`, `inspect.CO_ASYNC_GENERATOR`)."""
 
 
-class ConnectWSGIApplication(ABC):
+class ConnectWSGIApplication(NoRSGI, ABC):
     """A WSGI application that serves one service by the Connect protocol and gRPC.
 
     Generated code derives from it. It can be mounted under a prefix, beside other applications. gRPC needs a server that can
     send trailers (`wsgi.ext.http.send_trailers`).
     """
+
+    _interface = "wsgi"
 
     @property
     @abstractmethod
