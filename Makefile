@@ -110,7 +110,7 @@ test-go: setup
 
 test-python: setup
 	@echo "test: Python"
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest -c hostpy/pyproject.toml --rootdir=. -rs hostpy/tests tests/lint tests/parity tests/demo tests/interop tests/tapes
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest -c hostpy/pyproject.toml --rootdir=. -rs hostpy/tests tests/lint tests/parity tests/demo tests/deployment tests/interop tests/tapes
 
 # Verbose, so that a runner that is skipped is seen.
 test-tapes: setup
@@ -140,7 +140,7 @@ lint: $(STAMPS)/venv $(STAMPS)/go $(EXAMPLE) ## gofmt, go vet, ruff, stale gener
 types: setup ## mypy --strict and pyright strict, on generated code too
 	@echo "types: mypy"
 	@cd hostpy && ../$(VENV)/bin/mypy
-	@for folder in bench codings conformance demo interop lint parity serving tapes; do \
+	@for folder in bench codings conformance demo deployment interop lint parity serving tapes; do \
 		(cd tests/$$folder && $(CURDIR)/$(VENV)/bin/mypy --config-file ../mypy.ini *.py) || exit 1; done
 	@cd hostpy/examples && ../../$(VENV)/bin/mypy --strict *.py greet/v1/greet_connectcore.py
 	@echo "types: pyright"
