@@ -6,6 +6,7 @@ that a case which is silently left out is seen.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -13,7 +14,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from carried import CARRIED
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "serving"))
+
+from carried import CARRIED, PROXIES, THROUGH, Carried
+from proxies import missing
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -31,6 +35,7 @@ class Run:
     cases: int
     config: str | Path = "config-unary.yaml"
     skipped: str = ""  # what the server cannot carry: carried.py says why
+    at_once: int = 4  # servers; one that does not answer ten seconds after its start has failed
 
 
 SERVER_CASES = 344
@@ -56,11 +61,27 @@ RUNS = {
     "goclient": Run("client", (GO_CLIENT,), 13094, "config-all.yaml"),
 }
 CONFIGS = ROOT / ".cache/conformance"
+
+
+def server(name: str) -> tuple[str, ...]:
+    return (PYTHON, str(HERE / "server.py"), name)
+
+
+def carried_run(name: str, carried: Carried, mode: str, *command: str) -> Run:
+    at_once = 4 if name in CARRIED else 2  # there are two programs to each
+    return Run(mode, command, carried.cases, CONFIGS / f"{name}.json", carried.skipped, at_once)
+
+
+RUNS |= {f"under-{name}": carried_run(name, carried, "server", *server(name)) for name, carried in CARRIED.items()}
+RUNS |= {f"behind-{name}": carried_run(name, carried, "server", *server(name)) for name, carried in PROXIES.items()}
 RUNS |= {
-    f"under-{name}": Run(
-        "server", (PYTHON, str(HERE / "server.py"), name), carried.cases, CONFIGS / f"{name}.json", carried.skipped
+    f"through-{proxy}-{name}": carried_run("through", THROUGH, "both", *client, "----", *server(proxy))
+    for proxy, name, client in (
+        ("nginx", "async", ASYNC),
+        ("nginx", "go", (GO_CLIENT,)),
+        ("envoy", "sync", SYNC),
+        ("envoy", "go", (GO_CLIENT,)),
     )
-    for name, carried in CARRIED.items()
 }
 
 
@@ -71,7 +92,7 @@ def build() -> None:
         print("conformance: building the suite's runner", flush=True)
         subprocess.run(["env", f"GOBIN={BIN}", "go", "install", RUNNER_PACKAGE], cwd=ROOT, check=True)
     CONFIGS.mkdir(parents=True, exist_ok=True)
-    for name, carried in CARRIED.items():
+    for name, carried in [*CARRIED.items(), *PROXIES.items(), ("through", THROUGH)]:
         carried.write(CONFIGS / f"{name}.json")
     for name in ("goserver", "goclient"):
         subprocess.run(["go", "build", "-o", str(BIN / name), f"./tests/conformance/{name}"], cwd=ROOT, check=True)
@@ -83,7 +104,18 @@ def build() -> None:
 def suite(run: Run) -> tuple[int, str]:
     """The runner's exit code and what it said."""
     skip = ["--skip", run.skipped] if run.skipped else []
-    command = [str(RUNNER), "--conf", str(HERE / run.config), "--mode", run.mode, *skip, "--", *run.command]
+    command = [
+        str(RUNNER),
+        "--conf",
+        str(HERE / run.config),
+        "--mode",
+        run.mode,
+        "--max-servers",
+        str(run.at_once),
+        *skip,
+        "--",
+        *run.command,
+    ]
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -121,6 +153,11 @@ def main() -> int:
         print(f"conformance: {', '.join(unknown)}: choose from {', '.join(RUNS)}", file=sys.stderr)
         return 2
     build()
+    if "CI" not in os.environ:  # there nothing may be left out
+        for name in [*names]:
+            if reason := next((missing(proxy) for proxy in PROXIES if proxy in name and missing(proxy)), ""):
+                print(f"\nconformance: {name}: skipped: {reason}", flush=True)
+                names.remove(name)
     problems = {name: problem for name in names if (problem := play(name, RUNS[name]))}
     for name, problem in problems.items():
         print(f"conformance: {name}: {problem}")

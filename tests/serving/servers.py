@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import os
 import signal
 import socket
 import ssl
@@ -20,8 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from proxies import behind
+
 HOST = "127.0.0.1"
-GRACE = 2  # seconds that calls get to end in
+GRACE = int(os.environ.get("SERVING_GRACE") or 2)  # seconds that calls get to end in
 THREADS = 16
 
 
@@ -234,6 +237,9 @@ ASGI: dict[str, Callable[[Serving], None]] = {
     "granian": granian,
     "pyvoy": pyvoy,
     "daphne": daphne,
+    # Proxies in front of uvicorn.
+    "nginx": lambda serving: behind("nginx", serving, uvicorn_zttp),
+    "envoy": lambda serving: behind("envoy", serving, uvicorn_zttp),
 }
 WSGI: dict[str, Callable[[Serving], None]] = {
     "gunicorn-sync": gunicorn_sync,
