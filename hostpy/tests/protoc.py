@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pytest
 
 SCRIPTS = Path(sys.executable).parent
+PLUGINS = ("protoc-gen-connectcore", "protoc-gen-connectcore-py", "protoc-gen-py")
 
 GREET = """
 syntax = "proto3";
@@ -47,16 +48,31 @@ class Protoc:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
 
-    def run(self, options: str = "", *, only: list[str] | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, options: str = "", *, only: list[str] | None = None, plugin: str = "connectcore"
+    ) -> subprocess.CompletedProcess[str]:
         """Run our plugin alone."""
-        return self._protoc([f"--connectcore_out={options}:{self.out}" if options else f"--connectcore_out={self.out}"], only)
+        return self._protoc(self._output(plugin, options), only)
 
-    def generate(self, messages: str, options: str = "") -> None:
-        """Run our plugin and the generator of the messages; both must succeed."""
-        kinds = ("python_out", "pyi_out") if messages == "google" else ("py_out",)
+    def generate(self, messages: str, options: str = "", *, message_options: str = "") -> str:
+        """Run our plugin and the generator of the messages; both must succeed. Gives what they say."""
         opt = f"messages={messages}" + (f",{options}" if options else "")
-        done = self._protoc([*(f"--{kind}={self.out}" for kind in kinds), f"--connectcore_out={opt}:{self.out}"], None)
+        done = self._protoc([*self._messages(messages, message_options), *self._output("connectcore", opt)], None)
         assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    def make_messages(self, messages: str) -> None:
+        """Run the generator of the messages."""
+        done = self._protoc(self._messages(messages, ""), None)
+        assert done.returncode == 0, done.stderr
+
+    def _messages(self, messages: str, options: str) -> list[str]:
+        if messages == "google":
+            return [*self._output("python", ""), *self._output("pyi", "")]
+        return self._output("py", options)
+
+    def _output(self, plugin: str, options: str) -> list[str]:
+        return [f"--{plugin}_out={self.out}", *([f"--{plugin}_opt={options}"] if options else [])]
 
     def text(self, path: str) -> str:
         """A generated file."""
@@ -69,6 +85,6 @@ class Protoc:
         return importlib.import_module(module)
 
     def _protoc(self, outputs: list[str], only: list[str] | None) -> subprocess.CompletedProcess[str]:
-        plugins = [f"--plugin={name}={SCRIPTS / name}" for name in ("protoc-gen-connectcore", "protoc-gen-py")]
+        plugins = [f"--plugin={name}={SCRIPTS / name}" for name in PLUGINS]
         command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{self.sources}", *plugins, *outputs, *(only or self.files)]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

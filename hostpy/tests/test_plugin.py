@@ -178,7 +178,7 @@ PROBLEMS = {
     "methods that become one": (
         {"a.proto": HEAD.format("a") + "message M {} service S { rpc GetIt(M) returns (M); rpc get_it(M) returns (M); }"},
         "",
-        "a.proto: the methods GetIt and get_it of service S would both be called get_it in Python; rename one of them",
+        "would both be called get_it in Python; give one of them another name by the option name=a.S.get_it=<name>, or rename",
     ),
     "a service that is called like another's client": (
         {"a.proto": HEAD.format("a") + "service Foo {} service FooClient {}"},
@@ -188,7 +188,7 @@ PROBLEMS = {
     "a service that is called like another's sync protocol": (
         {"a.proto": HEAD.format("a") + "service FooSync {} service Foo {}"},
         "",
-        "rename one of the services, or move it to a file of its own",
+        "move it to a file of its own, or give it another name in Python by the option name=a.Foo=<name>",
     ),
     "files that become one": (
         {
@@ -224,7 +224,7 @@ PROBLEMS = {
     "an unknown option": (
         {"a.proto": HEAD.format("a")},
         "message=google",
-        "unknown option 'message'; the options are messages=google|protobuf-py, imports=auto|absolute|relative and package=",
+        "unknown option 'message'; the options are messages=google|protobuf-py, io=both|async|sync, imports=auto|absolute|",
     ),
     "an unknown value": (
         {"a.proto": HEAD.format("a")},
@@ -235,7 +235,7 @@ PROBLEMS = {
     "an option given twice": (
         {"a.proto": HEAD.format("a")},
         "imports=auto,imports=relative",
-        "option 'imports' is given twice, as 'auto' and as 'relative'",
+        "option 'imports' is given twice, as imports=auto and as imports=relative",
     ),
     "a package that is none": ({"a.proto": HEAD.format("a")}, "package=google/=a-b", "option 'package' has the form"),
     "a package of nothing": ({"a.proto": HEAD.format("a")}, "package=google=a", "option 'package' has the form"),
@@ -331,8 +331,8 @@ def test_hard_names(messages: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     application = module.EndpointASGIApplication(Everything())
     assert application.path == f"/hard.{name}.Endpoint"
     assert module.class_ASGIApplication(object()).path == f"/hard.{name}.class"
-    # At run time a deprecated method is one like others.
     assert inspect.iscoroutinefunction(module.EndpointClient.import_)
+    assert module.EndpointClientSync.import_.__deprecated__ == f"hard.{name}.Endpoint.import is deprecated"
 
 
 def test_imports_by_option(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ import enum
 from dataclasses import dataclass
 from typing import Generic
 
+from ._deprecated import deprecated
 from ._typing import REQ, RES
 
-__all__ = ["IdempotencyLevel", "MethodInfo", "StreamType"]
+__all__ = ["IdempotencyLevel", "MethodInfo", "StreamType", "deprecated"]
 
 
 class IdempotencyLevel(enum.Enum):

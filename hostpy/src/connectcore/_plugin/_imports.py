@@ -23,8 +23,11 @@ class Import:
     """`from <package> import <module> as <alias>`; without a package `import <module> as <alias>`."""
 
     package: str
+    """May be relative, with dots as Python has them."""
     module: str
     alias: str
+    anywhere: bool = False
+    """Whether the import is to work with `.` for its package and without one: `package` is what type checkers see."""
 
 
 class MessageModules:
@@ -42,6 +45,8 @@ class MessageModules:
         self._options = options
         self._google = options.messages is Messages.GOOGLE
         self._imports: dict[str, Import] = {}
+        self.from_root: str = ""
+        """A file whose code is found relatively to the root of the output, which must therefore lie in a package."""
 
     def use(self, proto_file: str) -> str:
         """The name under which the code of this file's messages is imported.
@@ -59,7 +64,9 @@ class MessageModules:
                 alias = f"_{'_'.join(self._path(proto_file)[:-1])}_{module}"
             while alias in aliases:
                 alias += "_"
-            self._imports[proto_file] = Import(package, module, alias)
+            # At the root, a file's own messages are beside its services, whether that is a package or not.
+            anywhere = proto_file == self._proto_file and self._options.imports is Imports.AUTO and package in ("", ".")
+            self._imports[proto_file] = Import(package, module, alias, anywhere and len(self._path(proto_file)) == 1)
         return self._imports[proto_file].alias
 
     def imports(self) -> list[Import]:
@@ -67,7 +74,7 @@ class MessageModules:
         return sorted(self._imports.values())
 
     def _path(self, proto_file: str) -> _names.ModulePath:
-        return _names.google_module(proto_file) if self._google else _names.protobuf_py_module(proto_file)
+        return _names.module(proto_file, self._options)
 
     def _locate(self, proto_file: str) -> tuple[str, str]:
         """The package to import from, which may be relative or empty, and the module's name."""
@@ -75,9 +82,10 @@ class MessageModules:
         module = name + ("_pb2" if self._google else "_pb")
         own = list(self._path(self._proto_file)[:-1])
         package: list[str]
-        if (given := self._given_package(proto_file)) is not None:
+        well_known = proto_file.startswith(_WELL_KNOWN)
+        if (given := self._given_package(proto_file, well_known=well_known)) is not None:
             package, relative = [*given, *directory], False
-        elif proto_file.startswith(_WELL_KNOWN):
+        elif well_known:
             package, relative = [*([] if self._google else ["protobuf", "wkt"]), *directory], False
         else:
             package, relative = directory, self._relative(directory == own, bool(directory))
@@ -88,6 +96,8 @@ class MessageModules:
                 dots += "."
             package = package[len(own) :]
             dots += "."
+            if not own and proto_file != self._proto_file and self._options.imports is Imports.AUTO:
+                self.from_root = proto_file
         wrong = [part for part in (*package, module) if _names.unwritable(part)]
         if wrong:
             hint = "rename it"
@@ -99,10 +109,10 @@ class MessageModules:
             )
         return dots + ".".join(package), module
 
-    def _given_package(self, proto_file: str) -> list[str] | None:
-        for pattern, package in self._options.packages:
-            if proto_file == pattern or (pattern.endswith("/") and proto_file.startswith(pattern)):
-                return package.split(".") if package else []
+    def _given_package(self, proto_file: str, *, well_known: bool) -> list[str] | None:
+        for place in self._options.places:
+            if place.files.fullmatch(proto_file) and (place.well_known or not well_known):
+                return place.package.split(".") if place.package else []
         return None
 
     def _relative(self, same_directory: bool, in_directory: bool) -> bool:

@@ -6,17 +6,24 @@ message classes and modules as each runtime's own generator names them, so that 
 
 from __future__ import annotations
 
+import hashlib
 import keyword
 import re
+from typing import TYPE_CHECKING
+
+from ._options import Messages
+
+if TYPE_CHECKING:
+    from ._options import Options
 
 __all__ = [
     "CLIENT_ATTRIBUTES",
+    "SERVICE_RESERVED",
     "ModulePath",
     "google_class",
-    "google_module",
     "method_name",
+    "module",
     "protobuf_py_class",
-    "protobuf_py_module",
     "service_name",
     "unwritable",
 ]
@@ -37,8 +44,7 @@ CLIENT_ATTRIBUTES = frozenset(
 """What clients and service protocols have of their own: a method of that name gets an underscore at its end."""
 
 _KEYWORDS = frozenset(keyword.kwlist)
-# Names that generated code uses as they are, at module level.
-_SERVICE_RESERVED = _KEYWORDS | {
+SERVICE_RESERVED = _KEYWORDS | {
     "TYPE_CHECKING",
     "annotations",
     "bool",
@@ -49,6 +55,7 @@ _SERVICE_RESERVED = _KEYWORDS | {
     "str",
     "super",
 }
+"""Names that generated code uses as they are, at module level."""
 _SPLIT_BEFORE_WORD = re.compile(r"([^_])([A-Z][a-z]+)")
 _SPLIT_CASES = re.compile(r"([a-z])([A-Z])")
 
@@ -75,7 +82,7 @@ def method_name(name: str) -> str:
 
 def service_name(name: str) -> str:
     """The Python name of a service; its application's and clients' names are made from it."""
-    return _escape(name, _SERVICE_RESERVED)
+    return _escape(name, SERVICE_RESERVED)
 
 
 def unwritable(name: str) -> bool:
@@ -83,8 +90,16 @@ def unwritable(name: str) -> bool:
     return not name.isidentifier() or keyword.iskeyword(name)
 
 
-def google_module(proto_file: str) -> ModulePath:
-    """Where protoc puts the code of a file, without the suffix `_pb2`: dashes become underscores, dots directories."""
+def module(proto_file: str, options: Options) -> ModulePath:
+    """Where the messages' generator puts the code of a file, without the suffix `_pb2` or `_pb`."""
+    if options.messages is Messages.GOOGLE:
+        return _google_module(proto_file)
+    parts = proto_file.removesuffix(".proto").split("/")
+    return tuple(_protobuf_py_component(part, hashed=options.hashed_modules) for part in parts)
+
+
+def _google_module(proto_file: str) -> ModulePath:
+    # Dashes become underscores, dots directories.
     return tuple(proto_file.removesuffix(".proto").replace("-", "_").replace("/", ".").split("."))
 
 
@@ -96,13 +111,10 @@ def google_class(path: list[str]) -> str | None:
     return ".".join(path)
 
 
-def protobuf_py_module(proto_file: str) -> ModulePath:
-    """Where `protoc-gen-py` puts the code of a file, without the suffix `_pb`."""
-    return tuple(_protobuf_py_component(part) for part in proto_file.removesuffix(".proto").split("/"))
-
-
-def _protobuf_py_component(part: str) -> str:
+def _protobuf_py_component(part: str, *, hashed: bool) -> str:
     name = re.sub(r"[^a-zA-Z0-9_]", "_", part)
+    if hashed and name != part:
+        name += f"_{hashlib.sha256(part.encode()).hexdigest()[:8]}"
     if name[:1].isdigit():
         name = "_" + name
     name = _escape(name, _KEYWORDS)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from . import _names
 from ._imports import MessageModules
-from ._options import Messages
+from ._options import IO, Messages
 from ._problem import ProblemError
 
 if TYPE_CHECKING:
@@ -30,7 +30,10 @@ __all__ = ["File", "Method", "Service", "read_request"]
 _FILE_SERVICE = 6
 _SERVICE_METHOD = 2
 
-_SUFFIXES = ("", "Sync", "ASGIApplication", "WSGIApplication", "Client", "ClientSync")
+# What the names of a service's classes end with.
+_SUFFIXES_ASYNC = ("", "ASGIApplication", "Client")
+_SUFFIXES_SYNC = ("Sync", "WSGIApplication", "ClientSync")
+_SUFFIXES = {IO.BOTH: (*_SUFFIXES_ASYNC, *_SUFFIXES_SYNC), IO.ASYNC: _SUFFIXES_ASYNC, IO.SYNC: _SUFFIXES_SYNC}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ class File:
     imports: Sequence[Import]
     own_module: str
     """What the code of the file's own messages is imported as; empty where Python cannot import it."""
+    note: str
+    """What the person who ran protoc or buf should know of it; empty for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +99,12 @@ def read_request(request: CodeGeneratorRequest, options: Options) -> list[File]:
     """
     by_name = {file.name: file for file in request.proto_file}
     messages = {name: message for file in request.proto_file for name, message in _messages(file)}
+    if unknown := [name for name in request.file_to_generate if name not in by_name]:
+        raise ProblemError(f"the request asks for {unknown[0]!r} and does not describe it")
+    _check_names([by_name[name] for name in request.file_to_generate], options)
     files: list[File] = []
     outputs: dict[str, str] = {}
     for name in request.file_to_generate:
-        if name not in by_name:
-            raise ProblemError(f"the request asks for {name!r} and does not describe it")
         proto = by_name[name]
         if not proto.service:
             continue
@@ -113,19 +119,20 @@ def read_request(request: CodeGeneratorRequest, options: Options) -> list[File]:
 
 
 def _read_file(proto: FileDescriptorProto, messages: dict[str, _Message], options: Options) -> File:
-    base = _names.google_module if options.messages is Messages.GOOGLE else _names.protobuf_py_module
-    path = "/".join(base(proto.name)) + "_connectcore.py"
+    path = "/".join(_names.module(proto.name, options)) + f"{options.suffix}.py"
     docs = _comments(proto)
     modules = MessageModules(proto.name, options)
     taken: dict[str, str] = {}
+    prefix = f"{proto.package}." if proto.package else ""
     for service in proto.service:
-        python_name = _names.service_name(service.name)
-        for suffix in _SUFFIXES:
+        python_name = _service_name(prefix + service.name, service.name, options)
+        for suffix in _SUFFIXES[options.io]:
             what = f"the service {service.name}" if not suffix else f"the class {python_name}{suffix} of service {service.name}"
             if other := taken.get(python_name + suffix):
                 raise ProblemError(
                     f"{proto.name}: {other} and {what} would have the same name in Python; rename one of the services, or "
-                    "move it to a file of its own"
+                    f"move it to a file of its own, or give it another name in Python by the option "
+                    f"name={prefix}{service.name}=<name>"
                 )
             taken[python_name + suffix] = what
 
@@ -155,10 +162,10 @@ def _read_file(proto: FileDescriptorProto, messages: dict[str, _Message], option
 
     services: list[Service] = []
     for index, service in enumerate(proto.service):
-        full_name = f"{proto.package}.{service.name}" if proto.package else service.name
-        python_name = _names.service_name(service.name)
+        full_name = prefix + service.name
+        python_name = _service_name(full_name, service.name, options)
         methods: list[Method] = []
-        names = _method_names(proto, service)
+        names = _method_names(proto, service, full_name, options)
         for method_index, (method, name) in enumerate(zip(service.method, names, strict=True)):
             methods.append(
                 Method(
@@ -190,20 +197,51 @@ def _read_file(proto: FileDescriptorProto, messages: dict[str, _Message], option
         if options.messages is Messages.PROTOBUF_PY:
             raise
         own_module = ""  # all messages that its services use are other files'
-    return File(path, proto.name, options.messages, services, modules.imports(), own_module)
+    note = ""
+    if modules.from_root and options.messages is Messages.PROTOBUF_PY:
+        note = (
+            f"{path} finds the code of {modules.from_root} by way of the output's directory, as the code of {proto.name} by "
+            "protoc-gen-py does: that directory must be a package. To put it on sys.path itself, give map_imports=**: to "
+            "both plugins. imports=relative silences this"
+        )
+    return File(path, proto.name, options.messages, services, modules.imports(), own_module, note)
 
 
-def _method_names(proto: FileDescriptorProto, service: ServiceDescriptorProto) -> list[str]:
+def _service_name(full_name: str, name: str, options: Options) -> str:
+    given = options.names.get(full_name)
+    if given in _names.SERVICE_RESERVED:
+        raise ProblemError(f"option 'name' cannot call {full_name} {given!r}: generated code needs that name itself")
+    return given or _names.service_name(name)
+
+
+def _method_names(proto: FileDescriptorProto, service: ServiceDescriptorProto, full_name: str, options: Options) -> list[str]:
     names: dict[str, str] = {}
     for method in service.method:
-        name = _names.method_name(method.name)
+        given = options.names.get(f"{full_name}.{method.name}")
+        if given in _names.CLIENT_ATTRIBUTES:
+            raise ProblemError(f"option 'name' cannot call {full_name}.{method.name} {given!r}: clients have that name already")
+        name = given or _names.method_name(method.name)
         if name in names:
             raise ProblemError(
                 f"{proto.name}: the methods {names[name]} and {method.name} of service {service.name} would both be called "
-                f"{name} in Python; rename one of them"
+                f"{name} in Python; give one of them another name by the option name={full_name}.{method.name}=<name>, or "
+                "rename it"
             )
         names[name] = method.name
     return list(names)
+
+
+def _check_names(files: Sequence[FileDescriptorProto], options: Options) -> None:
+    """Find what is misspelt in option `name`: what a generated package or service is said to have must be there.
+
+    All else may be meant for another run: buf starts the plugin once for each directory.
+    """
+    services = {f"{file.package}.{service.name}".lstrip("."): service for file in files for service in file.service}
+    methods = {f"{name}.{method.name}" for name, service in services.items() for method in service.method}
+    parents = {*services, *(file.package for file in files)}
+    for name in options.names.keys() - services.keys() - methods:
+        if name.rpartition(".")[0] in parents:
+            raise ProblemError(f"option 'name': there is no service or method {name} in what is to be generated")
 
 
 def _idempotency(method: MethodDescriptorProto) -> str:
