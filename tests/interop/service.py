@@ -1,6 +1,7 @@
 """The interop service on this project's Python servers: `asgi` and `wsgi`, applications that do what service.go says.
 
-gRPC's health service and server reflection are beside it.
+gRPC's health service and server reflection are beside it. Pages may call `asgi_for_pages` and `wsgi_for_pages`, if they are
+from an address of the loopback interface that is written in numbers.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from connectcore.code import Code
+from connectcore.cors import CORSASGIMiddleware, CORSWSGIMiddleware
 from connectcore.errors import ConnectError
 from connectcore.health import Health, HealthASGIApplication, HealthWSGIApplication
 from connectcore.reflection import with_reflection
@@ -127,3 +129,16 @@ class ServiceSync(InteropSync):
 health = Health("interop.v1.Interop")
 asgi: Any = ConnectASGIRouter(*with_reflection(InteropASGIApplication(Service()), HealthASGIApplication(health)))
 wsgi: Any = ConnectWSGIRouter(*with_reflection(InteropWSGIApplication(ServiceSync()), HealthWSGIApplication(health)))
+
+
+def is_page(origin: str) -> bool:
+    return origin.startswith("http://127.0.0.1:")
+
+
+PAGES: Any = {
+    "origins": is_page,
+    "request_metadata": ["x-ask", "x-ask-bin"],
+    "response_metadata": ["x-lead", "x-lead-bin", "x-trail", "x-trail-bin", "x-error"],
+}
+asgi_for_pages = CORSASGIMiddleware(asgi, **PAGES)
+wsgi_for_pages = CORSWSGIMiddleware(wsgi, **PAGES)

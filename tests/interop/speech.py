@@ -36,12 +36,12 @@ class Server:
     every: bool = True  # each variant of a client is tried, not only each protocol
 
 
-def asgi(name: str, **more: Any) -> Server:
-    return Server((*SERVE, name, "service:asgi"), **more)
+def asgi(name: str, application: str = "service:asgi", **more: Any) -> Server:
+    return Server((*SERVE, name, application), **more)
 
 
-def wsgi(name: str, **more: Any) -> Server:
-    return Server((*SERVE, name, "service:wsgi"), hears=False, duplex=False, **more)
+def wsgi(name: str, application: str = "service:wsgi", **more: Any) -> Server:
+    return Server((*SERVE, name, application), hears=False, duplex=False, **more)
 
 
 SERVERS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -43,27 +44,38 @@ def environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PATH": path, "PYTHONPATH": os.pathsep.join([str(folder), str(EXAMPLES)])}
 
 
+# The page's programs that serve, and where they are said to.
+SERVED = {"standard": ADDRESS, "pages": ADDRESS.replace("8000", "8001")}
+
+
 @pytest.fixture(scope="module")
-def server(environment: dict[str, str]) -> Iterator[str]:
-    """The page's server: its address."""
-    command = [sys.executable, str(ROOT / "tests/demo/serve.py"), "uvicorn-zttp", "standard"]
+def addresses(environment: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The page's servers: their addresses by those that the page has."""
+    with contextlib.ExitStack() as servers:
+        yield {address: servers.enter_context(serving(name, environment)) for name, address in SERVED.items()}
+
+
+@contextlib.contextmanager
+def serving(name: str, environment: dict[str, str]) -> Iterator[str]:
+    command = [sys.executable, str(ROOT / "tests/demo/serve.py"), "uvicorn-zttp", name]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout
         assert process.stdin
         url = process.stdout.readline().strip()
-        assert url, "the page's server did not start"
+        assert url, f"the page's {name}.py did not start"
         yield url.removeprefix("http://")
         process.stdin.close()
 
 
-def test_services_commands_print_what_is_shown(server: str, environment: dict[str, str]) -> None:
+def test_services_commands_print_what_is_shown(addresses: dict[str, str], environment: dict[str, str]) -> None:
     shown = commands(SERVICES)
-    assert len(shown) >= 4
+    assert len(shown) >= 5
     for command, output in shown:
-        done = subprocess.run(
-            ["bash", "-c", command.replace(ADDRESS, server)], env=environment, capture_output=True, text=True, timeout=60
-        )
-        assert done.stdout.rstrip("\n") == output.rstrip("\n"), f"{command}: {done.stderr}"
+        real = command
+        for said, address in addresses.items():
+            real = real.replace(said, address)
+        done = subprocess.run(["bash", "-c", real], env=environment, capture_output=True, text=True, timeout=60)
+        assert done.stdout.splitlines() == output.splitlines(), f"{command}: {done.stderr}"
 
 
 def test_services_snippets_run(environment: dict[str, str]) -> None:

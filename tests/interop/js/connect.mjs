@@ -1,14 +1,14 @@
-// Calls the interop service with connect-es: see run.mjs. Its speech is {library: "connect-node" or "connect-web", protocol: "connect",
+// Calls the interop service with connect-es: see play.mjs. Its speech is {library: "connect-node" or "connect-web", protocol: "connect",
 // "grpc" or "grpc-web", http: "1.1" or "2", json, get, coding}.
 import { createClient } from "@connectrpc/connect";
 import * as node from "@connectrpc/connect-node";
-import { codeToString } from "@connectrpc/connect/protocol-connect";
 import * as web from "@connectrpc/connect-web";
 import { promisify } from "node:util";
 import * as zlib from "node:zlib";
 
+import { caller } from "./connect_calls.mjs";
 import { Interop } from "./gen/interop_pb.js";
-import { main, metadata } from "./run.mjs";
+import { main } from "./run.mjs";
 
 const makers = {
   "connect-node": { connect: node.createConnectTransport, grpc: node.createGrpcTransport, "grpc-web": node.createGrpcWebTransport },
@@ -53,57 +53,7 @@ function connect(url, speech) {
       sendCompression: offered[0],
     }),
   );
-  return async (one, signal, arrived) => {
-    Object.assign(used, { compressed: 0, decompressed: 0 });
-    const result = { responses: [], header: {}, trailer: {}, error: null };
-    try {
-      for await (const response of responses(client, one, {
-        headers: one.metadata,
-        timeoutMs: one.timeoutMs,
-        signal,
-        onHeader: (header) => (result.header = metadata(Object.fromEntries(header))),
-        onTrailer: (trailer) => (result.trailer = metadata(Object.fromEntries(trailer))),
-      })) {
-        result.responses.push(response.value);
-        arrived?.();
-      }
-    } catch (error) {
-      result.header = {};
-      result.error = {
-        code: codeToString(error.code),
-        message: error.rawMessage,
-        details: error.details.map(({ type, value }) => [type, Buffer.from(value).toString("base64")]),
-        metadata: metadata(Object.fromEntries(error.metadata)),
-      };
-    }
-    return speech.coding ? { ...result, ...used } : result;
-  };
-}
-
-async function* responses(client, { procedure, requests, conversation }, options) {
-  const answered = requests.map(() => Promise.withResolvers());
-  async function* stream() {
-    for (const [number, value] of requests.entries()) {
-      yield { value };
-      if (conversation) {
-        await answered[number].promise;
-      }
-    }
-  }
-  const method = client[procedure].bind(client);
-  if (procedure === "client") {
-    yield await method(stream(), options);
-  } else if (procedure === "server") {
-    yield* method({ value: requests[0] }, options);
-  } else if (procedure === "bidi") {
-    let number = 0;
-    for await (const response of method(stream(), options)) {
-      yield response;
-      answered[number++]?.resolve();
-    }
-  } else {
-    yield await method({ value: requests[0] }, options);
-  }
+  return caller(client, speech.coding && used);
 }
 
 await main(connect);
