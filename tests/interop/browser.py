@@ -39,7 +39,15 @@ def bundle() -> bytes:
     TOOLS.mkdir(parents=True, exist_ok=True)
     target = TOOLS / "page.js"
     esbuild = HERE / "js/node_modules/.bin/esbuild"
-    command = [NODE, esbuild, "--bundle", "--format=esm", "--log-level=warning", "page.mjs", f"--outfile={target}"]
+    command: list[str | Path] = [
+        NODE,
+        esbuild,
+        "--bundle",
+        "--format=esm",
+        "--log-level=warning",
+        "page.mjs",
+        f"--outfile={target}",
+    ]
     subprocess.run(command, cwd=HERE / "js", check=True)
     return target.read_bytes()
 

@@ -20,6 +20,7 @@ from tools import PACKAGES, program
 
 DOCS = ROOT / "hostpy/docs"
 SERVICES = DOCS / "services.md"
+TESTING = DOCS / "testing.md"
 
 
 def commands(page: Path) -> list[tuple[str, str]]:
@@ -30,9 +31,9 @@ def commands(page: Path) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of the page and of the README as files."""
+    """The programs of the pages and of the README as files."""
     folder = tmp_path_factory.mktemp("docs")
-    for name, text in {**programs(README), **programs(SERVICES)}.items():
+    for name, text in {**programs(README), **programs(SERVICES), **programs(TESTING)}.items():
         (folder / name).write_text(text)
     return folder
 
@@ -84,6 +85,15 @@ def test_services_snippets_run(environment: dict[str, str]) -> None:
     text = "\n".join(["from standard import *", *blocks])
     done = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_tests_pass(folder: Path, environment: dict[str, str]) -> None:
+    tests = sorted(programs(TESTING))
+    assert len(tests) == 3
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
 
 
 def test_links_lead_somewhere() -> None:

@@ -1,0 +1,29 @@
+"""Fixtures of pytest. In a `conftest.py`: `pytest_plugins = ["connectcore.testing.plugin"]`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .fake import Fake
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["fake_server"]
+
+
+@pytest.fixture
+def fake_server() -> Iterator[Callable[..., Fake[Any]]]:
+    """Makes fake servers, with the arguments of `Fake`. The test fails if one of their methods was called without a handler."""
+    fakes: list[Fake[Any]] = []
+
+    def make(*args: Any, **options: Any) -> Fake[Any]:
+        fakes.append(Fake(*args, **options))
+        return fakes[-1]
+
+    yield make
+    unexpected = [name for fake in fakes for name in fake.unexpected]
+    if unexpected:
+        pytest.fail(f"the fake server was called without a handler: {', '.join(unexpected)}", pytrace=False)
