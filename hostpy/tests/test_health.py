@@ -101,6 +101,7 @@ def watch(client: ConnectClient, service: str, **options: Any) -> ResponseStream
 
 
 async def test_watch(client: ConnectClient, health: Health) -> None:
+    asyncio.get_running_loop().set_debug(True)  # then it refuses what another thread must not do
     async with asyncio.timeout(20), watch(client, "a.v1.A") as statuses:
         assert (await anext(statuses)).status == SERVING
         # What changes nothing for this service is not told.

@@ -18,7 +18,7 @@ from typing import Any
 from speech import HERE, NODE, TOOLS
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-LONGEST = 60  # seconds for all cases of a plan
+LONGEST = 120  # seconds for all cases of a plan
 HTML = b"<!doctype html><meta charset=utf-8><title>Interop</title><script type=module src=/page.js></script>"
 OPTIONS = (
     "--headless",
