@@ -104,7 +104,7 @@ def described(
     return Described(place, interface, sys.modules[module])
 
 
-def ask(application: Any, *asked: dict[str, Any], version: str = "v1") -> list[Any]:
+def ask(application: Any, *asked: dict[str, Any], version: str = "v1", http: str = "2") -> list[Any]:
     """The responses to these requests in one stream."""
     info = method(f"grpc.reflection.{version}.ServerReflection", "ServerReflectionInfo")
     requests = [info.input(**each) for each in asked]
@@ -117,7 +117,7 @@ def ask(application: Any, *asked: dict[str, Any], version: str = "v1") -> list[A
             for request in requests:
                 yield request
 
-        async with ConnectClient("http://test", http_client=ASGITransport(application)) as client:
+        async with ConnectClient("http://test", http_client=ASGITransport(application, http_version=http)) as client:
             return [response async for response in client.execute_bidi_stream(request=each(), method=info)]
 
     return asyncio.run(call())
@@ -219,6 +219,13 @@ def test_a_stream_sends_imports_once(described: Described) -> None:
         ["service"],
         ["part"],  # what is asked for is given
     ]
+
+
+def test_questions_before_answers(described: Described) -> None:
+    """Over HTTP/1.1 all are asked before the first is answered."""
+    asked = [{"file_containing_symbol": f"{described.place}.v1.{name}"} for name in ("Things", "Outer", "Part")]
+    responses = ask(described.served, *asked, http="1.1")
+    assert [names(each, described.place)[0] for each in responses] == ["service", "types", "part"]
 
 
 def test_more_files(described: Described) -> None:
