@@ -86,28 +86,39 @@ class Calls(ABC):
         told: Told,
         cancellation: Cancellation | None = None,
     ) -> Coroutine[Any, Any, Any]:
-        """Make a call that gives one message, of at most `limit` seconds. `message` is a stream where it takes one."""
-        if self._retries is None or method.stream_type is not StreamType.UNARY:
+        """Make a call that gives one message, of at most `limit` seconds. `message` is a stream where it takes one.
+
+        Raises TypeError where it is none.
+        """
+        policy = self._retries
+        if method.stream_type is not StreamType.UNARY:
+            encode = self._config.procedure(method).encode
+            message = self._io.requests(message, encode, keeps=policy is not None)
+        if policy is None:
             return self._once(message, method, headers, limit, get, told, cancellation, None)
-        tries = Tries(self._retries, method.idempotency_level, None if limit is None else monotonic() + limit)
+        tries = Tries(policy, method.idempotency_level, None if limit is None else monotonic() + limit)
 
         def once() -> Coroutine[Any, Any, Any]:
             return self._once(message, method, headers, tries.left, get, told, cancellation, tries)
 
-        return self._repeated(once, tries, cancellation)
+        return self._repeated(once, tries, cancellation, None if method.stream_type is StreamType.UNARY else message)
 
     async def _repeated(
-        self, once: Callable[[], Coroutine[Any, Any, Any]], tries: Tries, cancellation: Cancellation | None
+        self, once: Callable[[], Coroutine[Any, Any, Any]], tries: Tries, cancellation: Cancellation | None, requests: Any
     ) -> Any:
         """Make a call until it ends well, or no other try is to be made."""
-        while True:
-            tries.wait = None
-            try:
-                return await once()
-            except ConnectError:
-                if tries.wait is None:
-                    raise
-            await self._io.pause(tries.wait, cancellation)
+        try:
+            while True:
+                tries.wait = None
+                try:
+                    return await once()
+                except ConnectError:
+                    if tries.wait is None:
+                        raise
+                await self._io.pause(tries.wait, cancellation)
+        finally:
+            if requests is not None:
+                await self._io.done(requests)
 
     async def _once(
         self,
@@ -122,11 +133,10 @@ class Calls(ABC):
     ) -> Any:
         io = self._io
         call = ClientCall(self._config, self._config.procedure(method))
-        content: Any = None
+        many = call.procedure.many_requests
+        content: Any = io.content(call, message) if many else None
         try:
             deadline = None if limit is None else monotonic() + limit
-            if call.procedure.many_requests:
-                content = io.content(call, message)
             request = call.begin(message, headers, limit, deadline, get, None if tries is None else tries.before)
             if request is not None:
                 request.cancellation = cancellation
@@ -139,13 +149,13 @@ class Calls(ABC):
             if call.raised is not None:
                 raise call.raised
             if tries is not None:
-                tries.over(call)
+                tries.over(call, message if many else None, content)
             return call.result()
         finally:
             call.close()
             told.tell(call, call.http_status)
-            if content is not None:
-                await io.done(content)
+            if many and tries is None:
+                await io.done(message)
 
     async def one_in(self, request: Any, ctx: RequestContext[Any, Any]) -> Any:
         """Make the call of a context, which gives one message."""

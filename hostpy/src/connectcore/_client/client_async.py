@@ -9,7 +9,8 @@ from ..method import StreamType
 from .base import GET, POST, Calls, ClientBase
 from .context import Told
 from .exchange import AsyncIO
-from .response_stream import ResponseStream, stream_of
+from .intercepted_stream import stream_of
+from .response_stream import ResponseStream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

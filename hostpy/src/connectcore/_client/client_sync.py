@@ -9,7 +9,8 @@ from ..method import StreamType
 from .base import GET, POST, Calls, ClientBase
 from .context import Told
 from .exchange import SyncIO, complete
-from .response_stream import ResponseStreamSync, stream_of_sync
+from .intercepted_stream import stream_of_sync
+from .response_stream import ResponseStreamSync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,6 +8,8 @@ from ..request import RequestContext, set_response_metadata
 from .response_metadata import current_response, fill
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .._headers import Headers
     from ..method import MethodInfo
     from .cancellation import Cancellation
@@ -33,8 +35,6 @@ class Told:
             leading, trailing = call.leading(), call.trailing()
             if self._ctx is not None:
                 set_response_metadata(self._ctx, leading, trailing)
-                if isinstance(self._ctx, ClientContext):
-                    self._ctx.answered = self._ctx.answered or leading is not None
             for metadata in self._metadata:
                 fill(metadata, http_status, call.http_headers(), leading, trailing)
 
@@ -43,10 +43,10 @@ class ClientContext(RequestContext[Any, Any]):
     """The context that interceptors of a client get.
 
     `told` is who wants to know what comes beside the messages. `cancellation` is what may cancel a sync call. `answered` says
-    that the response's head has come.
+    that the head of a stream has come, which a call tells once to `on_head`, if somebody waits there.
     """
 
-    __slots__ = ("answered", "cancellation", "told")
+    __slots__ = ("answered", "cancellation", "on_head", "told")
 
     def __init__(
         self,
@@ -66,6 +66,7 @@ class ClientContext(RequestContext[Any, Any]):
             server_address=server_address,
         )
         self.answered = False
+        self.on_head: Callable[[], object] | None = None
         self.cancellation = cancellation
         self.told = Told(self, metadata)
 

@@ -15,6 +15,7 @@ from .._transport.choose import transport_of, transport_of_sync
 from .._transport.transport import Gone, TransportError, gone_of
 from .cancellation import current_cancellation
 from .content import AsyncContent, SyncContent
+from .requests import AsyncRequests, SyncRequests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -70,12 +71,16 @@ class IO(Protocol):
         """Do work that may take `limit` seconds. Raises TransportError where it takes longer."""
         ...
 
-    def content(self, call: ClientCall, messages: Any, /) -> Any:
-        """The content of a request whose messages are a stream. Raises TypeError where that is none."""
+    def requests(self, messages: Any, encode: Callable[[Any], bytes], /, *, keeps: bool) -> Any:
+        """The application's stream of requests, kept for several tries or not. Raises TypeError where it is none."""
         ...
 
-    async def done(self, content: Any, /) -> None:
-        """No more of a request's content is wanted."""
+    def content(self, call: ClientCall, requests: Any, /) -> Any:
+        """The content of a try's request."""
+        ...
+
+    async def done(self, requests: Any, /) -> None:
+        """No more of a stream of requests is wanted."""
         ...
 
     def home(self) -> Any:
@@ -131,13 +136,16 @@ class AsyncIO:
                 raise TransportError(Gone.TIMEOUT) from None
             raise
 
-    def content(self, call: ClientCall, messages: Any) -> AsyncContent:
+    def requests(self, messages: Any, encode: Callable[[Any], bytes], *, keeps: bool) -> AsyncRequests:
         if not hasattr(messages, "__aiter__"):
             raise TypeError(f"an async client takes an async iterator of messages, not {type(messages).__name__}")
-        return AsyncContent(call, aiter(messages))
+        return AsyncRequests(aiter(messages), encode, keeps=keeps)
 
-    async def done(self, content: AsyncContent) -> None:
-        await content.aclose()
+    def content(self, call: ClientCall, requests: AsyncRequests) -> AsyncContent:
+        return AsyncContent(call, requests)
+
+    async def done(self, requests: AsyncRequests) -> None:
+        await requests.aclose()
 
     def home(self) -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
@@ -182,13 +190,16 @@ class SyncIO:
     async def within(self, _limit: float | None, work: Coroutine[Any, Any, T]) -> T:
         return await work  # the transport looks at the request's deadline
 
-    def content(self, call: ClientCall, messages: Any) -> SyncContent:
+    def requests(self, messages: Any, encode: Callable[[Any], bytes], *, keeps: bool) -> SyncRequests:
         if not hasattr(messages, "__iter__"):
             raise TypeError(f"a sync client takes an iterator of messages, not {type(messages).__name__}")
-        return SyncContent(call, iter(messages))
+        return SyncRequests(iter(messages), encode, keeps=keeps)
 
-    async def done(self, content: SyncContent) -> None:
-        content.close()
+    def content(self, call: ClientCall, requests: SyncRequests) -> SyncContent:
+        return SyncContent(call, requests)
+
+    async def done(self, requests: SyncRequests) -> None:
+        requests.close()
 
     def home(self) -> None:
         return None

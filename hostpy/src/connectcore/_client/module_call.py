@@ -89,6 +89,11 @@ class ModuleCall:
         """What the call failed with; None where it ended well. It is finished."""
         return Code(abi.CODES[self._end.code]) if self._end is not None and self._end.code else None
 
+    @property
+    def answered(self) -> bool:
+        """Whether a response came."""
+        return self._response is not None
+
     def leading(self) -> Headers | None:
         """The response's leading metadata; None where no response came."""
         response = self._response

@@ -8,7 +8,7 @@ then the last reference to it does.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any, Generic, Self, cast
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 from .._typing import RES
 from .exchange import complete
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from .._headers import Headers
-    from .context import ClientContext
 
-__all__ = ["ResponseStream", "ResponseStreamSync", "stream_of", "stream_of_sync"]
+__all__ = ["ResponseStream", "ResponseStreamSync"]
 
 
 class _Responses:
@@ -98,47 +97,6 @@ class ResponseStream(_Responses, AsyncIterator[RES], Generic[RES]):
         await self.aclose()
 
 
-class _InterceptedStream(ResponseStream[RES]):
-    """The same through interceptors, which make the stream."""
-
-    __slots__ = ("_first", "_source")
-
-    def __init__(self, source: AsyncIterator[RES], ctx: ClientContext) -> None:
-        super().__init__(None, ctx)
-        self._source = source
-        self._first: list[RES | BaseException] = []
-
-    async def __anext__(self) -> RES:
-        if self._first:
-            first = self._first.pop()
-            if isinstance(first, BaseException):
-                raise first
-            return first
-        return await anext(self._source)
-
-    async def headers(self) -> Headers:
-        """The leading metadata. It may wait for the first message, which interceptors have to let through."""
-        if not self._ctx.answered and not self._first:
-            try:
-                self._first.append(await anext(self._source))
-            except Exception as error:
-                if not (self._ctx.answered or isinstance(error, StopAsyncIteration)):
-                    raise
-                self._first.append(error)
-        return self._ctx.response_headers  # type: ignore[no-any-return]
-
-    async def aclose(self) -> None:
-        close = getattr(self._source, "aclose", None)
-        if close is not None:
-            await close()
-
-
-def stream_of(responses: Any, ctx: ClientContext) -> Any:
-    """What the application gets of the responses that a call gives, through interceptors perhaps."""
-    plain = isinstance(responses, ResponseStream)
-    return cast("Any", responses) if plain else _InterceptedStream(responses, ctx)
-
-
 class ResponseStreamSync(_Responses, Iterator[RES], Generic[RES]):
     """The responses of a call, to be read by one thread.
 
@@ -190,44 +148,3 @@ class ResponseStreamSync(_Responses, Iterator[RES], Generic[RES]):
         self, _type: type[BaseException] | None, _value: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-class _InterceptedStreamSync(ResponseStreamSync[RES]):
-    """The same through interceptors, which make the stream."""
-
-    __slots__ = ("_first", "_source")
-
-    def __init__(self, source: Iterator[RES], ctx: ClientContext) -> None:
-        super().__init__(None, ctx)
-        self._source = source
-        self._first: list[RES | BaseException] = []
-
-    def __next__(self) -> RES:
-        if self._first:
-            first = self._first.pop()
-            if isinstance(first, BaseException):
-                raise first
-            return first
-        return next(self._source)
-
-    def headers(self) -> Headers:
-        """The leading metadata. It may wait for the first message, which interceptors have to let through."""
-        if not self._ctx.answered and not self._first:
-            try:
-                self._first.append(next(self._source))
-            except Exception as error:
-                if not (self._ctx.answered or isinstance(error, StopIteration)):
-                    raise
-                self._first.append(error)
-        return self._ctx.response_headers  # type: ignore[no-any-return]
-
-    def close(self) -> None:
-        close = getattr(self._source, "close", None)
-        if close is not None:
-            close()
-
-
-def stream_of_sync(responses: Any, ctx: ClientContext) -> Any:
-    """What the application gets of the responses that a call gives, through interceptors perhaps."""
-    plain = isinstance(responses, ResponseStreamSync)
-    return cast("Any", responses) if plain else _InterceptedStreamSync(responses, ctx)

@@ -2,7 +2,8 @@
 
 The rules are those of gRPC's retry design (proposal A6). A call that the server did no work for is made again whatever it does.
 One that may have had an effect is only made again where the method says that twice is as good as once. Of a call that gives a
-stream nothing may have reached the application.
+stream nothing may have reached the application; of one that takes a stream, all that was sent must still be there
+(`requests.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import random
 import threading
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._wasm import abi
 from ..code import Code
@@ -31,7 +32,8 @@ class RetryPolicy:
 
     A call is made again if another try may go better (by its code, or because the server says when to come back), and if it
     cannot do harm: the method's idempotency level says so, or the server has done no work, since it could not be reached or
-    refused the request. Calls that take a stream are made once. A call's timeout holds for all of its tries together.
+    refused the request. Of a stream of requests up to 256 KiB are kept for another try; a call that has sent more is not made
+    again. A call's timeout holds for all of its tries together.
 
     The waits grow from try to try, with a random part so that clients do not come back all at once; what the server says about
     when to come back, or not at all, is kept instead. A budget stops tries altogether while too many calls fail: each failure
@@ -127,9 +129,18 @@ class Tries:
         """Seconds to the call's deadline."""
         return None if self._deadline is None else self._deadline - monotonic()
 
-    def over(self, call: ClientCall) -> float | None:
-        """A try is over, as the call says. Seconds to wait before the next one; None where there is none."""
+    def over(self, call: ClientCall, requests: Any, content: Any) -> float | None:
+        """A try is over, as the call says. Seconds to wait before the next one; None where there is none.
+
+        Args:
+            call: the try.
+            requests: the call's stream of requests; None where it takes one message.
+            content: what the try took of it.
+
+        """
         self.wait = self._after(call)
+        if self.wait is not None and requests is not None and not requests.again(content):
+            self.wait = None
         if self.wait is not None:
             self.before += 1
         return self.wait

@@ -15,9 +15,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from .._transport.transport import Gone, TransportError
-from ..method import StreamType
 from .call import ClientCall
-from .context import cancellation_of, seconds_left, told_of
+from .context import ClientContext, cancellation_of, seconds_left, told_of
 from .exchange import bring, broken
 from .retries import Tries
 
@@ -55,8 +54,10 @@ class StreamCall:
         "_left",
         "_message",
         "_request",
+        "_requests",
         "_response",
         "_settled",
+        "_shown",
         "_told",
         "_tries",
         "busy",
@@ -75,10 +76,12 @@ class StreamCall:
         self._deadline = None if left is None else monotonic() + left
         self._cancellation = cancellation_of(ctx)
         self._tries: Tries | None = None
-        if retries is not None and ctx.method.stream_type is StreamType.SERVER_STREAM:
+        if retries is not None:
             self._tries = Tries(retries, ctx.method.idempotency_level, self._deadline)
         self._given = False  # something of the response, to the application
+        self._shown = False  # the head of the response, to whoever may wait for it
         self._call: ClientCall | None = None
+        self._requests: Any = None  # the application's stream
         self._content: Any = None
         self._response: Any = None
         self._home: Any = None  # the event loop, where there is one
@@ -95,9 +98,9 @@ class StreamCall:
                 call = await self._begin()
             while call is not None and call.finished and not call.messages and await self._again(call):
                 call = await self._begin()
-            if call is not None and call.leading() is None:
+            if call is not None and not call.answered:
                 self._raise(call)
-            self._given = True
+            await self._give()
         finally:
             self.busy = False
 
@@ -113,16 +116,21 @@ class StreamCall:
                 call.gone(TransportError(Gone.CANCELED))
             while True:
                 if call.messages:
-                    self._given = True
+                    if not self._given:
+                        await self._give()
+                        await self._show(call)
                     return call.next_message()
                 if call.finished:
                     if not await self._again(call):
                         break
                     call = await self._begin()
                     continue
+                if not self._shown:
+                    await self._show(call)
                 if not call.resume():
                     await self._do(bring(call, self._request, self._response, self._io))
             await self._settle()
+            await self._show(call)
             self._raise(call)
             return END
         finally:
@@ -140,9 +148,8 @@ class StreamCall:
     def quick(self) -> Any:
         """The next message, or NOT_YET where `next` has to be asked for it."""
         call = self._call
-        if call is None or not call.messages or self.busy or self._left or self._canceled():
+        if call is None or not (call.messages and self._given) or self.busy or self._left or self._canceled():
             return NOT_YET
-        self._given = True
         return call.next_message()
 
     def leave(self) -> None:
@@ -168,13 +175,17 @@ class StreamCall:
     async def _begin(self) -> ClientCall:
         """Open the call, and wait for the response's head."""
         config, io, ctx, message = self._config, self._io, self._ctx, self._message
-        call = ClientCall(config, config.procedure(ctx.method))
-        many = call.procedure.many_requests
+        self._cancellation = cancellation_of(ctx)
+        procedure = config.procedure(ctx.method)
+        many = procedure.many_requests
+        if many and self._requests is None:
+            self._requests = io.requests(message, procedure.encode, keeps=self._tries is not None)
+        call = ClientCall(config, procedure)
         limit = None if self._deadline is None else self._deadline - monotonic()
         tries = None if self._tries is None else self._tries.before
         try:
             if many:
-                self._content = io.content(call, message)
+                self._content = io.content(call, self._requests)
             request = call.begin(message, ctx.request_headers, limit, self._deadline, False, tries)
         except BaseException:
             call.close()
@@ -193,14 +204,33 @@ class StreamCall:
         """Whether to make the call again, which is over. If so, waits until the time for that has come."""
         if self._tries is None or self._given or call.raised is not None:
             return False
-        wait = self._tries.over(call)
+        wait = self._tries.over(call, self._requests, self._content)
         if wait is None:
             self._tries = None  # what becomes of this call is counted once
             return False
-        await self._let_go()
+        self._shown = False
         call.close()
         await self._io.pause(wait, self._cancellation)
         return True
+
+    async def _show(self, call: ClientCall) -> None:
+        """The response's head has come, which somebody may wait for behind interceptors."""
+        ctx = self._ctx
+        if call.answered and isinstance(ctx, ClientContext):
+            self._shown = ctx.answered = True
+            if ctx.on_head is not None:
+                await self._give()
+                ctx.on_head()
+
+    async def _give(self) -> None:
+        """Something of the response reaches the application: it is this try or none."""
+        self._given = True
+        if self._tries is not None:
+            self._tries = None
+            if self._requests is not None:
+                self._requests.commit()
+                if self._call is not None and self._call.finished:
+                    await self._let_go()
 
     async def _answered(self, call: ClientCall, request: Request) -> None:
         response = self._response = await self._io.open(request)
@@ -233,6 +263,7 @@ class StreamCall:
 
     async def _settle(self) -> None:
         """The call is over: let go of all that it has, and tell what came beside its messages."""
+        self._tries = None
         await self._let_go()
         call = self._call
         if call is not None and not self._settled:
@@ -243,13 +274,13 @@ class StreamCall:
     async def _let_go(self) -> None:
         """Let go of the exchange. Messages that came may be left."""
         response, self._response = self._response, None
-        content, self._content = self._content, None
         try:
             if response is not None:
                 await self._io.close(response)
         finally:
-            if content is not None:
-                await self._io.done(content)
+            if self._requests is not None and self._tries is None:
+                requests, self._requests = self._requests, None
+                await self._io.done(requests)
 
     @staticmethod
     def _raise(call: ClientCall) -> None:
