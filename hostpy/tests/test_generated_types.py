@@ -1,4 +1,4 @@
-"""Generated code, and code that uses it, under mypy --strict, pyright strict and ruff, for both message runtimes.
+"""Generated code, and code that uses it, under mypy --strict, pyright strict, ty and ruff, for both message runtimes.
 
 With Google's runtime the message modules have stubs by protoc's `--pyi_out`, and its own types come from `types-protobuf`.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from golden import NAME, SOURCES
 from protoc import SCRIPTS, Protoc
 from test_plugin import hard_files
 
@@ -115,8 +116,13 @@ WRONG_LINES = {9, 13, 14}
 @pytest.fixture(scope="module", params=["google", "protobuf-py"])
 def generated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     messages: str = request.param
-    protoc = Protoc(tmp_path_factory.mktemp(messages), hard_files("x"))
-    protoc.generate(messages)
+    protoc = Protoc(tmp_path_factory.mktemp(messages), {**hard_files("x"), **SOURCES})
+    protoc.generate(messages, NAME)
+    if messages == "protobuf-py":
+        # As its own modules are: what is at the root of the output is checked as part of a package.
+        (protoc.out / "package").mkdir()
+        for path in protoc.out.glob("root_*"):
+            path.rename(protoc.out / "package" / path.name)
     suffix = "_pb2" if messages == "google" else "_pb"
     (protoc.out / "user.py").write_text(USER.format(suffix=suffix))
     (protoc.out / "wrong.py").write_text(WRONG.format(suffix=suffix))
@@ -134,19 +140,24 @@ def generated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     return protoc.out
 
 
+def outputs(directory: Path) -> list[str]:
+    files = [str(path.relative_to(directory)) for path in directory.rglob("*_connectcore.py")]
+    assert len(files) == 7
+    return files
+
+
 def run(directory: Path, *command: str) -> str:
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, timeout=300)
     return done.stdout + done.stderr
 
 
 def test_mypy_strict(generated: Path) -> None:
-    files = [str(path.relative_to(generated)) for path in generated.rglob("*_connectcore.py")]
-    assert len(files) == 2
+    files = outputs(generated)
     text = run(
         generated, sys.executable, "-m", "mypy", "--strict", "--python-version=3.11", "--explicit-package-bases",
         "--enable-error-code=deprecated", "--no-error-summary", "user.py", "wrong.py", *files,
     )  # fmt: skip
-    lines = [line for line in text.splitlines() if ": note:" not in line]
+    lines = [line for line in text.splitlines() if ": note:" not in line and "_pb2.pyi:" not in line]
     assert {int(line.split(":")[1]) for line in lines if line.startswith("wrong.py:")} == WRONG_LINES, text
     assert [line for line in lines if not line.startswith("wrong.py:")] == []
 
@@ -163,11 +174,18 @@ def test_pyright_strict(generated: Path) -> None:
 
 
 def test_ruff_finds_nothing_even_where_it_is_told_not_to_look(generated: Path) -> None:
-    files = [str(path) for path in generated.rglob("*_connectcore.py")]
     # How imports are grouped depends on which modules are the user's own.
     quiet = ("--isolated", "--ignore-noqa", "--ignore=I001", "--output-format=concise")
-    text = run(generated, str(SCRIPTS / "ruff"), "check", *quiet, *files)
+    text = run(generated, str(SCRIPTS / "ruff"), "check", *quiet, *outputs(generated))
     assert text.strip() == "All checks passed!"
+
+
+def test_ty(generated: Path) -> None:
+    options = ("--python", sys.prefix, "--python-version=3.11", "--output-format=concise")
+    text = run(generated, str(SCRIPTS / "ty"), "check", *options, "user.py", "wrong.py", *outputs(generated))
+    lines = [line for line in text.splitlines() if ".py" in line]
+    assert {int(line.split(":")[1]) for line in lines if line.startswith("wrong.py:")} == WRONG_LINES, text
+    assert [line for line in lines if not line.startswith("wrong.py:")] == []
 
 
 def test_a_deprecated_method_is_shown_as_such(generated: Path) -> None:

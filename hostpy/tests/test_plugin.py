@@ -277,6 +277,7 @@ service Endpoint {{
   rpc Request(Protocol) returns (Protocol);
   rpc Property(Protocol) returns (Protocol);
   rpc Super(Protocol) returns (Protocol);
+  rpc Classmethod(Protocol) returns (Protocol);
   rpc TYPE_CHECKING(Protocol) returns (Protocol);
   rpc _Hidden(Protocol) returns (Protocol);
   rpc HTTPGet2XML(Protocol) returns (Protocol);
@@ -306,7 +307,7 @@ def hard_files(name: str) -> dict[str, str]:
 
 HARD_METHODS = [
     "import_", "int", "str", "float", "path", "close_", "execute_unary_", "desc_", "self", "request", "property", "super",
-    "type_checking", "pb__hidden", "http_get2xml",
+    "classmethod", "type_checking", "pb__hidden", "http_get2xml",
 ]  # fmt: skip
 
 
@@ -403,6 +404,8 @@ def test_every_public_name_of_the_clients_is_out_of_methods_way() -> None:
         " nul \0 bell \a",
         " \u202e reversed \U000e0001 tag",
         " ünï → ✓",
+        " form\x0cfeed, \x1c, \x85, \u2028, a bare \r return",
+        " \x7f\x1b[31mred\x1b[0m",
     ],
 )
 def test_a_comment_becomes_a_docstring_that_says_the_same(comment: str) -> None:
@@ -413,7 +416,13 @@ def test_a_comment_becomes_a_docstring_that_says_the_same(comment: str) -> None:
     assert source.isascii() or source.replace("\n", "").isprintable()
 
 
-@pytest.mark.parametrize("comment", ["", "\n", " \n  \n"])
+def test_what_is_left_of_a_block_comments_stars_is_no_text() -> None:
+    assert list(docstring("*\n Says it.\n\n * A bullet.\n", "")) == ['"""Says it.', "", "* A bullet.", '"""']
+    assert list(docstring("* Says it. ", "")) == ['"""Says it."""']
+    assert list(docstring(" * A bullet.", "")) == ['"""* A bullet."""']
+
+
+@pytest.mark.parametrize("comment", ["", "\n", " \n  \n", "*", "*\n"])
 def test_a_comment_that_says_nothing_gives_no_docstring(comment: str) -> None:
     assert list(docstring(comment, "")) == []
 

@@ -18,7 +18,8 @@ def docstring(comment: str, indent: str) -> Iterator[str]:
         indent: what stands before each line.
 
     """
-    lines = [line.rstrip().removeprefix(" ") for line in comment.strip("\n").splitlines()]
+    # Of `/** text */` protoc leaves the second star. Only line feeds end lines: what Python takes for their ends is text here.
+    lines = [line.rstrip().removeprefix(" ") for line in comment.removeprefix("*").split("\n")]
     while lines and not lines[-1]:
         lines.pop()
     while lines and not lines[0]:

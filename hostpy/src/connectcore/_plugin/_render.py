@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["render"]
 
-_BUILTINS = ("bool", "float", "int", "str")
+# What code inside the classes of a service uses, where a method may hide it.
+_BUILTINS = ("bool", "classmethod", "float", "int", "str")
 _LONGEST_IMPORT = 100
 
 # What each runtime calls a service's descriptor, and where it is.
@@ -105,6 +106,8 @@ def _imports(file: File, flavors: list[_Flavor]) -> Iterable[str]:
     methods = [method for service in file.services for method in service.methods]
     shadowed = any(_builtin_module(service) for service in file.services)
     deprecated = any(service.deprecated or any(m.deprecated for m in service.methods) for service in file.services)
+    if shadowed and file.messages is Messages.PROTOBUF_PY:
+        yield "import builtins as _builtins"
     yield "from typing import TYPE_CHECKING, Protocol as _Protocol"
     yield ""
     yield _names_of("connectcore.client", [flavor.client for flavor in flavors])
@@ -123,7 +126,7 @@ def _imports(file: File, flavors: list[_Flavor]) -> Iterable[str]:
         yield from _message_import(each)
     yield ""
     yield "if TYPE_CHECKING:"
-    if shadowed:
+    if shadowed and file.messages is Messages.GOOGLE:
         yield "    import builtins as _builtins"
     generators = ["_AsyncGenerator"] if _ASYNC in flavors else []
     if any(m.client_stream or m.server_stream for m in methods):
@@ -132,9 +135,8 @@ def _imports(file: File, flavors: list[_Flavor]) -> Iterable[str]:
     yield _names_of("collections.abc", sorted(generators), indent="    ")
     yield ""
     if methods:
-        yield _names_of("connectcore.client", ["_ResponseMetadata"], indent="    ")
-    if any(method.server_stream for method in methods):
-        yield _names_of("connectcore.client", [flavor.stream for flavor in flavors], indent="    ")
+        streams = [flavor.stream for flavor in flavors if any(method.server_stream for method in methods)]
+        yield _names_of("connectcore.client", ["_ResponseMetadata", *streams], indent="    ")
     yield _names_of("connectcore.codec", ["_Codec"], indent="    ")
     yield _names_of("connectcore.compression", ["_AnyCompression"], indent="    ")
     yield _names_of("connectcore.interceptor", [flavor.interceptor for flavor in flavors], indent="    ")
@@ -206,7 +208,7 @@ def _protocol(file: File, service: Service, flavor: _Flavor) -> Iterable[str]:
         yield (f'        raise _ConnectError(_Code.UNIMPLEMENTED, "{service.full_name}.{method.name} is not implemented")')
     if file.own_module and file.messages is Messages.PROTOBUF_PY:
         yield ""
-        yield "    @classmethod"
+        yield f"    @{_builtin_module(service)}classmethod"
         yield "    def desc(cls) -> _DescService:"
         yield '        """The service\'s descriptor."""'
         yield f"        services = {{service.type_name: service for service in {file.own_module}.desc().services}}"

@@ -263,8 +263,10 @@ def _nested(file: str, prefix: str, outer: list[str], message: DescriptorProto) 
 
 
 def _comments(file: FileDescriptorProto) -> dict[tuple[int, ...], str]:
+    """What stands before and after the things of a file, by their paths."""
     return {
-        tuple(location.path): location.leading_comments
+        tuple(location.path): "\n\n".join(
+            comment.strip("\n") for comment in (location.leading_comments, location.trailing_comments) if comment.strip()
+        )
         for location in file.source_code_info.location
-        if location.leading_comments.strip()
     }
