@@ -21,6 +21,9 @@ from tools import PACKAGES, program
 DOCS = ROOT / "hostpy/docs"
 SERVICES = DOCS / "services.md"
 TESTING = DOCS / "testing.md"
+CLI = DOCS / "cli.md"
+# What the page on the command line leaves out, because it is another at each run.
+CHANGES = ("< date: ", "< server: ", "> user-agent: ")
 
 
 def commands(page: Path) -> list[tuple[str, str]]:
@@ -77,6 +80,19 @@ def test_services_commands_print_what_is_shown(addresses: dict[str, str], enviro
             real = real.replace(said, address)
         done = subprocess.run(["bash", "-c", real], env=environment, capture_output=True, text=True, timeout=60)
         assert done.stdout.splitlines() == output.splitlines(), f"{command}: {done.stderr}"
+
+
+def test_the_command_line_prints_what_is_shown(addresses: dict[str, str], environment: dict[str, str]) -> None:
+    server = addresses[ADDRESS]
+    shown = commands(CLI)
+    assert len(shown) >= 4
+    for command, output in shown:
+        real = ["bash", "-c", command.replace(ADDRESS, server)]
+        done = subprocess.run(
+            real, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False
+        )
+        said = [line for line in done.stdout.splitlines() if not line.startswith(CHANGES)]
+        assert [line.replace(server, ADDRESS) for line in said] == output.splitlines(), command
 
 
 def test_services_snippets_run(environment: dict[str, str]) -> None:
