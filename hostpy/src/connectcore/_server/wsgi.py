@@ -36,7 +36,7 @@ class ConnectWSGIApplication(NoRSGI, ABC):
     """A WSGI application that serves one service by the Connect protocol and gRPC.
 
     Generated code derives from it. It can be mounted under a prefix, beside other applications. gRPC needs a server that can
-    send trailers (`wsgi.ext.http.send_trailers`).
+    send trailers: pyvoy, or gunicorn over HTTP/2.
     """
 
     _interface = "wsgi"

@@ -10,7 +10,7 @@ from .._codec.payload import FATAL, encoded
 from .._interceptors import MetadataRunSync
 from ..request import expired
 from .outcome import AbortedError
-from .wsgi_request import SEND_TRAILERS, addresses
+from .wsgi_request import addresses, send_trailers, trailers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,7 +40,7 @@ def answer_nobody(start_response: StartResponse) -> list[bytes]:
 def followed(parts: Iterable[bytes], trailers: list[tuple[str, str]], environ: dict[str, Any]) -> Iterator[bytes]:
     """Content, and trailers once the server has taken it: pyvoy ends a response with its trailers, come what may."""
     yield from parts
-    environ[SEND_TRAILERS](trailers)
+    send_trailers(environ, trailers)
 
 
 _LINES: Final[dict[int, str]] = {200: "200 OK"}
@@ -109,7 +109,7 @@ class Exchange:
     def end(self, reply: bytes | None, error: BaseException | None) -> Iterable[bytes]:
         """The work was done, or failed: write the response's head, and give its content."""
         parts = self._closing([] if reply is None else [reply], error)
-        return list(parts) if self._environ.get(SEND_TRAILERS) is None else self._begun(parts)
+        return list(parts) if trailers_of(self._environ) is None else self._begun(parts)
 
     def _begun(self, parts: Iterator[bytes]) -> Iterable[bytes]:
         """A response that is made while the server takes it, up to its first part: granian wants the head before it begins."""
@@ -216,4 +216,4 @@ class Exchange:
             elif "body" in message:
                 yield message["body"]
             else:
-                self._environ[SEND_TRAILERS](message["headers"])
+                send_trailers(self._environ, message["headers"])

@@ -17,10 +17,23 @@ if TYPE_CHECKING:
     from .procedure import Procedure
     from .service import Service
 
-__all__ = ["SEND_TRAILERS", "Fields", "RequestContent", "addresses", "fields_of", "head_of"]
+__all__ = ["Fields", "RequestContent", "addresses", "fields_of", "head_of", "send_trailers", "trailers_of"]
 
-SEND_TRAILERS: Final = "wsgi.ext.http.send_trailers"
-"""The key of a server that sends trailers: a function of their fields."""
+_SEND_TRAILERS: Final = "wsgi.ext.http.send_trailers"
+_GUNICORN: Final = "gunicorn.http2.send_trailers"
+"""The keys of servers that send trailers, pyvoy and gunicorn over HTTP/2: a function of their fields."""
+
+
+def trailers_of(environ: dict[str, Any]) -> Callable[[list[tuple[str, str]]], object] | None:
+    """What sends trailers once the content is written, if the server can."""
+    return environ.get(_SEND_TRAILERS) or environ.get(_GUNICORN)
+
+
+def send_trailers(environ: dict[str, Any], trailers: list[tuple[str, str]]) -> None:
+    """Send them, where the server can."""
+    send = trailers_of(environ)
+    assert send is not None
+    send(trailers)
 
 
 class _Layout:
@@ -67,7 +80,7 @@ def head_of(service: Service, environ: dict[str, Any], *, unbounded: bool) -> tu
     else:
         path = procedure.path
     names, values = fields_of(environ)
-    flags = 0 if environ.get(SEND_TRAILERS) is None else abi.OPEN_TRAILERS
+    flags = 0 if trailers_of(environ) is None else abi.OPEN_TRAILERS
     if unbounded:
         flags |= abi.OPEN_UNBOUNDED
     method = environ["REQUEST_METHOD"]
@@ -188,5 +201,5 @@ def _ends_by_itself(environ: dict[str, Any]) -> bool:
         bool(environ.get("wsgi.input_terminated"))
         or not environ.get("SERVER_PROTOCOL", "HTTP/1.1").startswith("HTTP/1")
         or isinstance(environ["wsgi.input"], BytesIO)
-        or SEND_TRAILERS in environ
+        or _SEND_TRAILERS in environ
     )
