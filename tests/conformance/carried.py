@@ -22,14 +22,18 @@ class Carried:
     tls: bool = True
     trailers: bool = False  # else it has no gRPC
     duplex: bool = False  # over HTTP/2, responses may come before the request's end
-    skipped: str = ""
+    skipped: tuple[str, ...] = ()
     codecs: tuple[str, ...] = ("PROTO", "JSON")
     compressions: tuple[str, ...] = ("IDENTITY", "GZIP")
+    grpc: str = ""  # where the suite does not try it
+    lengths: bool = False  # it serves only content whose length is in the head: no streams, and of gRPC-Web nothing
 
     def write(self, path: Path) -> None:
         """The suite's configuration."""
         streams = ["UNARY", "CLIENT_STREAM", "SERVER_STREAM", "HALF_DUPLEX_BIDI_STREAM"]
         protocols = ["CONNECT", "GRPC_WEB"]
+        if self.lengths:
+            streams, protocols = ["UNARY"], ["CONNECT"]
         features = {
             "versions": [f"HTTP_VERSION_{number}" for number in self.http],
             "protocols": [f"PROTOCOL_{name}" for name in protocols + ["GRPC"] * self.trailers],
@@ -61,7 +65,8 @@ def proxies_table() -> str:
 
 
 def _http(carried: Carried) -> str:
-    return " and ".join({1: "1.1", 2: "2"}[number] for number in carried.http)
+    *others, last = ({1: "1.1", 2: "2", 3: "3"}[number] for number in carried.http)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _rows() -> Iterator[str]:
@@ -70,12 +75,20 @@ def _rows() -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for name, carried in CARRIED.items():
         server, _, more = name.partition("-")
-        duplex = "over HTTP/2" if carried.duplex else "no"
+        duplex = "over HTTP/2" + " and 3" * (3 in carried.http) if carried.duplex else "no"
         grpc = "yes" if carried.trailers else "`unimplemented`" if 2 in carried.http else "needs HTTP/2"
-        title = f"{server} {versions[server]}{', ' + more.replace('wsgi', 'WSGI') if more else ''}"
-        yield f"| {title} | {_http(carried)} | {grpc} | {duplex} | {carried.cases:,} |"
+        version = versions.get({"uwsgi": "pyuwsgi"}.get(server, server), "")
+        title = f"{server} {version}{', ' + more.replace('wsgi', 'WSGI') if more else ''}".strip()
+        title += ": unary calls of Connect" if carried.lengths else ""
+        yield f"| {title} | {_http(carried)} | {carried.grpc or grpc} | {duplex} | {carried.cases:,} |"
 
 
+# The suite's client gives no length for an empty message.
+_EMPTY = (
+    "Basic/**/Codec:CODEC_PROTO/Compression:COMPRESSION_IDENTITY/**/unimplemented",
+    "Connect Unexpected Requests/**/unexpected-compression",
+    "Server Empty Requests/**",
+)
 CARRIED = {
     # ASGI
     "uvicorn-h11": Carried(1396),
@@ -85,15 +98,19 @@ CARRIED = {
     "hypercorn": Carried(1396),
     # It has no response trailers, over HTTP/2 either.
     "granian": Carried(2944, http=(1, 2), duplex=True),
-    "pyvoy": Carried(3820, http=(1, 2), trailers=True, duplex=True),
+    "pyvoy": Carried(4598, http=(1, 2, 3), trailers=True, duplex=True),
     # Its TLS is Twisted's, which this project does not set up; HTTP/2 likewise.
     "daphne": Carried(694, tls=False),
-    # WSGI: it has one direction after the other, and trailers under pyvoy alone.
-    "gunicorn-gthread": Carried(1396),
+    "gunicorn-asgi": Carried(3820, http=(1, 2), trailers=True, duplex=True),
+    # WSGI: it has one direction after the other, and trailers under pyvoy and gunicorn. Over HTTP/2 gunicorn's threads serve a
+    # connection's calls one after the other, for which the suite does not wait: tests/deployment calls gRPC there.
+    "gunicorn-gthread": Carried(1396, grpc="over HTTP/2"),
     "gunicorn-gevent": Carried(1396),
     "hypercorn-wsgi": Carried(1396),
     "granian-wsgi": Carried(2792, http=(1, 2)),
     "pyvoy-wsgi": Carried(3576, http=(1, 2), trailers=True),
+    "wsgiref": Carried(169, tls=False, lengths=True, skipped=_EMPTY),
+    "uwsgi": Carried(169, tls=False, lengths=True, skipped=_EMPTY),
     "waitress": Carried(694, tls=False),  # it has no TLS
 }
 
@@ -106,7 +123,7 @@ _PROXY = Carried(
     http=(1, 2),
     trailers=True,
     duplex=True,
-    skipped="Timeouts/**/Protocol:PROTOCOL_CONNECT/**/unary",
+    skipped=("Timeouts/**/Protocol:PROTOCOL_CONNECT/**/unary",),
     codecs=("PROTO",),
     compressions=("IDENTITY",),
 )

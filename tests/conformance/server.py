@@ -49,6 +49,7 @@ def serving(asked: Any, interface: str, folder: Path) -> Serving:
         f"applications:{interface}",
         lambda port: announce(port, asked.server_creds.cert),
         http2=asked.http_version == config_pb2.HTTP_VERSION_2,
+        http3=asked.http_version == config_pb2.HTTP_VERSION_3,
         certificate=file("cert.pem", asked.server_creds.cert),
         key=file("key.pem", asked.server_creds.key),
         clients=file("client.pem", asked.client_tls_cert),

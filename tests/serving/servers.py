@@ -13,11 +13,12 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class Serving:
     target: str
     ready: Callable[[int], None]
     http2: bool = False
+    http3: bool = False
     # Files; None where there is no TLS, or no client has to show a certificate.
     certificate: Path | None = None
     key: Path | None = None
@@ -156,12 +158,14 @@ def pyvoy(serving: Serving, interface: str = "asgi") -> None:
             tls_cert=serving.certificate,
             tls_key=serving.key,
             tls_ca_cert=serving.clients,
-            tls_enable_http3=False,
+            tls_enable_http3=serving.http3,
             stderr=sys.stderr.fileno(),
             stdout=sys.stderr.fileno(),
         )
         async with server:
-            serving.ready(server.listener_port)
+            port = server.listener_port_quic if serving.http3 else server.listener_port
+            assert port is not None
+            serving.ready(port)
             await ended.wait()
 
     asyncio.run(run())
@@ -187,6 +191,8 @@ def gunicorn(serving: Serving, worker_class: str = "gthread") -> None:
     values: dict[str, Any] = {
         "bind": f"{HOST}:0",
         "worker_class": worker_class,
+        "http_protocols": "h2,h1" if serving.http2 else "h1",
+        "http2_cleartext": "prior-knowledge",
         "workers": 4 if worker_class == "sync" else 1,
         "threads": THREADS if worker_class == "gthread" else 1,
         "loglevel": "warning",
@@ -210,12 +216,59 @@ def gunicorn(serving: Serving, worker_class: str = "gthread") -> None:
     Application().run()
 
 
+def gunicorn_asgi(serving: Serving) -> None:
+    gunicorn(serving, "asgi")
+
+
+def gunicorn_http2(serving: Serving) -> None:
+    """Without TLS its threads serve HTTP/2 alone, or HTTP/1.1."""
+    gunicorn(replace(serving, http2=True))
+
+
 def gunicorn_sync(serving: Serving) -> None:
     gunicorn(serving, "sync")
 
 
 def gunicorn_gevent(serving: Serving) -> None:
     gunicorn(serving, "gevent")
+
+
+def wsgiref(serving: Serving) -> None:
+    from socketserver import ThreadingMixIn
+    from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+    class Quiet(WSGIRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    class Threads(ThreadingMixIn, WSGIServer):
+        daemon_threads = True
+
+    with make_server(HOST, 0, serving.app(), Threads, Quiet) as server:
+        serving.ready(server.server_port)
+        server.serve_forever()
+
+
+def uwsgi(serving: Serving) -> None:
+    """A program of its own."""
+    listener = socket.create_server((HOST, 0))
+    module, _, name = serving.target.partition(":")
+    paths = os.pathsep.join(path for path in sys.path if path)
+    options = ("--master", "--need-app", "--die-on-term", "--threads", str(THREADS), "--disable-logging")
+    process = subprocess.Popen(
+        [
+            *(Path(sys.executable).with_name("uwsgi"), "--http-socket", f"fd://{listener.fileno()}"),
+            *("--module", f"{module}:{name}", *options),
+            *("--add-header", "Connection: close"),  # it closes them all, and does not say so by itself
+        ],
+        env={**os.environ, "PYTHONPATH": paths},
+        pass_fds=[listener.fileno()],
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr,
+    )
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    serving.ready(listener.getsockname()[1])  # whoever connects waits in the listener's queue
+    process.wait()
 
 
 def waitress(serving: Serving) -> None:
@@ -237,6 +290,7 @@ ASGI: dict[str, Callable[[Serving], None]] = {
     "granian": granian,
     "pyvoy": pyvoy,
     "daphne": daphne,
+    "gunicorn-asgi": gunicorn_asgi,
     # Proxies in front of uvicorn.
     "nginx": lambda serving: behind("nginx", serving, uvicorn_zttp),
     "envoy": lambda serving: behind("envoy", serving, uvicorn_zttp),
@@ -244,10 +298,13 @@ ASGI: dict[str, Callable[[Serving], None]] = {
 WSGI: dict[str, Callable[[Serving], None]] = {
     "gunicorn-sync": gunicorn_sync,
     "gunicorn-gthread": gunicorn,
+    "gunicorn-gthread-http2": gunicorn_http2,
     "gunicorn-gevent": gunicorn_gevent,
     "hypercorn-wsgi": hypercorn_wsgi,
     "granian-wsgi": granian_wsgi,
     "pyvoy-wsgi": pyvoy_wsgi,
     "waitress": waitress,
+    "wsgiref": wsgiref,
+    "uwsgi": uwsgi,
 }
 SERVERS = ASGI | WSGI
