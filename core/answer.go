@@ -55,6 +55,9 @@ func (c *ServerCall) Send(lengths []uint32, data []byte, inline bool) ([]Event, 
 	case err != nil:
 		return nil, err
 	case tooLarge:
+		if many {
+			c.unsent = c.payloads
+		}
 		c.answer(ResourceExhausted, "a message is larger than this server sends")
 	case !many:
 		c.reply, c.replied = c.payloads[0], true
@@ -93,11 +96,12 @@ func (c *ServerCall) End(o *Outcome) ([]Event, error) {
 	case e.Code == OK && !c.replied && !c.proc.Stream.manyResponses():
 		e = c.fail(Internal, c.say("the handler gave no message"))
 	}
-	if e.Code == OK {
+	code := e.Code
+	if code == OK {
 		e = nil
 	}
 	c.d.end(c, e, fields, binary)
-	c.done()
+	c.done(code)
 	return c.events, nil
 }
 
@@ -128,7 +132,7 @@ func (c *ServerCall) PeerGone(reason Gone, _ uint32, _ []byte) ([]Event, error) 
 		return nil, err
 	}
 	c.interrupt(c.fail(Canceled, c.say("the peer is gone")), 0)
-	c.done()
+	c.done(Canceled)
 	return c.events, nil
 }
 
@@ -148,7 +152,18 @@ func (c *ServerCall) interrupt(e *Error, grace uint32) {
 	}
 }
 
-func (c *ServerCall) done() {
+// done ends the call, with the code that its peer is told.
+func (c *ServerCall) done(code Code) {
+	if c.server.cfg.Outcomes {
+		e := c.emit(EventOutcome)
+		if e.Code = code; c.d != nil {
+			e.Protocol = c.d.protocol
+		}
+	}
+	c.close()
+}
+
+func (c *ServerCall) close() {
 	c.emit(EventDone)
 	c.mode = receiveNothing
 	c.receiving, c.sending = over, over
@@ -164,7 +179,7 @@ func (c *ServerCall) answer(code Code, parts ...string) []Event {
 func (c *ServerCall) answerWith(e *Error, grace uint32) {
 	c.interrupt(e, grace)
 	c.d.end(c, e, Fields{}, Pairs{})
-	c.done()
+	c.done(e.Code)
 }
 
 // What the protocols' own functions are made of.
@@ -201,12 +216,7 @@ func (c *ServerCall) beginEnd(e *Error) (b *Event, at int) {
 	if !c.headSent {
 		c.emitHead()
 	}
-	if c.repliesOnce(e) {
-		b = c.emitReply()
-	} else {
-		b = c.emit(EventBody)
-		c.body = c.body[:0]
-	}
+	b = c.emitEnvelopes(c.left(e))
 	at = len(c.body)
 	c.body = append(c.body, c.d.endFlag, 0, 0, 0, 0)
 	return b, at
@@ -218,10 +228,13 @@ func (c *ServerCall) closeEnd(b *Event, at int) {
 	c.inText(b)
 }
 
-// repliesOnce says whether a response that ends well still has to show its one
-// message.
-func (c *ServerCall) repliesOnce(e *Error) bool {
-	return e == nil && c.replied && !c.proc.Stream.manyResponses()
+// left returns the messages that a response still has to show at its end.
+func (c *ServerCall) left(e *Error) []uint32 {
+	if e == nil && c.replied {
+		c.one[0] = c.reply
+		return c.one[:]
+	}
+	return c.unsent
 }
 
 // addType adds the content type of a response with messages.

@@ -117,7 +117,8 @@ func (c *ClientCall) End(*Outcome) ([]Event, error) {
 		c.emit(EventBody).End = true
 	default:
 		c.emitHead()
-		c.inText(c.emitReply()).End = true
+		c.one[0] = c.reply
+		c.inText(c.emitEnvelopes(c.one[:])).End = true
 	}
 	c.sending, c.receiving = ended, max(c.receiving, awaited)
 	return c.events, nil

@@ -61,10 +61,13 @@ type ServerConfig struct {
 	ReadMax        uint32 // bytes in one message, before and after decompression; 0: DefaultReadMax
 	SendMax        uint32 // bytes in one message sent; 0: no limit
 	CompressMin    uint32 // smallest payload to compress, in bytes
+	TimeoutMax     uint64 // microseconds that a call may take; 0: as many as it asks for
 	RequireVersion bool   // refuse Connect requests without their protocol version
+	Outcomes       bool   // say how each call ended (EventOutcome)
 	Codecs         []string
 	Codings        []Coding // most preferred first
 	Procedures     []Procedure
+	NotServed      [ProtocolGRPCWeb + 1]bool // by protocol: whether it is refused
 }
 
 // Server is a checked ServerConfig and what follows from it. It is immutable.
@@ -91,6 +94,12 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	}
 	if cfg.ReadMax, err = readMax(cfg.ReadMax); err != nil {
 		return nil, err
+	}
+	if cfg.NotServed[ProtocolConnect] && cfg.NotServed[ProtocolGRPC] && cfg.NotServed[ProtocolGRPCWeb] {
+		return nil, ConfigError("a server must serve at least one protocol")
+	}
+	if cfg.TimeoutMax == 0 {
+		cfg.TimeoutMax = NoTimeout
 	}
 	s := &Server{cfg: cfg, offer: offered, routes: make(map[string]uint32, len(cfg.Procedures))}
 	for i, p := range cfg.Procedures {
@@ -121,7 +130,7 @@ func (s *Server) acceptPost(kind StreamType) string {
 		}
 	}
 	for _, d := range dialects {
-		if d.get || !d.serves(kind) {
+		if d.get || !d.serves(kind) || s.cfg.NotServed[d.protocol] {
 			continue
 		}
 		if d.bare {

@@ -19,6 +19,7 @@ const (
 	EventPrepared                          // server: how a plain success is answered
 	EventDecompress                        // client: decompress Data, to at most Limit bytes
 	EventRetry                             // client: what another try may do; EventEnd follows
+	EventOutcome                           // server: how the call ended; EventDone follows
 )
 
 // Event is one thing to do or to know, the result of a Call's method. Which of
@@ -31,7 +32,7 @@ type Event struct {
 	// for what is sent back and from which payload size on to use it, timeout
 	// in microseconds (NoTimeout: none), whether it came as an HTTP GET.
 	Procedure   uint32
-	Protocol    Protocol
+	Protocol    Protocol // Outcome, too: 0 where none was spoken
 	Codec       uint32
 	CompressMin uint32
 	Timeout     uint64
@@ -88,7 +89,7 @@ type Event struct {
 	Target  []byte // RequestHead
 	Fields  Fields // ResponseHead, RequestHead, Trailers; End: trailing text metadata
 	Binary  Pairs  // Request, Response: leading, End: trailing binary metadata
-	Code    Code   // Received, End, Stop
+	Code    Code   // Received, End, Stop, Outcome
 	Message []byte // Received, End, Stop
 	Grace   uint32 // Stop: microseconds in which the answer is not yet written
 	Details Pairs  // End

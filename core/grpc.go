@@ -32,8 +32,8 @@ func endGRPC(c *ServerCall, e *Error, fields Fields, binary Pairs) {
 	if !c.headSent {
 		c.emitHead()
 	}
-	if c.repliesOnce(e) {
-		c.emitReply()
+	if left := c.left(e); len(left) > 0 {
+		c.emitEnvelopes(left)
 	}
 	c.emit(EventTrailers).Fields = c.addTail(e, fields, binary)
 }

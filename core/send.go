@@ -26,6 +26,7 @@ type sender struct {
 	inline      bool   // they did
 	one         [1]uint32
 	payloads    []uint32 // lengths, with bit 31 set where a payload is compressed
+	unsent      []uint32 // those of payloads that go with the end
 	sizes       []uint32 // what payloads are, where the core compresses
 	wrong       string   // what is wrong with the metadata that the application gave
 }
@@ -38,11 +39,12 @@ func (s *sender) reset() {
 	s.body, s.replyData, s.scratch = scratch(s.body), scratch(s.replyData), scratch(s.scratch)
 	s.out, s.compressMin, s.sendMax = packing{}, 0, 0
 	s.headSent, s.replied, s.wrong = false, false, ""
-	s.reply, s.inline = 0, false
+	s.reply, s.inline, s.unsent = 0, false, nil
 }
 
 // takePayloads checks what the application sends: lengths, which it keeps a view
-// of, and with inline the payloads' bytes in data, one after the other.
+// of, and with inline the payloads' bytes in data, one after the other. Of those
+// with one that is too large it keeps what is in front of that.
 func (c *call) takePayloads(lengths []uint32, data []byte, inline bool) (tooLarge bool, err error) {
 	c.payloads, c.inline = lengths, inline
 	c.replyData = c.replyData[:0]
@@ -59,8 +61,9 @@ func (c *call) takePayloads(lengths []uint32, data []byte, inline bool) (tooLarg
 	if inline && !c.takeInline(data) {
 		return false, ErrPayload
 	}
-	for _, n := range c.payloads {
+	for i, n := range c.payloads {
 		if n&^lengthBit > c.sendMax && c.sendMax > 0 {
+			c.payloads = c.payloads[:i]
 			return true, nil
 		}
 	}
@@ -121,12 +124,6 @@ func (c *call) emitEnvelopes(payloads []uint32) *Event {
 // is the lowest, and the length.
 func appendPrefix(b []byte, n uint32) []byte {
 	return append(b, byte(n>>31), byte(n>>24)&^(lengthBit>>24), byte(n>>16), byte(n>>8), byte(n))
-}
-
-// emitReply emits the one message of a side that has no stream of them.
-func (c *call) emitReply() *Event {
-	c.one[0] = c.reply
-	return c.emitEnvelopes(c.one[:])
 }
 
 // addTypeAs adds the dialect's content type for a codec, as a field of that name.

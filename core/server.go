@@ -52,7 +52,7 @@ func (s *Server) Open(c *ServerCall, h *RequestHead, can Capabilities, end bool)
 	}
 	c.proc = &s.cfg.Procedures[index]
 	kind := c.proc.Stream
-	allowGet := c.proc.NoSideEffects && kind == Unary
+	allowGet := c.proc.NoSideEffects && kind == Unary && !s.cfg.NotServed[connectGet.protocol]
 	var codec []byte
 	var fault GetFault
 	switch {
@@ -70,7 +70,7 @@ func (s *Server) Open(c *ServerCall, h *RequestHead, can Capabilities, end bool)
 	if c.d != nil {
 		c.codec, ok = s.codecIndex(codec)
 	}
-	if c.d == nil || !ok {
+	if c.d == nil || !ok || s.cfg.NotServed[c.d.protocol] {
 		return c.refuse(415, "accept-post", s.posts[kind])
 	}
 	if can.Unbounded && !c.d.get {
@@ -98,7 +98,7 @@ func (s *Server) Open(c *ServerCall, h *RequestHead, can Capabilities, end bool)
 	if c.out.native() {
 		e.Coding, e.CompressMin = c.out.index, c.compressMin
 	}
-	e.Timeout, e.Get = timeout, c.d.get
+	e.Timeout, e.Get = min(timeout, s.cfg.TimeoutMax), c.d.get
 	e.ContentInline, e.SendInline = c.needBytes, c.out.here() || c.d.text
 	e.Hidden, e.Binary = f.hidden, f.binary
 	if !c.single {
@@ -123,7 +123,8 @@ func (c *ServerCall) refuse(status int, name, value string) []Event {
 	c.head.AddString(nameContentLength, "0")
 	e := c.emit(EventResponseHead)
 	e.Status, e.Fields, e.End = uint32(status), c.head, true
-	c.done()
+	c.d = nil
+	c.done(CodeOfHTTPStatus(status))
 	return c.events
 }
 
@@ -146,20 +147,14 @@ func (c *ServerCall) agree(f *head, can Capabilities) bool {
 		c.answer(Unimplemented, "this server cannot send trailers, and gRPC needs them: use the Connect protocol")
 		return false
 	}
-	if d.get && s.cfg.RequireVersion && !c.get.HasVersion {
-		c.answer(InvalidArgument, "the request has no connect parameter, and this server requires it")
+	// Connect "Unary-Request": Connect-Protocol-Version is "1".
+	switch named := f.has(d.version); {
+	case named && string(f.values[d.version]) != protocolVersion:
+		c.answer(InvalidArgument, "the protocol version must be 1")
 		return false
-	}
-	if d.version != fieldNone {
-		// Connect "Unary-Request": Connect-Protocol-Version is "1".
-		if f.has(d.version) && string(f.values[d.version]) != protocolVersion {
-			c.answer(InvalidArgument, "the protocol version must be 1")
-			return false
-		}
-		if !f.has(d.version) && s.cfg.RequireVersion {
-			c.answer(InvalidArgument, "the request has no protocol version, and this server requires it")
-			return false
-		}
+	case s.cfg.RequireVersion && (d.get && !c.get.HasVersion || d.version != fieldNone && !named):
+		c.answer(InvalidArgument, "the request does not name the protocol's version, and this server requires it")
+		return false
 	}
 	// A head that announces no content is complete, whatever the server tells.
 	length, known := parseDigits(f.values[fieldContentLength], lengthDigits)
@@ -251,7 +246,7 @@ func (c *ServerCall) prepare() {
 		c.lead.AddString(fieldNames[c.d.coding], c.server.offer.name(c.out))
 		e.Packed = c.lead
 	}
-	c.done()
+	c.close()
 }
 
 var lengthName = []byte(nameContentLength)

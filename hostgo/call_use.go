@@ -21,7 +21,7 @@ func (c *Call) Codec() Codec { return c.codec }
 // IsGet says whether the call came as an HTTP GET.
 func (c *Call) IsGet() bool { return c.get }
 
-// Timeout returns the time that the peer gave the call, false if it gave none.
+// Timeout returns the time that the call has, false if there is no limit.
 // The handler's context ends when it is over.
 func (c *Call) Timeout() (timeout time.Duration, ok bool) {
 	return max(c.timeout, 0), c.timeout >= 0

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/connectcore/connectcore/wasm/abi"
 )
@@ -63,9 +64,15 @@ type HandlerOptions struct {
 	ReadMax int
 	// SendMax is the most bytes in one message sent; 0 means no limit.
 	SendMax int
+	// Protocols are the ones to serve; nil means all. A request of another one is
+	// refused by HTTP status 415.
+	Protocols []Protocol
 	// RequireVersion refuses Connect requests that do not name the version of
 	// the protocol.
 	RequireVersion bool
+	// MaxTimeout is the most time for one call, whatever timeout it asks for; 0
+	// means no limit.
+	MaxTimeout time.Duration
 	// Logger is told about handlers that fail unexpectedly; nil means
 	// [slog.Default].
 	Logger *slog.Logger
@@ -125,7 +132,11 @@ func NewHandler(options *HandlerOptions, procedures ...Procedure) (*Handler, err
 	if err := checkSizes(o.ReadMax, o.SendMax, max(o.CompressMin, 0)); err != nil {
 		return nil, err
 	}
-	config, err := o.Module.configure(h.record(&o), o.Codings)
+	record, err := h.record(&o)
+	if err != nil {
+		return nil, err
+	}
+	config, err := o.Module.configure(record, o.Codings)
 	if err != nil {
 		return nil, err
 	}
@@ -160,11 +171,17 @@ func checkSizes(sizes ...int) error {
 }
 
 // record makes the command that configures an instance for this handler.
-func (h *Handler) record(o *HandlerOptions) []byte {
+func (h *Handler) record(o *HandlerOptions) ([]byte, error) {
+	if o.MaxTimeout < 0 || o.MaxTimeout > 0 && o.MaxTimeout < time.Microsecond {
+		return nil, fmt.Errorf("connectcore: a MaxTimeout of %v is out of range", o.MaxTimeout)
+	}
 	var w abi.Writer
-	var flags uint16
+	flags, err := unserved(o.Protocols)
+	if err != nil {
+		return nil, err
+	}
 	if o.RequireVersion {
-		flags = abi.ServerRequireVersion
+		flags |= abi.ServerRequireVersion
 	}
 	var codecs, paths []string
 	var attributes []byte
@@ -182,13 +199,35 @@ func (h *Handler) record(o *HandlerOptions) []byte {
 	w.U32(uint32(o.ReadMax))
 	w.U32(uint32(o.SendMax))
 	w.U32(compressMin(o.CompressMin))
+	w.U64(uint64(o.MaxTimeout.Microseconds()))
 	w.Bytes(joined(codecs))
 	w.Bytes(joined(o.Codings))
 	w.Bytes(native(o.Codings))
 	w.Bytes(joined(paths))
 	w.Bytes(attributes)
 	w.End()
-	return w.B
+	return w.B, nil
+}
+
+// unserved returns the flags that refuse all protocols but those.
+func unserved(served []Protocol) (uint16, error) {
+	if served == nil {
+		return 0, nil
+	}
+	var flags uint16 = abi.ServerNoConnect | abi.ServerNoGRPC | abi.ServerNoGRPCWeb
+	for _, p := range served {
+		switch p {
+		case ProtocolConnect:
+			flags &^= abi.ServerNoConnect
+		case ProtocolGRPC:
+			flags &^= abi.ServerNoGRPC
+		case ProtocolGRPCWeb:
+			flags &^= abi.ServerNoGRPCWeb
+		default:
+			return 0, fmt.Errorf("connectcore: unknown protocol %d", p)
+		}
+	}
+	return flags, nil
 }
 
 func joined(names []string) []byte { return []byte(strings.Join(names, "\x00")) }

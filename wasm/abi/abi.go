@@ -72,12 +72,17 @@ const (
 	EvPrepared     Kind = 143
 	EvDecompress   Kind = 144
 	EvRetry        Kind = 145
+	EvOutcome      Kind = 146
 )
 
 // Flags, by the record that they stand in.
 const (
 	// ConfigureServer.
 	ServerRequireVersion uint16 = 1 // Connect requests must carry the protocol version
+	ServerOutcomes       uint16 = 2 // say how each call ended, by an Outcome
+	ServerNoConnect      uint16 = 4 // refuse the protocol
+	ServerNoGRPC         uint16 = 8
+	ServerNoGRPCWeb      uint16 = 16
 
 	// ConfigureClient.
 	ClientText uint16 = 1 // gRPC-Web as base64

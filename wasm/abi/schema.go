@@ -36,8 +36,8 @@ type Schema struct {
 
 // Schemas lists every record: first the commands, then the events.
 var Schemas = []Schema{
-	{CmdConfigureServer, "configure-server", []string{"require-version"}, []Column{
-		{"read_max", U32}, {"send_max", U32}, {"compress_min", U32},
+	{CmdConfigureServer, "configure-server", []string{"require-version", "outcomes", "no-connect", "no-grpc", "no-grpc-web"}, []Column{
+		{"read_max", U32}, {"send_max", U32}, {"compress_min", U32}, {"timeout_max", U64},
 		{"codecs", Bytes}, {"codings", Bytes}, {"native", Bytes},
 		{"procedures", Bytes}, {"attributes", Bytes}}},
 	{CmdConfigureClient, "configure-client", []string{"text"}, []Column{
@@ -94,6 +94,7 @@ var Schemas = []Schema{
 		{"fields", Fields}, {"packed", Fields}, {"length", Bytes}, {"data", Bytes}, {"trailers", Fields}, {"matters", Bytes}}},
 	{EvDecompress, "decompress", nil, []Column{{"coding", U32}, {"limit", U32}, {"data", Bytes}}},
 	{EvRetry, "retry", []string{"unprocessed", "transient", "never", "told"}, []Column{{"wait_us", U64}}},
+	{EvOutcome, "outcome", nil, []Column{{"code", U32}, {"protocol", U32}}},
 }
 
 // SchemaOf finds a record's layout, nil where there is none.

@@ -19,7 +19,9 @@ var constants = []struct {
 }{
 	{"MAJOR", abi.Major}, {"MINOR", abi.Minor}, {"HEADER_SIZE", abi.HeaderSize},
 	{"NO_TIMEOUT", abi.NoTimeout}, {"COMPRESSED", abi.Compressed},
-	{"SERVER_REQUIRE_VERSION", uint64(abi.ServerRequireVersion)},
+	{"SERVER_REQUIRE_VERSION", uint64(abi.ServerRequireVersion)}, {"SERVER_OUTCOMES", uint64(abi.ServerOutcomes)},
+	{"SERVER_NO_CONNECT", uint64(abi.ServerNoConnect)}, {"SERVER_NO_GRPC", uint64(abi.ServerNoGRPC)},
+	{"SERVER_NO_GRPC_WEB", uint64(abi.ServerNoGRPCWeb)},
 	{"CLIENT_TEXT", uint64(abi.ClientText)}, {"PREPARED_TRAILERS", uint64(abi.PreparedTrailers)},
 	{"OPEN_TRAILERS", uint64(abi.OpenTrailers)}, {"OPEN_DUPLEX", uint64(abi.OpenDuplex)},
 	{"OPEN_END", uint64(abi.OpenEnd)}, {"OPEN_PREPARE", uint64(abi.OpenPrepare)}, {"OPEN_GET", uint64(abi.OpenGet)},

@@ -77,6 +77,7 @@ func configure(procedures ...string) []byte {
 	w.U32(0)
 	w.U32(0)
 	w.U32(0)
+	w.U64(0)
 	w.Bytes([]byte("proto"))
 	w.Bytes([]byte("gzip"))
 	w.Bytes([]byte{0})

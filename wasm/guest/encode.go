@@ -159,6 +159,10 @@ func (g *Guest) encodeEvent(handle uint32, e *core.Event) {
 		flags |= flag(e.Never, abi.RetryNever) | flag(e.Told, abi.RetryTold)
 		w.Begin(abi.EvRetry, flags, handle)
 		w.U64(e.Wait)
+	case core.EventOutcome:
+		w.Begin(abi.EvOutcome, 0, handle)
+		w.U32(uint32(e.Code))
+		w.U32(uint32(e.Protocol))
 	case core.EventDecompress:
 		w.Begin(abi.EvDecompress, 0, handle)
 		w.U32(e.Coding)

@@ -32,6 +32,7 @@ func (h *host) configureServer() uint32 {
 	h.w.U32(0)
 	h.w.U32(0)
 	h.w.U32(0)
+	h.w.U64(0)
 	h.w.Bytes([]byte("proto\x00json"))
 	h.w.Bytes([]byte("gzip"))
 	h.w.Bytes([]byte{1})

@@ -47,13 +47,16 @@ func (g *Guest) codingsOf(list, native []byte) (out []core.Coding, ok bool) {
 
 func (g *Guest) configureServer(r *abi.Record) bool {
 	var cfg core.ServerConfig
-	cfg.ReadMax, cfg.SendMax, cfg.CompressMin = r.U32(), r.U32(), r.U32()
+	cfg.ReadMax, cfg.SendMax, cfg.CompressMin, cfg.TimeoutMax = r.U32(), r.U32(), r.U32(), r.U64()
 	codecs, codings, native := r.Bytes(), r.Bytes(), r.Bytes()
 	procedures, attributes := r.Bytes(), r.Bytes()
 	if !r.Whole() {
 		return false
 	}
-	cfg.RequireVersion = r.Flags&abi.ServerRequireVersion != 0
+	cfg.RequireVersion, cfg.Outcomes = r.Flags&abi.ServerRequireVersion != 0, r.Flags&abi.ServerOutcomes != 0
+	cfg.NotServed[core.ProtocolConnect] = r.Flags&abi.ServerNoConnect != 0
+	cfg.NotServed[core.ProtocolGRPC] = r.Flags&abi.ServerNoGRPC != 0
+	cfg.NotServed[core.ProtocolGRPCWeb] = r.Flags&abi.ServerNoGRPCWeb != 0
 	cfg.Codecs = names(codecs)
 	var ok bool
 	if cfg.Codings, ok = g.codingsOf(codings, native); !ok {

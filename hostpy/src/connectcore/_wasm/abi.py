@@ -18,6 +18,10 @@ HEADER_SIZE: Final = 12
 NO_TIMEOUT: Final = 18446744073709551615
 COMPRESSED: Final = 2147483648
 SERVER_REQUIRE_VERSION: Final = 1
+SERVER_OUTCOMES: Final = 2
+SERVER_NO_CONNECT: Final = 4
+SERVER_NO_GRPC: Final = 8
+SERVER_NO_GRPC_WEB: Final = 16
 CLIENT_TEXT: Final = 1
 PREPARED_TRAILERS: Final = 1
 OPEN_TRAILERS: Final = 1
@@ -117,9 +121,10 @@ EV_FAULT: Final = 142
 EV_PREPARED: Final = 143
 EV_DECOMPRESS: Final = 144
 EV_RETRY: Final = 145
+EV_OUTCOME: Final = 146
 
 # What a record begins with, its fixed block included: name and letter (of `struct`) of each number.
-LAYOUT_CONFIGURE_SERVER: Final = "kind:H flags:H size:I handle:I read_max:I send_max:I compress_min:I codecs_size:I codings_size:I native_size:I procedures_size:I attributes_size:I"
+LAYOUT_CONFIGURE_SERVER: Final = "kind:H flags:H size:I handle:I read_max:I send_max:I compress_min:I timeout_max:Q codecs_size:I codings_size:I native_size:I procedures_size:I attributes_size:I"
 LAYOUT_CONFIGURE_CLIENT: Final = "kind:H flags:H size:I handle:I protocol:I read_max:I send_max:I compress_min:I send_coding:I get_max:I codec_size:I codings_size:I native_size:I prefix_size:I user_agent_size:I"
 LAYOUT_CLOSE_CONFIG: Final = "kind:H flags:H size:I handle:I"
 LAYOUT_OPEN_SERVER: Final = "kind:H flags:H size:I handle:I method_size:I path_size:I query_size:I fields_count:I fields_size:I"
@@ -153,3 +158,4 @@ LAYOUT_FAULT: Final = "kind:H flags:H size:I handle:I fault:I text_size:I"
 LAYOUT_PREPARED: Final = "kind:H flags:H size:I handle:I limit:I reply_max:I head_max:I coding:I mark:I prefix:I status:I fields_count:I fields_size:I packed_count:I packed_size:I length_size:I data_size:I trailers_count:I trailers_size:I matters_size:I"
 LAYOUT_DECOMPRESS: Final = "kind:H flags:H size:I handle:I coding:I limit:I data_size:I"
 LAYOUT_RETRY: Final = "kind:H flags:H size:I handle:I wait_us:Q"
+LAYOUT_OUTCOME: Final = "kind:H flags:H size:I handle:I code:I protocol:I"

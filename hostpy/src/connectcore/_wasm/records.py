@@ -32,6 +32,7 @@ __all__ = [
     "HttpTrailers",
     "Messages",
     "More",
+    "Outcome",
     "Prepared",
     "Received",
     "Request",
@@ -59,7 +60,7 @@ __all__ = [
 ]
 
 _BARE: Final = Struct("<HHII")  # a record without columns
-_CONFIGURE_SERVER: Final = Struct("<HHIIIIIIIIII").pack
+_CONFIGURE_SERVER: Final = Struct("<HHIIIIIQIIIII").pack
 _CONFIGURE_CLIENT: Final = Struct("<HHIIIIIIIIIIIII").pack
 _OPEN_SERVER: Final = Struct("<HHIIIIIII").pack
 _OPEN_CLIENT: Final = Struct("<HHIIIIQIIIII").pack
@@ -87,6 +88,7 @@ _FAULT: Final = Struct("<HHIIII").unpack_from
 _PREPARED: Final = Struct("<HHIIIIIIIIIIIIIIIIII").unpack_from
 _DECOMPRESS: Final = Struct("<HHIIIII").unpack_from
 _RETRY: Final = Struct("<HHIIQ").unpack_from
+_OUTCOME: Final = Struct("<HHIIII").unpack_from
 _START: Final = Struct("<H2xI").unpack_from  # a record's kind and size
 
 
@@ -96,21 +98,23 @@ def configure_server(
     read_max: int = 0,
     send_max: int = 0,
     compress_min: int = 0,
+    timeout_max: int = 0,
     codecs: Buffer = b"",
     codings: Buffer = b"",
     native: Buffer = b"",
     procedures: Buffer = b"",
     attributes: Buffer = b"",
 ) -> bytes:
-    """`configure-server`. Flags: 1 require-version."""
+    """`configure-server`. Flags: 1 require-version, 2 outcomes, 4 no-connect, 8 no-grpc, 16 no-grpc-web."""
     head = _CONFIGURE_SERVER(
         abi.CMD_CONFIGURE_SERVER,
         flags,
-        44 + len(codecs) + len(codings) + len(native) + len(procedures) + len(attributes),
+        52 + len(codecs) + len(codings) + len(native) + len(procedures) + len(attributes),
         0,
         read_max,
         send_max,
         compress_min,
+        timeout_max,
         len(codecs),
         len(codings),
         len(native),
@@ -680,6 +684,18 @@ class Retry:
         _, self.flags, _, self.handle, self.wait_us = _RETRY(batch, at)
 
 
+class Outcome:
+    """`outcome`."""
+
+    __slots__ = ("code", "handle", "protocol")
+    handle: int
+    code: int
+    protocol: int
+
+    def __init__(self, batch: bytes, at: int) -> None:
+        _, _, _, self.handle, self.code, self.protocol = _OUTCOME(batch, at)
+
+
 Event: TypeAlias = (
     Configured
     | Request
@@ -698,6 +714,7 @@ Event: TypeAlias = (
     | Prepared
     | Decompress
     | Retry
+    | Outcome
 )
 
 _EVENTS: Final[dict[int, Callable[[bytes, int], Event]]] = {
@@ -718,6 +735,7 @@ _EVENTS: Final[dict[int, Callable[[bytes, int], Event]]] = {
     abi.EV_PREPARED: Prepared,
     abi.EV_DECOMPRESS: Decompress,
     abi.EV_RETRY: Retry,
+    abi.EV_OUTCOME: Outcome,
 }
 
 
