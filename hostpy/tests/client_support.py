@@ -206,6 +206,8 @@ def _held(probes: int) -> int:
         send_compression=None,
         timeout=None,
         read_max_bytes=None,
+        send_max_bytes=None,
+        compress_min_bytes=0,
     )
     held = 0
     for instance in POOL.instances():

@@ -49,7 +49,8 @@ METADATA = ", response_metadata: ResponseMetadata | None = None"
 def application(interceptor: str) -> str:
     return (
         f"interceptors: Iterable[{interceptor}] = (), read_max_bytes: int | None = 4194304, "
-        "compressions: Iterable[AnyCompression] | None = None, codecs: Iterable[Codec] | None = None) -> None"
+        "compressions: Iterable[AnyCompression] | None = None, codecs: Iterable[Codec] | None = None, "
+        "**options: Unpack[ServerOptions]) -> None"
     )
 
 

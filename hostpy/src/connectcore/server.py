@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._server.asgi import ConnectASGIApplication
 from ._server.endpoint import Endpoint, EndpointSync
+from ._server.options import ServerOptions
 from ._server.router import ConnectASGIRouter, ConnectWSGIRouter
 from ._server.wsgi import ConnectWSGIApplication
 from ._wasm.configuration import DEFAULT_READ_MAX_BYTES
@@ -16,4 +17,5 @@ __all__ = [
     "ConnectWSGIRouter",
     "Endpoint",
     "EndpointSync",
+    "ServerOptions",
 ]

@@ -183,6 +183,8 @@ class ClientBase(Generic[I, H]):
         timeout_ms: float | None = None,
         timeout: float | None = None,
         read_max_bytes: int | None = DEFAULT_READ_MAX_BYTES,
+        send_max_bytes: int | None = None,
+        compress_min_bytes: int = 0,
         interceptors: Iterable[I] = (),
         http_client: H | None = None,
         retries: RetryPolicy | None = None,
@@ -200,6 +202,9 @@ class ClientBase(Generic[I, H]):
             timeout_ms: milliseconds that a call may take when it does not say itself; None for no limit.
             timeout: the same in seconds.
             read_max_bytes: longest message to receive, in bytes, before and after decompression; None for no limit.
+            send_max_bytes: longest message to send, in bytes, after compression; None, the default, for no limit. A longer one
+                ends its call.
+            compress_min_bytes: smallest message that `send_compression` compresses, in bytes; by default all are.
             interceptors: code around every call, the first outermost.
             http_client: what sends requests: a client of `pyqwest`, `httpx` or `httpx2` (an async one for an async client), or
                 a transport of `connectcore.transport`. None for one that all clients in the process share: HTTP/1.1 over
@@ -222,6 +227,8 @@ class ClientBase(Generic[I, H]):
             send_compression=send_compression,
             timeout=timeout_seconds(timeout, timeout_ms),
             read_max_bytes=read_max_bytes,
+            send_max_bytes=send_max_bytes,
+            compress_min_bytes=compress_min_bytes,
         )
         self._closed = False
         calls = self._calls = self._kind(self._config, http_client, retries)

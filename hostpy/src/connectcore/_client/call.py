@@ -169,11 +169,12 @@ class ClientCall(ModuleCall):
     def _sending(self, handle: int, payloads: list[bytes], get: int = 0) -> bytes:
         """The command that sends payloads, which are compressed. Raises RejectedError."""
         config = self._config
-        packed = 0
+        lengths = list(map(len, payloads))
         if config.packs_with is not None:
-            payloads[:] = [compressed(config.packs_with, payload) for payload in payloads]
-            packed = abi.COMPRESSED
-        lengths = [len(payload) | packed for payload in payloads]
+            for index, length in enumerate(lengths):
+                if length >= config.compress_min:
+                    payloads[index] = compressed(config.packs_with, payloads[index])
+                    lengths[index] = len(payloads[index]) | abi.COMPRESSED
         if config.inline(get):
             return records.send(handle, abi.SEND_INLINE, lengths, b"".join(payloads))
         return records.send(handle, 0, lengths)

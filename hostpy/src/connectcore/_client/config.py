@@ -10,7 +10,7 @@ from .._codec.codec import proto_binary_codec
 from .._version import __version__
 from .._wasm import abi, records
 from .._wasm.columns import join_names
-from .._wasm.configuration import Configuration, read_max_of
+from .._wasm.configuration import Configuration, compress_min_of, read_max_of, send_max_of
 from ..compression import GzipCompression, ModuleCompression, native
 from ..protocol import ProtocolType
 from .procedure import Procedure
@@ -48,6 +48,8 @@ class ClientConfig:
         send_compression: what requests are compressed with; None for nothing.
         timeout: seconds that a call may take when it does not say itself; None for no limit.
         read_max_bytes: longest message to receive, before and after decompression; None for no limit.
+        send_max_bytes: longest message to send, after compression; None for no limit.
+        compress_min_bytes: smallest message that is compressed.
 
     Raises:
         TypeError: the address is no text, or the protocol none.
@@ -60,6 +62,7 @@ class ClientConfig:
         "_procedures",
         "codec",
         "codings",
+        "compress_min",
         "http2",
         "origin",
         "packs_with",
@@ -78,6 +81,8 @@ class ClientConfig:
         send_compression: AnyCompression | None,
         timeout: float | None,
         read_max_bytes: int | None,
+        send_max_bytes: int | None,
+        compress_min_bytes: int,
     ) -> None:
         self.origin, prefix, self.server_address = _parse_address(address)
         if not isinstance(protocol, ProtocolType):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -104,13 +109,14 @@ class ClientConfig:
         self.packs_with = None if isinstance(send_compression, ModuleCompression) else send_compression
         self.timeout = timeout
         self.read_max = read_max_of(read_max_bytes)
+        self.compress_min = compress_min_of(compress_min_bytes)
         self._configuration = Configuration.of(
             records.configure_client(
                 flags=abi.CLIENT_TEXT if protocol is ProtocolType.GRPC_WEB_TEXT else 0,
                 protocol=_PROTOCOLS[protocol],
                 read_max=self.read_max,
-                send_max=0,
-                compress_min=0,
+                send_max=send_max_of(send_max_bytes),
+                compress_min=self.compress_min,
                 send_coding=send,
                 get_max=0,
                 codec=self.codec.name().encode(),

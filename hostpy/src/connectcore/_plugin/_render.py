@@ -133,6 +133,7 @@ def _imports(file: File, flavors: list[_Flavor]) -> Iterable[str]:
         generators += [flavor.iterator for flavor in flavors]
     generators += ["_Iterable", *(["_Mapping"] if methods else [])]
     yield _names_of("collections.abc", sorted(generators), indent="    ")
+    yield _names_of("typing", ["_Unpack"], indent="    ")
     yield ""
     if methods:
         streams = [flavor.stream for flavor in flavors if any(method.server_stream for method in methods)]
@@ -142,6 +143,7 @@ def _imports(file: File, flavors: list[_Flavor]) -> Iterable[str]:
     yield _names_of("connectcore.interceptor", [flavor.interceptor for flavor in flavors], indent="    ")
     if methods:
         yield _names_of("connectcore.request", ["_Headers", "_RequestContext"], indent="    ")
+    yield _names_of("connectcore.server", ["_ServerOptions"], indent="    ")
     if file.own_module:
         module, name = _DESCRIPTORS[file.messages]
         yield _names_of(module, [f"_{name}"], indent="    ")
@@ -262,11 +264,13 @@ def _application_parameters(interceptor: str) -> Iterable[str]:
     yield "        read_max_bytes: int | None = _DEFAULT_READ_MAX_BYTES,"
     yield "        compressions: _Iterable[_AnyCompression] | None = None,"
     yield "        codecs: _Iterable[_Codec] | None = None,"
+    yield "        **options: _Unpack[_ServerOptions],"
 
 
 def _application_arguments() -> Iterable[str]:
     for name in ("interceptors", "read_max_bytes", "compressions", "codecs"):
         yield f"            {name}={name},"
+    yield "            **options,"
     yield "        )"
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from .._codec.payload import decoded, encoded
 from .._interceptors import check, split_leading, wrap
 from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
+from .access import ASGIEntry
 from .asgi_call import Exchange, awaitable
 from .asgi_request import HALF_DUPLEX, addresses, has_content, head_of, length_of
 from .call import ServerCall
 from .lifespan import serve_other
+from .options import Options
 from .response import whole
 from .rsgi import NoRSGI
 from .service import Service
@@ -20,11 +22,13 @@ from .verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+    from typing import Unpack
 
     from .._codec.codec import Codec
     from ..compression import AnyCompression
     from ..interceptor import Interceptor
     from .endpoint import Endpoint
+    from .options import ServerOptions
 
     Receive = Callable[[], Awaitable[Any]]
     Send = Callable[[Any], Awaitable[None]]
@@ -66,6 +70,7 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
         read_max_bytes: int | None = DEFAULT_READ_MAX_BYTES,
         compressions: Iterable[AnyCompression] | None = None,
         codecs: Iterable[Codec] | None = None,
+        **options: Unpack[ServerOptions],
     ) -> None:
         """Make the application.
 
@@ -77,19 +82,20 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             read_max_bytes: bytes in one received message, before and after decompression; None for no limit.
             compressions: compressions to offer, most preferred first; gzip if not given, none if empty.
             codecs: codecs to speak; protobuf's binary and JSON forms if not given.
+            options: see `ServerOptions`.
 
         Raises:
-            TypeError: an interceptor is none, or the service is a class.
-            ValueError: `read_max_bytes` is not a positive number.
+            TypeError: an interceptor is none, the service is a class, or an option is of the wrong kind.
+            ValueError: an option makes no sense; the text says which and why.
 
         """
         self._source = service
         self._endpoints = endpoints
         self._leading, self._interceptors = split_leading(check(interceptors))
-        self._options: dict[str, Any] = {
+        self._settings: dict[str, Any] = {
             "codecs": None if codecs is None else list(codecs),
             "compressions": None if compressions is None else list(compressions),
-            "read_max_bytes": read_max_bytes,
+            "options": Options(read_max_bytes=read_max_bytes, **options),
             "text": False,
             "prepare": not self._leading,
         }
@@ -97,15 +103,24 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
         if not isinstance(service, AsyncGeneratorType):
             self._service = self._resolve(service)  # type: ignore[arg-type]
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        """Serve one request, or the server's lifespan."""
+    async def __call__(self, scope: Any, receive: Receive, send: Send, *, entry: ASGIEntry | None = None) -> None:
+        """Serve one request, or the server's lifespan. `entry` is this application's own: what it logs of the request."""
         if scope["type"] != "http":
             await serve_other(self, scope, receive, send)
             return
         service = self._service
         if service is None:
             raise RuntimeError("the service is an async generator, and the server did not start it: turn its lifespan on")
+        if service.access_log and entry is None:
+            entry = ASGIEntry(addresses, scope, receive, send)
+            try:
+                await self(scope, entry.receive, entry.send, entry=entry)
+            finally:
+                entry.write()
+            return
         procedure, head, fields = head_of(service, scope)
+        if entry is not None:
+            entry.procedure = procedure
         content: bytes | None = None
         more = True
         if procedure is not None and not procedure.many_requests and not self._leading:
@@ -125,6 +140,8 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
                 return
             if len(content) > opened.plain.limit or not opened.plain.holds(content):
                 opened = service.open(head, content, end=not more)
+        if entry is not None:
+            entry.opened = opened
         if isinstance(opened, ServerCall):
             exchange = Exchange(
                 opened, receive, send, more=more and has_content(head), half_duplex=scope["http_version"] in HALF_DUPLEX
@@ -145,7 +162,10 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             for message in whole(opened.plain.status, *answer, opened.plain.trailers):
                 await send(message)
             return
-        exchange = Exchange(ServerCall.settled(service, head, opened, content, ctx), receive, send)
+        call = ServerCall.settled(service, head, opened, content, ctx)
+        if entry is not None:
+            entry.opened = call
+        exchange = Exchange(call, receive, send)
         if pending is _NOTHING:
             await exchange.end(reply, error)
         else:
@@ -181,7 +201,7 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             )
             for path, endpoint in self._endpoints(service).items()
         }
-        return Service(endpoints, **self._options)
+        return Service(endpoints, **self._settings)
 
 
 async def _rest(first: bytes, limit: int, receive: Receive) -> tuple[bytes | None, bool]:

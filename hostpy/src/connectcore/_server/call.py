@@ -23,6 +23,7 @@ from ..request import expired, response_metadata
 from . import usual
 from .outcome import AbortedError, ending, error_of, log
 from .response import Response
+from .verdict import OK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,8 +51,9 @@ class ServerCall:
     """One call. Tell it what happened; then write what its `response` has, and empty that.
 
     `messages` holds payloads for the handler, `received` says that no more come, `failure` what receiving ended with.
-    `stopped` is set when the answer was decided without the handler, `done` when nothing more is to be told. No method waits,
-    or raises for what a peer does.
+    `stopped` is set when the answer was decided without the handler, `done` when nothing more is to be told. `outcome` is the
+    protocol and the code that the call ended with, where the guest is asked for outcomes; else None for what is not known. No
+    method waits, or raises for what a peer does.
 
     Where a request is refused it is not `opened`: `request` and `procedure` are not set, and all that there is is a `response`.
     Otherwise whoever serves the call sets `ctx`, and says `close` in the end, whatever happens.
@@ -74,6 +76,7 @@ class ServerCall:
         "handle",
         "messages",
         "opened",
+        "outcome",
         "procedure",
         "received",
         "request",
@@ -99,6 +102,7 @@ class ServerCall:
         self.response = Response(service.fields_of)
         self.messages: deque[Payload] = deque()
         self.opened = self.received = self.stopped = self.done = False
+        self.outcome: tuple[int | None, int | None] = (None, None)
         self.failure: ConnectError | None = None
 
     @classmethod
@@ -152,7 +156,7 @@ class ServerCall:
 
     def peer_gone(self) -> None:
         """The peer went away before its content ended, or before it had all of the answer."""
-        if self._instance is None:
+        if self._instance is None and not self._service.access_log:
             self.done = True  # and nobody has to be told
         elif not self.done:
             self._step(records.peer_gone(self.handle, abi.GONE_CLOSED))
@@ -216,6 +220,7 @@ class ServerCall:
             prepared = plain.answer(payloads[0], self.ctx)
             if prepared is not None:
                 self.done = True
+                self.outcome = self.request.protocol, OK
                 self.response.whole(plain.status, *prepared, plain.trailers)
                 return
         try:
@@ -266,7 +271,7 @@ class ServerCall:
 
     def _ended(self, error: BaseException | None) -> bytes:
         """The record that ends the application's part, with trailing metadata."""
-        return ending(self.handle, self.procedure.name, error, response_metadata(self.ctx)[1])
+        return ending(self.handle, self.procedure.name, error, self.ctx, self._service.on_error)
 
     def _step(self, batch: bytes) -> None:
         events = self._stepped(batch)
@@ -359,6 +364,9 @@ class ServerCall:
         if event.grace_us:
             self.response.hold = event.grace_us / 1e6 + (self.ctx.timeout_ms or 0) / 1000
 
+    def _on_outcome(self, event: records.Outcome) -> None:
+        self.outcome = event.protocol or None, event.code
+
     def _on_done(self, _: records.Done) -> None:
         self.done = True
 
@@ -381,6 +389,7 @@ _ON: Final[dict[type[Any], Callable[[ServerCall, Any], None]]] = {
     records.HttpTrailers: lambda call, event: call.response.trailers(event),
     records.Stop: ServerCall._on_stop,
     records.More: ServerCall._on_more,
+    records.Outcome: ServerCall._on_outcome,
     records.Done: ServerCall._on_done,
     records.Fault: ServerCall._on_fault,
 }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .._codec.codec import default_codecs
 from .._wasm import abi, records
 from .._wasm.columns import join_fields, join_names, join_text_fields, layout, split_fields, split_text_fields
-from .._wasm.configuration import BusyError, Configuration, read_max_of
+from .._wasm.configuration import BusyError, Configuration
 from .._wasm.instance import GuestError
 from .._wasm.pool import POOL
 from ..compression import GzipCompression, native
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .._wasm.instance import Instance
     from ..compression import AnyCompression
     from .memory import Head
+    from .options import Options
 
 __all__ = ["Service"]
 
@@ -49,8 +50,10 @@ class Service:
         "_plains",
         "_prepare",
         "_verdicts",
+        "access_log",
         "codings",
         "fields_of",
+        "on_error",
         "procedures",
         "routes",
     )
@@ -61,7 +64,7 @@ class Service:
         *,
         codecs: Iterable[Codec] | None,
         compressions: Iterable[AnyCompression] | None,
-        read_max_bytes: int | None,
+        options: Options,
         text: bool,
         prepare: bool,
     ) -> None:
@@ -70,8 +73,7 @@ class Service:
         self.procedures = [Procedure(path, *endpoint, known) for path, endpoint in endpoints.items()]
         self.routes = {procedure.name: procedure for procedure in self.procedures}
         record = records.configure_server(
-            read_max=read_max_of(read_max_bytes),
-            compress_min=abi.DEFAULT_COMPRESS_MIN,
+            **options.columns,
             codecs=join_names(codec.name() for codec in known),
             codings=join_names(coding.name() for coding in self.codings),
             native=native(self.codings),
@@ -82,6 +84,8 @@ class Service:
         self.fields_of: Callable[[bytes], list[tuple[Any, Any]]] = split_text_fields if text else split_fields
         self._column: Callable[[Iterable[tuple[Any, Any]]], bytes] = join_text_fields if text else join_fields
         self._prepare = prepare
+        self.access_log = options.access_log
+        self.on_error = options.on_error
         self._verdicts: Heads[Verdict] = Heads(text=text)
         self._plains: Memory[tuple[Plain, records.Prepared]] = Memory()
 

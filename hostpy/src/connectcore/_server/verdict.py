@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .._codec.payload import RejectedError, compressed, decompressed
 from .._wasm import abi
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from ..request import RequestContext
     from .procedure import Procedure
 
-__all__ = ["Plain", "Verdict"]
+__all__ = ["OK", "Plain", "Verdict"]
+
+OK: Final = abi.CODES.index("ok")
 
 
 class Plain:
@@ -105,9 +107,10 @@ class Plain:
 class Verdict:
     """What the guest says of the head of a prepared call; it holds for all requests that are alike in what it depends on."""
 
-    __slots__ = ("plain", "procedure", "request")
+    __slots__ = ("outcome", "plain", "procedure", "request")
 
     def __init__(self, procedure: Procedure, request: records.Request, plain: Plain) -> None:
+        self.outcome = request.protocol, OK
         self.procedure = procedure
         self.request = request
         self.plain = plain

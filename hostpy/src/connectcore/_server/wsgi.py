@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from .._codec.payload import decoded, encoded
 from .._interceptors import check_sync, split_leading_sync, wrap_sync
 from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
+from .access import WSGIEntry
 from .call import ServerCall
+from .options import Options
 from .rsgi import NoRSGI
 from .service import Service
 from .wsgi_call import Exchange, answer_nobody, followed, status_line
@@ -16,11 +18,13 @@ from .wsgi_request import RequestContent, addresses, head_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Unpack
 
     from .._codec.codec import Codec
     from ..compression import AnyCompression
     from ..interceptor import InterceptorSync
     from .endpoint import EndpointSync
+    from .options import ServerOptions
     from .wsgi_call import StartResponse
 
 __all__ = ["ConnectWSGIApplication"]
@@ -61,6 +65,7 @@ class ConnectWSGIApplication(NoRSGI, ABC):
         read_max_bytes: int | None = DEFAULT_READ_MAX_BYTES,
         compressions: Iterable[AnyCompression] | None = None,
         codecs: Iterable[Codec] | None = None,
+        **options: Unpack[ServerOptions],
     ) -> None:
         """Make the application.
 
@@ -70,10 +75,11 @@ class ConnectWSGIApplication(NoRSGI, ABC):
             read_max_bytes: bytes in one received message, before and after decompression; None for no limit.
             compressions: compressions to offer, most preferred first; gzip if not given, none if empty.
             codecs: codecs to speak; protobuf's binary and JSON forms if not given.
+            options: see `ServerOptions`.
 
         Raises:
-            TypeError: an interceptor is none, or a handler is asynchronous.
-            ValueError: `read_max_bytes` is not a positive number.
+            TypeError: an interceptor is none, a handler is asynchronous, or an option is of the wrong kind.
+            ValueError: an option makes no sense; the text says which and why.
 
         """
         for path, endpoint in endpoints.items():
@@ -86,16 +92,27 @@ class ConnectWSGIApplication(NoRSGI, ABC):
             },
             codecs=codecs,
             compressions=compressions,
-            read_max_bytes=read_max_bytes,
+            options=Options(read_max_bytes=read_max_bytes, **options),
             text=True,
             prepare=not self._leading,
         )
 
-    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """Serve one request."""
+    def __call__(
+        self, environ: dict[str, Any], start_response: StartResponse, *, entry: WSGIEntry | None = None
+    ) -> Iterable[bytes]:
+        """Serve one request. `entry` is this application's own: what it logs of the request."""
         service = self._service
-        content = RequestContent(environ)
+        if service.access_log and entry is None:
+            entry = WSGIEntry(addresses, environ)
+            try:
+                return entry.around(self(environ, entry.started(start_response), entry=entry))
+            except BaseException:
+                entry.write()
+                raise
+        content = RequestContent(environ) if entry is None else entry.content(environ)
         procedure, head, fields = head_of(service, environ, unbounded=content.unbounded)
+        if entry is not None:
+            entry.procedure = procedure
         data: bytes | None = None
         left = content.left
         if left is not None and left < _WHOLE and procedure is not None and not procedure.many_requests and not self._leading:
@@ -104,6 +121,8 @@ class ConnectWSGIApplication(NoRSGI, ABC):
                 return answer_nobody(start_response)
         # Else the head alone decides what is to be read, or whether anything is.
         opened = service.open(head, data, end=content.left == 0)
+        if entry is not None:
+            entry.opened = opened
         if isinstance(opened, ServerCall):
             return Exchange(opened, content, environ, start_response).run(self._leading, fields)
         assert data is not None
@@ -123,6 +142,8 @@ class ConnectWSGIApplication(NoRSGI, ABC):
                 # A list: servers, granian for one, write what is none piece by piece.
                 return [answer[1]] if plain.trailers is None else followed([answer[1]], plain.trailers, environ)
         call = ServerCall.settled(service, head, opened, data, ctx)
+        if entry is not None:
+            entry.opened = call
         return Exchange(call, content, environ, start_response).end(reply, error)
 
 

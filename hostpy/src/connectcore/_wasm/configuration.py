@@ -20,12 +20,20 @@ if TYPE_CHECKING:
     from ..method import MethodInfo
     from .instance import Instance
 
-__all__ = ["DEFAULT_READ_MAX_BYTES", "BusyError", "Configuration", "attributes", "read_max_of"]
+__all__ = [
+    "DEFAULT_READ_MAX_BYTES",
+    "BusyError",
+    "Configuration",
+    "attributes",
+    "compress_min_of",
+    "read_max_of",
+    "send_max_of",
+]
 
 DEFAULT_READ_MAX_BYTES: Final = abi.DEFAULT_READ_MAX
 """Bytes in one received message, unless a server or a client is told otherwise."""
 
-_READ_MOST: Final = abi.COMPRESSED - 1  # a longer message has no length in the interface
+_MOST: Final = abi.COMPRESSED - 1  # a longer message has no length in the interface
 
 _STREAM_TYPES: Final = {
     StreamType.UNARY: abi.UNARY,
@@ -113,11 +121,23 @@ def read_max_of(read_max_bytes: int | None) -> int:
         ValueError: there is no message of this length.
 
     """
-    if read_max_bytes is None:
-        return _READ_MOST
-    if not 0 < read_max_bytes <= _READ_MOST:
-        raise ValueError(f"read_max_bytes must be from 1 to {_READ_MOST}, or None for no limit, not {read_max_bytes}")
-    return read_max_bytes
+    return _MOST if read_max_bytes is None else _within("read_max_bytes", read_max_bytes, 1, ", or None for no limit")
+
+
+def send_max_of(send_max_bytes: int | None) -> int:
+    """The same for messages that are sent. Raises ValueError."""
+    return 0 if send_max_bytes is None else _within("send_max_bytes", send_max_bytes, 1, ", or None for no limit")
+
+
+def compress_min_of(compress_min_bytes: int) -> int:
+    """The same for the smallest message to compress. Raises ValueError."""
+    return _within("compress_min_bytes", compress_min_bytes, 0)
+
+
+def _within(name: str, value: int, least: int, otherwise: str = "") -> int:
+    if not least <= value <= _MOST:
+        raise ValueError(f"{name} must be from {least} to {_MOST}{otherwise}, not {value}")
+    return value
 
 
 def _close(key: int, places: list[tuple[weakref.ref[Instance], int]]) -> None:
