@@ -63,6 +63,7 @@ type Call struct {
 	notBefore  time.Time // the answer to a call that was stopped is not written before
 	header     Metadata
 	trailer    Metadata
+	outcome    outcome
 
 	// wmu is held while writing to the peer, and taken before mu. response
 	// changes with both held, so that either is enough to read it.
@@ -161,6 +162,11 @@ func (c *Call) event(ev *event) error {
 		c.broken = &Error{Code: Code(ev.code), Message: string(ev.message), cause: c.broken}
 		c.notBefore = time.Now().Add(time.Duration(ev.graceUS) * time.Microsecond)
 		c.cancel()
+	case abi.EvOutcome:
+		if int(ev.code) >= len(abi.Codes) {
+			return errMalformedEvents
+		}
+		c.outcome.known, c.outcome.code, c.outcome.protocol = true, ev.code, Protocol(ev.protocol)
 	case abi.EvDone:
 		if c.state != callPrepared {
 			c.state = callOver
@@ -241,14 +247,14 @@ func (c *Call) gone(cause error) {
 // goneLocked is gone if the caller holds mu.
 func (c *Call) goneLocked(cause error) {
 	c.cancel()
-	switch c.state {
-	case callOver:
+	switch {
+	case c.state == callOver:
 		return
-	case callPrepared: // no instance needs to know
+	case c.state == callPrepared && c.handler.access == nil: // no instance needs to know
 		c.broken, c.state = fmt.Errorf("connectcore: the peer went away: %w", cause), callOver
 	default:
 		c.broken = cause
-		c.s.cmd.peerGone(c.handle, abi.GoneClosed, 0, cause.Error())
+		c.tell().peerGone(c.handle, abi.GoneClosed, 0, cause.Error())
 		c.run()
 	}
 	c.abort()
@@ -297,6 +303,7 @@ func (c *Call) read() {
 		return
 	}
 	c.s.in.add(n)
+	c.outcome.received += int64(n)
 	end := err == io.EOF || c.s.in.expect == 0
 	if n > 0 || end {
 		c.came(n, end)

@@ -145,7 +145,9 @@ func (c *Call) SendBytes(payload []byte) error {
 	return c.drain()
 }
 
-// Send encodes a message and sends it as SendBytes does.
+// Send encodes a message and sends it as SendBytes does. If the message does not
+// encode, it returns what [HandlerOptions.OnError] makes of that, to be returned by
+// the handler; without that the call has ended.
 func (c *Call) Send(message any) error {
 	c.mu.Lock()
 	err := c.maySend()
@@ -158,6 +160,9 @@ func (c *Call) Send(message any) error {
 	payload, err := c.codec.Append(buffer, message)
 	if err != nil {
 		err = fmt.Errorf("connectcore: encode a response: %w", err)
+		if answer := c.answerTo(c.r.Context(), err); answer != nil {
+			return answer
+		}
 		c.handler.logger.Error("connectcore: a response does not encode", "procedure", c.procedure.Path, "error", err)
 		return c.reject(abi.RejectEncode, err)
 	}

@@ -23,6 +23,9 @@
 // with each call. gRPC needs HTTP/2, or trailers over HTTP/1.1, which few of its
 // clients take; without TLS that is [http.Protocols.SetUnencryptedHTTP2].
 //
+// [HandlerOptions] has limits, the protocols to serve, a hook for unexpected errors
+// and an access log.
+//
 // # Clients
 //
 // A client is a [Client] for one base URL. It speaks one protocol:

@@ -104,6 +104,8 @@ func (b *batch) columns(r *abi.Record, ev *event) {
 		ev.trailers, ev.matters = countedOf(r), r.Bytes()
 	case abi.EvDecompress:
 		ev.coding, ev.limit, ev.data = r.U32(), r.U32(), r.Bytes()
+	case abi.EvOutcome:
+		ev.code, ev.protocol = r.U32(), r.U32()
 	case abi.EvMore:
 		ev.offset, ev.want = r.U64(), r.U32()
 	case abi.EvFault:

@@ -76,6 +76,25 @@ type HandlerOptions struct {
 	// Logger is told about handlers that fail unexpectedly; nil means
 	// [slog.Default].
 	Logger *slog.Logger
+	// OnError is called with an unexpected error: one that a handler returned and
+	// that is no [Error], a [PanicError], or why a response does not encode. The peer
+	// gets the error that it returns, and nothing is logged. If it returns nil, or
+	// panics, all is as without it: the error is logged, and the peer learns no more
+	// than that there was one.
+	OnError func(ctx context.Context, call *Call, err error) *Error
+	// AccessLog gets a record for each request when it is over, at level Info; nil
+	// means that there is no such log. Its attributes, where they are known:
+	//
+	//	procedure       path of the procedure; none if the handler has none of that path
+	//	protocol        connect, grpc or grpc_web; none if the request was refused by its HTTP status alone
+	//	code            ok, or the code that the peer was told, not_found for example; for a request that was
+	//	                refused by its HTTP status, what clients take that for
+	//	http_status     of the response
+	//	milliseconds    from the request's head to the response's end
+	//	received_bytes  of the request's content that were read, as they travel
+	//	sent_bytes      of the response's content, as they travel
+	//	peer            the address and port of the peer
+	AccessLog *slog.Logger
 }
 
 // Handler serves procedures over net/http. HTTP/1.1 and HTTP/2 work, and for
@@ -88,6 +107,8 @@ type Handler struct {
 	config     *configuration
 	heads      heads
 	logger     *slog.Logger
+	access     *slog.Logger
+	onError    func(context.Context, *Call, error) *Error
 }
 
 // NewHandler makes a handler. It fails if the module does not load, or if
@@ -113,7 +134,7 @@ func NewHandler(options *HandlerOptions, procedures ...Procedure) (*Handler, err
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	h := &Handler{codecs: o.Codecs, logger: o.Logger,
+	h := &Handler{codecs: o.Codecs, logger: o.Logger, access: o.AccessLog, onError: o.OnError,
 		procedures: append([]Procedure(nil), procedures...), paths: map[string]*Procedure{}}
 	for i := range h.procedures {
 		p := &h.procedures[i]
@@ -182,6 +203,9 @@ func (h *Handler) record(o *HandlerOptions) ([]byte, error) {
 	}
 	if o.RequireVersion {
 		flags |= abi.ServerRequireVersion
+	}
+	if o.AccessLog != nil {
+		flags |= abi.ServerOutcomes
 	}
 	var codecs, paths []string
 	var attributes []byte

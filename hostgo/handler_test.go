@@ -218,18 +218,6 @@ func TestCodecFailures(t *testing.T) {
 	}
 }
 
-func TestRequireVersion(t *testing.T) {
-	for require, want := range map[bool]int{false: http.StatusOK, true: http.StatusBadRequest} {
-		h, err := NewHandler(&HandlerOptions{RequireVersion: require}, echoBytes)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if w := post(h, echoBytes.Path, "x"); w.Code != want {
-			t.Errorf("required %v: got %d, want %d", require, w.Code, want)
-		}
-	}
-}
-
 func TestMetadata(t *testing.T) {
 	var m Metadata
 	m.Add("X-One", "1")

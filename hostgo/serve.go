@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"runtime/debug"
 	"time"
 
 	"github.com/connectcore/connectcore/wasm/abi"
@@ -17,6 +16,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	c.cancel = cancel
+	if h.access != nil {
+		defer c.logAccess(time.Now())
+	}
 	c.open()
 	if c.drain() != nil || c.isOver() {
 		return
@@ -120,22 +122,6 @@ func (c *Call) isOver() bool {
 	return c.state == callOver
 }
 
-func (c *Call) invoke(ctx context.Context) (err error, unexpected bool) {
-	defer func() {
-		switch p := recover(); p {
-		case nil:
-		case http.ErrAbortHandler: // net/http's way to cut the connection
-			c.gone(http.ErrAbortHandler)
-			panic(p)
-		default:
-			unexpected = true
-			c.handler.logger.ErrorContext(ctx, "connectcore: a handler panicked",
-				"procedure", c.procedure.Path, "panic", p, "stack", string(debug.Stack()))
-		}
-	}()
-	return c.procedure.Serve(ctx, c), false
-}
-
 // finish tells how the handler ended. At the deadline serveUntil does that, in
 // its place.
 func (c *Call) finish(ctx context.Context, err error, unexpected bool) {
@@ -148,17 +134,13 @@ func (c *Call) finish(ctx context.Context, err error, unexpected bool) {
 		c.goneLocked(ctx.Err())
 		return
 	}
-	outcome, ok := errors.AsType[*Error](err)
-	if err != nil && (!ok || outcome == nil || outcome.Code == 0) {
-		outcome, unexpected = nil, true
-		c.handler.logger.ErrorContext(ctx, "connectcore: a handler failed unexpectedly",
-			"procedure", c.procedure.Path, "error", err)
-	}
+	outcome, _ := errors.AsType[*Error](err)
 	succeeded := outcome == nil && !unexpected
 	if succeeded && c.isPlain() {
 		payload, compressed := c.config.pack(c.s.payload, c.packing)
 		if len(payload) <= c.verdict.prepared.replyMax {
 			c.state = callOver
+			c.outcome.known, c.outcome.code, c.outcome.protocol = true, 0, c.protocol
 			c.s.out.ops = append(c.s.out.ops, operation{kind: plain, payload: payload, compressed: compressed})
 			return
 		}

@@ -170,6 +170,7 @@ func (c *Call) sendHead(status int, hasTrailers bool) {
 	if h["Content-Type"] == nil {
 		h["Content-Type"] = nil // net/http would guess one
 	}
+	c.outcome.status = status
 	c.w.WriteHeader(status)
 }
 
@@ -187,7 +188,8 @@ func (c *Call) writeBytes(b []byte) bool {
 	if len(b) == 0 {
 		return true
 	}
-	_, err := c.w.Write(b)
+	n, err := c.w.Write(b)
+	c.outcome.sent += int64(n)
 	return err == nil
 }
 
