@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -338,24 +339,27 @@ def test_reading_on_behind_the_end(mode: str, address: str) -> None:
 # How much is done at a time
 
 
-def counting_steps() -> Callable[[], int]:
-    """Counts the steps of the process's instance from now on."""
-    (instance,) = POOL.instances() or (POOL.pick(),)
-    step = instance.step
-    count = 0
+@contextlib.contextmanager
+def counted_steps() -> Iterator[list[bytes]]:
+    """The batches of all steps that the process's instances make. There are several where threads have met."""
+    batches: list[bytes] = []
 
-    def counted(batch: bytes) -> bytes:
-        nonlocal count
-        count += 1
-        return step(batch)
+    def watched(step: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+        def counted(batch: bytes) -> bytes:
+            batches.append(batch)
+            return step(batch)
 
-    instance.step = counted
+        return counted
 
-    def done() -> int:
-        instance.step = step
-        return count
-
-    return done
+    POOL.pick()
+    steps = [(instance, instance.step) for instance in POOL.instances()]
+    for instance, step in steps:
+        instance.step = watched(step)
+    try:
+        yield batches
+    finally:
+        for instance, step in steps:
+            instance.step = step
 
 
 def test_messages_that_are_ready_go_together() -> None:
@@ -390,9 +394,9 @@ def test_messages_that_are_ready_go_together() -> None:
         assert len(chunks) <= most
         if waits:
             assert len(chunks) > 1000
-    done = counting_steps()
-    asyncio.run(run(False))
-    assert done() < 40
+    with counted_steps() as batches:
+        asyncio.run(run(False))
+    assert len(batches) < 40
 
 
 def test_a_list_of_messages_goes_together_sync() -> None:
@@ -400,10 +404,10 @@ def test_a_list_of_messages_goes_together_sync() -> None:
         return said(str(len(list(requests))))
 
     client = ConnectClientSync("http://test", http_client=WSGITransport(WSGI({CLIENT: client_stream})))
-    done = counting_steps()
     many = [said("x")] * 1000
-    assert client.execute_client_stream(request=iter(many), method=method(CLIENT)) == said("1000")
-    assert done() < 20
+    with counted_steps() as batches:
+        assert client.execute_client_stream(request=iter(many), method=method(CLIENT)) == said("1000")
+    assert len(batches) < 20
 
 
 def test_a_slow_reader_slows_the_server(mode: str) -> None:
