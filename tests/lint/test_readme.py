@@ -1,4 +1,4 @@
-"""The README says what is true: its programs run, its commands exist, its links lead somewhere."""
+"""The README says what is true: who does as it says gets what it says, its commands exist, its links lead somewhere."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -24,13 +25,36 @@ def programs(page: Path = README) -> dict[str, str]:
     return dict(blocks)
 
 
-def environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(EXAMPLES)])}
+def proto(page: Path = README) -> str:
+    """The service that the page starts from, `greet/v1/greet.proto`."""
+    (text,) = re.findall(r"^```protobuf\n// greet/v1/greet\.proto\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return str(text)
+
+
+def start(page: Path = README) -> list[str]:
+    """The commands after which the page's programs run."""
+    (block,) = re.findall(r"^```console\n(pip install .*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return str(block).splitlines()
+
+
+def environment() -> dict[str, str]:
+    """That of a newcomer, in whose virtual environment the packages are."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {**{name: value for name, value in os.environ.items() if name != "PYTHONPATH"}, "PATH": path}
+
+
+def clean(folder: Path) -> Path:
+    """A directory with the README's `.proto` in it and nothing else."""
+    (folder / "greet/v1").mkdir(parents=True)
+    (folder / "greet/v1/greet.proto").write_text(proto())
+    return folder
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The README's programs as files."""
+    """What the README's reader has: the `.proto`, what its command makes of it, and the programs."""
+    clean(tmp_path)
+    subprocess.run(["bash", "-c", start()[1]], cwd=tmp_path, env=environment(), check=True, timeout=60)
     for name, text in programs().items():
         (tmp_path / name).write_text(text)
     return tmp_path
@@ -38,17 +62,22 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(folder: Path) -> Iterator[str]:
-    """The README's server under uvicorn: its address."""
-    command = [sys.executable, str(ROOT / "tests/demo/serve.py"), "uvicorn-httptools", "server"]
+    """The README's server, started as it says: its address."""
+    (command,) = re.findall(r"^# server\.py, served by: (uvicorn .*)$", README.read_text(), re.MULTILINE)
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(folder)
+        [*command.split(), "--port", "0"], cwd=folder, stderr=subprocess.PIPE, text=True, env=environment()
     ) as process:
-        assert process.stdout
-        assert process.stdin
-        url = process.stdout.readline().strip()
-        assert url, "the README's server did not start"
-        yield url.removeprefix("http://")
-        process.stdin.close()
+        assert process.stderr
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if found := re.search(r"running on http://([\d.:]+)", line):
+                yield found[1]
+                break
+        else:
+            pytest.fail("".join(lines))
+        process.terminate()
+        process.stderr.read()
 
 
 def test_programs_are_short() -> None:
@@ -61,13 +90,48 @@ def test_programs_are_short() -> None:
 def test_programs_run(folder: Path, server: str) -> None:
     client = folder / "client.py"
     client.write_text(client.read_text().replace(ADDRESS, server))
-    done = subprocess.run([sys.executable, client], env=environment(folder), capture_output=True, text=True, timeout=60)
+    assert python(folder, "client.py") == ["Hello, World!", "Code.INVALID_ARGUMENT a greeting needs a name"]
+    (folder / "stream.py").write_text(STREAM.replace(ADDRESS, server))
+    assert python(folder, "stream.py") == ["Hello 0, World!", "Hello 1, World!"]
+
+
+STREAM = f"""
+from greet.v1.greet_connectcore import GreetServiceClientSync
+from greet.v1.greet_pb2 import GreetManyRequest
+
+with GreetServiceClientSync("http://{ADDRESS}") as client:
+    for response in client.greet_many(GreetManyRequest(name="World", count=2)):
+        print(response.greeting)
+"""
+
+
+def python(folder: Path, program: str) -> list[str]:
+    command = ["python", program]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["Hello, World!", "Code.INVALID_ARGUMENT a greeting needs a name"]
+    return done.stdout.splitlines()
 
 
-def test_the_package_shows_the_same_programs() -> None:
+def test_two_commands_are_a_start() -> None:
+    """The first is not run here: what it installs is there, and everything that comes after it needs no more."""
+    for page, package in ((README, "./hostpy"), (ROOT / "hostpy/README.md", "connectcore")):
+        install, generate = start(page)
+        assert install == f"pip install {package} grpcio-tools uvicorn"
+        assert generate == start()[1]
+    for name in ("connectcore", "grpcio-tools", "uvicorn"):
+        metadata.version(name)
+    assert (ROOT / "hostpy/pyproject.toml").exists()
+
+
+def test_the_package_shows_the_same_service_and_programs() -> None:
     assert programs(ROOT / "hostpy/README.md") == programs()
+    assert proto(ROOT / "hostpy/README.md") == proto()
+
+
+def test_the_service_is_part_of_the_example() -> None:
+    """So that the other pages, which go on with the README's programs, may have what the example has."""
+    lines = [line for line in (EXAMPLES / "greet/v1/greet.proto").read_text().splitlines() if "//" not in line]
+    assert [line for line in proto().splitlines() if line not in lines] == []
 
 
 def test_commands_exist() -> None:
