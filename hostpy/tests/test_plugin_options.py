@@ -160,6 +160,23 @@ def test_directories_beside_each_other_need_no_package(tmp_path: Path) -> None:
     assert python(protoc.out, "import a.v2.b_connectcore as m; print(m._B_do_method.input.__module__)") == "a.v1.a_pb"
 
 
+@pytest.mark.parametrize(("top", "owner"), [("calendar", "Python's standard library"), ("connectcore", "this package")])
+def test_a_directory_that_python_has_already_is_told(top: str, owner: str, tmp_path: Path) -> None:
+    text = HEAD.format("c") + "message M {} service S { rpc Do(M) returns (M); }"
+    protoc = Protoc(tmp_path, {f"{top}/v1/c.proto": text})
+    note = protoc.generate("google")
+    assert note == (
+        f"protoc-gen-connectcore: note: {top}/v1/c_connectcore.py cannot be imported while its directory {top} is at the top "
+        f"of the output, because {owner} has that name; move the .proto files below a directory of another name, as "
+        f"acme/{top}/v1/c.proto\n"
+    )
+    assert "ModuleNotFoundError" in python(protoc.out, f"import {top}.v1.c_connectcore")
+    # As advised, and where all of the output is in a package anyway.
+    assert Protoc(tmp_path / "acme", {f"acme/{top}/v1/c.proto": text}).generate("google") == ""
+    assert protoc.generate("protobuf-py") == ""
+    assert python(protoc.out.parent, f"import out.{top}.v1.c_connectcore as m; print(m.S.__name__)") == "S"
+
+
 # Kinds of code
 
 

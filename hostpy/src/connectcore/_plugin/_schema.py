@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -197,14 +198,27 @@ def _read_file(proto: FileDescriptorProto, messages: dict[str, _Message], option
         if options.messages is Messages.PROTOBUF_PY:
             raise
         own_module = ""  # all messages that its services use are other files'
-    note = ""
-    if modules.from_root and options.messages is Messages.PROTOBUF_PY:
-        note = (
-            f"{path} finds the code of {modules.from_root} by way of the output's directory, as the code of {proto.name} by "
+    note = _note(proto.name, path, modules.from_root, options)
+    return File(path, proto.name, options.messages, services, modules.imports(), own_module, note)
+
+
+def _note(proto_file: str, path: str, from_root: str, options: Options) -> str:
+    if options.messages is Messages.PROTOBUF_PY:
+        if not from_root:
+            return ""
+        return (
+            f"{path} finds the code of {from_root} by way of the output's directory, as the code of {proto_file} by "
             "protoc-gen-py does: that directory must be a package. To put it on sys.path itself, give map_imports=**: to "
             "both plugins. imports=relative silences this"
         )
-    return File(path, proto.name, options.messages, services, modules.imports(), own_module, note)
+    top = path.partition("/")[0]
+    if top in sys.stdlib_module_names or top == "connectcore":
+        owner = "this package" if top == "connectcore" else "Python's standard library"
+        return (
+            f"{path} cannot be imported while its directory {top} is at the top of the output, because {owner} has that name; "
+            f"move the .proto files below a directory of another name, as acme/{proto_file}"
+        )
+    return ""
 
 
 def _service_name(full_name: str, name: str, options: Options) -> str:
