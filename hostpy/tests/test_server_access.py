@@ -1,15 +1,23 @@
-"""The access log, and that interceptors of metadata come before a request's content."""
+"""The access log: what it tells of each request, by whatever way that is answered, in process and under servers."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import socket
+import threading
 from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
+import uvicorn
+from google.protobuf.wrappers_pb2 import StringValue
 
+from connectcore.client import ConnectClientSync
 from connectcore.code import Code
 from connectcore.errors import ConnectError
+from connectcore.protocol import ProtocolType
 from server_support import (
     ALL,
     ASGI,
@@ -23,15 +31,17 @@ from server_support import (
     Request,
     Server,
     Wire,
+    echo,
     envelope,
     environ,
     message,
+    method,
 )
+from stream_support import Service, call_any, new_client, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from google.protobuf.wrappers_pb2 import StringValue
 
 NAMES = ("procedure", "protocol", "code", "http_status", "milliseconds", "received_bytes", "sent_bytes", "peer")
 PEER = "127.0.0.2:1234"
@@ -253,64 +263,81 @@ def test_a_response_that_the_server_closes_wsgi(log: Records) -> None:
     assert log.told() == [(path(SERVER), None, None, 200, len(envelope(message("9"))), len(first), PEER)]
 
 
-# --- interceptors of metadata -------------------------------------------------------------------------------------
+# --- under real servers -------------------------------------------------------------------------------------------
 
 
-class Door:
-    """Refuses every call, and notes the procedure."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-
-    def shut(self, ctx: Any) -> None:
-        self.seen.append(f"/{ctx.method.service_name}/{ctx.method.name}")
-        raise ConnectError(Code.UNAUTHENTICATED, "who are you?")
-
-
-class AsyncDoor(Door):
-    async def on_start(self, ctx: Any) -> None:
-        self.shut(ctx)
-
-
-class SyncDoor(Door):
-    def on_start_sync(self, ctx: Any) -> None:
-        self.shut(ctx)
+@contextlib.contextmanager
+def under_uvicorn(application: Any) -> Iterator[str]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(application, http="zttp", http2=True, lifespan="off", log_level="warning")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        assert not thread.is_alive()
 
 
-@pytest.mark.parametrize("form", [CONNECT, GRPC])
-@pytest.mark.parametrize("kind", [UNARY, CLIENT, SERVER, BIDI])
-async def test_before_the_content_asgi(kind: str, form: dict[str, Any]) -> None:
-    """A call is refused while its peer has sent no content yet, at whatever prefix."""
-    door = AsyncDoor()
-    application = ASGI(ALL, interceptors=[door])
-    form = {**form, **DUPLEX} if kind != UNARY or form is GRPC else DUPLEX
-    for prefix in ("", "/api"):
-        wire = Wire(Request(kind, [envelope(message("1"))], path=f"{prefix}{path(kind)}", root=prefix, **form), hold=True)
-        task = asyncio.create_task(application(wire.scope, wire.receive, wire.send))
-        async with asyncio.timeout(20):
-            while not wire.sent or wire.sent[-1]["type"] == "http.response.start":  # noqa: ASYNC110
-                await asyncio.sleep(0)
-        assert wire.received == 0
-        wire.disconnect()
-        await task
-    assert door.seen == [path(kind)] * 2
+@contextlib.contextmanager
+def under_wsgiref(application: Any) -> Iterator[str]:
+    class Quiet(WSGIRequestHandler):
+        def log_message(self, *_: Any) -> None: ...
+
+    server = make_server("127.0.0.1", 0, application, handler_class=Quiet)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(20)
+        assert not thread.is_alive()
 
 
-@pytest.mark.parametrize("form", [CONNECT, GRPC])
-@pytest.mark.parametrize("kind", [UNARY, CLIENT, SERVER, BIDI])
-def test_before_the_content_wsgi(kind: str, form: dict[str, Any]) -> None:
-    door = SyncDoor()
-    server = Server("wsgi", ALL, {"interceptors": [door]})
-    form = {**form, **DUPLEX} if kind != UNARY or form is GRPC else {}
-    for prefix in ("", "/api"):
-        request = Request(kind, [envelope(message("1"))], root=prefix, **form)
-        variables = environ(request)
-        trailers: list[Any] = []
-        variables["wsgi.ext.http.send_trailers"] = trailers.extend
-        read = variables["wsgi.input"]
-        reads: list[int] = []
-        written = server.application(variables, lambda status, fields, read=read, reads=reads: reads.append(read.reads))
-        assert reads == [0], "the head is sent before anything is read"
-        assert b"".join(written) or trailers
-        written.close() if hasattr(written, "close") else None
-    assert door.seen == [path(kind)] * 2
+def told_by_real_server(log: Records) -> dict[str, Any]:
+    """The next record, which is written when the response is out."""
+    until(lambda: bool(log.found))
+    (record,) = log.found
+    log.found = []
+    host, port = record["peer"].rsplit(":", 1)
+    assert (host, port.isdecimal()) == ("127.0.0.1", True)
+    assert 0 < record["milliseconds"] < 60_000
+    return record
+
+
+@pytest.mark.parametrize("protocol", list(ProtocolType))
+def test_under_uvicorn(log: Records, protocol: ProtocolType) -> None:
+    service = Service()
+    name = "grpc_web" if "WEB" in protocol.name else protocol.name.lower()
+    with under_uvicorn(ASGI(service.functions, access_log=True)) as address:
+        client = new_client("sync", address, protocol=protocol)
+        for kind in (UNARY, CLIENT, SERVER, BIDI):
+            for texts, code in ((["a"], "ok"), (["fail"], None)):
+                outcome = call_any(client, kind, texts)
+                record = told_by_real_server(log)
+                assert (record["procedure"], record["protocol"]) == (path(kind), name)
+                assert record["code"] == (code or outcome.error.code.value)  # type: ignore[union-attr]
+                assert record["received_bytes"] > 0
+                assert record["sent_bytes"] > 0 or protocol is ProtocolType.GRPC
+
+
+def test_under_wsgiref(log: Records) -> None:
+    application = serving("wsgi", {**ALL, UNARY: echo}).application
+    with under_wsgiref(application) as address, ConnectClientSync(address) as client:
+        for _ in range(3):
+            client.execute_unary(request=StringValue(value="a"), method=method(UNARY))
+            record = told_by_real_server(log)
+            assert [record[name] for name in ("procedure", "code", "http_status", "received_bytes", "sent_bytes")] == [
+                path(UNARY),
+                "ok",
+                200,
+                3,
+                3,
+            ]
+            assert [each.value for each in client.execute_server_stream(request=StringValue(value="2"), method=method(SERVER))]
+            record = told_by_real_server(log)
+            assert (record["procedure"], record["code"], record["received_bytes"]) == (path(SERVER), "ok", 8)

@@ -54,7 +54,8 @@ class ServerOptions(TypedDict, total=False):
     peer learns no more than that there was one."""
 
     access_log: bool
-    """Log each request at its end, to the logger `connectcore.access`; see there. Off by default."""
+    """Log each request at its end, to the logger `connectcore.access` at level INFO. A record has the attributes `procedure`,
+    `protocol`, `code`, `http_status`, `milliseconds`, `received_bytes`, `sent_bytes` and `peer`. Off by default."""
 
 
 class Options:
