@@ -3,9 +3,10 @@
     application   the commands and what they share        plain     what there is without click
     core          the modules: versions, cache            problem   failures and exit codes
     call          one call                                output    text, JSON, colors
+    inspect       what bytes mean, and rules that they break
 
 `schema` knows messages and methods, from `sources` or by `reflection`. `recorder` sees what goes over the wire, `wire` writes
-it down. `guest` asks the module: nothing here decides what is right.
+it down. `guest` plays bytes to the module, whose verdict `inspect` shows: nothing here decides what is right.
 """
 
 from __future__ import annotations

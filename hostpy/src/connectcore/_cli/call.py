@@ -110,7 +110,7 @@ class Call:
         verbose: int = 0,
         *listeners: Listener,
     ) -> None:
-        from .guest import prefix_of
+        from .assumed import prefix_of
         from .recorder import Recorder, Times
         from .wire import Wire
 

@@ -150,12 +150,13 @@ class Times(Listener):
 
 
 class Captured(Listener):
-    """The exchange as a whole. What is missing has not happened."""
+    """The exchange as a whole. What is missing has not happened; `complete`: the request has ended."""
 
     def __init__(self) -> None:
         self.method = self.target = ""
         self.request_fields: list[tuple[str, str]] = []
         self.content = b""
+        self.complete = True
         self.status: int | None = None
         self.fields: list[tuple[str, str]] = []
         self.answer = b""

@@ -19,6 +19,7 @@ from zttp import (
     H2Connection,
     Ping,
     ProtocolError,
+    Request,
     Response,
     RstStream,
     Settings,
@@ -40,12 +41,14 @@ __all__ = [
     "H2Connection",
     "Ping",
     "ProtocolError",
+    "Request",
     "Response",
     "RstStream",
     "Settings",
     "Stream",
     "failure_of",
     "http1",
+    "http1_requests",
     "http2",
     "kind_of",
 ]
@@ -57,6 +60,11 @@ kind_of: Callable[[object], type[object]] = type
 def http1() -> H1Connection:
     """A parser of HTTP/1.1 responses."""
     return zttp.Connection(zttp.CLIENT)
+
+
+def http1_requests() -> H1Connection:
+    """A parser of HTTP/1.1 requests."""
+    return zttp.Connection(zttp.SERVER)
 
 
 def http2() -> H2Connection:
