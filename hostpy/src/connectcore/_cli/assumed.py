@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .._client.config import ClientConfig
 from .._codec.codec import proto_binary_codec, proto_json_codec
 from .._wasm import abi, records
 from .._wasm.columns import join_names, join_text_fields, split_fields
 from .._wasm.configuration import Configuration
 from .._wasm.pool import POOL
+from ..client import ConnectClientSync
 from ..compression import native
 from ..protocol import ProtocolType
 from .connection import COMPRESSIONS, PROTOCOLS
@@ -18,6 +18,7 @@ from .recorder import Captured
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from .._client.config import ClientConfig
     from .._client.procedure import Procedure
 
 __all__ = ["NUMBERS", "UNKNOWN", "assumed_request", "assumed_response", "calling", "prefix_of", "serving", "texts"]
@@ -38,15 +39,13 @@ _LENGTH: Final = "content-length"  # HTTP's own, and of other content
 
 def calling(protocol: str, codec: str, *, plain: bool = False) -> ClientConfig:
     """A client that understands every compression; `plain`: none."""
-    return ClientConfig(
-        address="http://localhost",
+    client = ConnectClientSync(
+        "http://localhost",
         codec=proto_json_codec() if codec == "json" else proto_binary_codec(),
         protocol=PROTOCOLS[protocol],
         accept_compression=[] if plain else [make() for make in COMPRESSIONS.values()],
-        send_compression=None,
-        timeout=None,
-        read_max_bytes=abi.DEFAULT_READ_MAX,
     )
+    return client._config
 
 
 def serving(path: str, kind: int, codecs: Iterable[str]) -> Configuration:
