@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -93,6 +94,22 @@ def test_the_command_line_prints_what_is_shown(addresses: dict[str, str], enviro
         )
         said = [line for line in done.stdout.splitlines() if not line.startswith(CHANGES)]
         assert [line.replace(server, ADDRESS) for line in said] == output.splitlines(), command
+
+
+def test_the_mock_servers_answers_fit() -> None:
+    [answers] = re.findall(r"^```json\n(.*?)^```$", CLI.read_text(), re.MULTILINE | re.DOTALL)
+    for name in json.loads(answers):
+        assert name.startswith("greet.v1.GreetService/")
+    script = (
+        "import sys; from connectcore._cli import sources; from connectcore._cli.schema import Schema\n"
+        "from connectcore._cli.answers import applications\n"
+        "schema = Schema(sources.compiled(['greet/v1/greet.proto'], ['.']), 'greet.proto')\n"
+        "print(len(applications('/dev/stdin', schema, lambda *_: None)[0].methods))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], input=answers, cwd=EXAMPLES, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "2\n", done.stderr
 
 
 def test_services_snippets_run(environment: dict[str, str]) -> None:

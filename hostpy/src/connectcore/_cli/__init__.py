@@ -4,6 +4,7 @@
     core          the modules: versions, cache            problem   failures and exit codes
     call          one call                                output    text, JSON, colors
     inspect       what bytes mean, and rules that they break
+    serve         a mock server, with `answers` from a file
 
 `schema` knows messages and methods, from `sources` or by `reflection`. `recorder` sees what goes over the wire, `wire` writes
 it down. `guest` plays bytes to the module, whose verdict `inspect` shows: nothing here decides what is right.

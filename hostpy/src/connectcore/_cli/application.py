@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 NAME: Final = "connectcore"
-_LAZY: Final = ("call", "inspect")
+_LAZY: Final = ("call", "inspect", "serve")
 
 _EXIT_CODES: Final = """\b
 Exit codes: 0 good; 1 something here failed; 2 the command or its input makes no sense; 3 the method or its messages are
