@@ -26,7 +26,7 @@ SERVE = (sys.executable, ROOT / "tests/demo/serve.py")
 @dataclass(frozen=True)
 class Server:
     command: tuple[str | Path, ...]
-    own: bool = True  # not the peer's
+    own: bool = True  # not a peer's
     codings: tuple[str, ...] = ("gzip",)
     http2: bool = True
     trailers: bool = True  # over HTTP/2
@@ -34,6 +34,7 @@ class Server:
     hears: bool = True  # a handler is told that its caller has gone
     breaks: bool = False  # answers that do not wait for the request's end may be lost with their connection
     every: bool = True  # each variant of a client is tried, not only each protocol
+    grpc_only: bool = False
 
 
 def asgi(name: str, application: str = "service:asgi", **more: Any) -> Server:
@@ -58,7 +59,12 @@ SERVERS = {
     "granian-wsgi": wsgi("granian-wsgi", trailers=False, every=False),
     "pyvoy": asgi("pyvoy", every=False),
     "pyvoy-wsgi": wsgi("pyvoy-wsgi", every=False),
+    "grpcio": Server((sys.executable, HERE / "grpcioserver.py", "threads"), own=False, grpc_only=True),
+    "grpcio-aio": Server((sys.executable, HERE / "grpcioserver.py", "loop"), own=False, grpc_only=True),
 }
+
+OUR_PEERS = {"connect-go": ("2",), "grpcio": ("2",), "grpcio-aio": ("2",), "hypercorn": ("1.1",)}
+"""The servers that our own clients call here, and over which versions of HTTP."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +107,19 @@ class Speech:
     @property
     def counts(self) -> bool:
         """Whether the program can say how often a coding was used."""
-        return self.library not in ("grpcio", "grpcio-aio")
+        return self.library not in ("grpcio", "grpcio-aio") and not self.is_ours
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is this project's own Python client."""
+        return self.library.startswith("connectcore")
 
 
 CONNECT_ES = (NODE, HERE / "js/connect.mjs")
 GRPC_WEB = (NODE, HERE / "js/grpcweb.mjs")
 GO = (GO_CLIENT,)
 GRPCIO = (sys.executable, HERE / "grpcio.py")
+OURS = (sys.executable, HERE / "ours.py")
 
 
 def speeches() -> Iterator[Speech]:
@@ -130,6 +142,11 @@ def speeches() -> Iterator[Speech]:
     for library in ("grpcio", "grpcio-aio"):
         for option in CODINGS:
             yield Speech(GRPCIO, {"library": library, **option})
+    for library in ("connectcore", "connectcore-sync"):
+        for protocol in ("connect", "grpc", "grpc-web"):
+            for http in ("1.1", "2")[protocol == "grpc" :]:
+                yield Speech(OURS, {"library": library, "protocol": protocol, "http": http})
+        yield Speech(OURS, {"library": library, "protocol": "grpc", "http": "2", "coding": "gzip"})
 
 
 CODINGS: tuple[dict[str, Any], ...] = ({}, {"coding": "gzip"}, {"coding": "deflate"})
@@ -141,7 +158,9 @@ def pairs() -> list[Any]:
         pytest.param(server, speech, id=f"{name}: {speech}")
         for name, server in SERVERS.items()
         for speech in speeches()
-        if (server.http2 or not speech.http2)
+        if (speech.options["http"] in OUR_PEERS.get(name, ()) if speech.is_ours else not server.grpc_only)
+        and (speech.is_grpc or not server.grpc_only)
+        and (server.http2 or not speech.http2)
         and (server.trailers or not speech.is_grpc)
         and (server.every or speech.is_plain)
         and (server.own or speech.options.get("format") != "text")  # connect-go does not know it

@@ -1,4 +1,5 @@
-"""Unmodified clients against every server: connect-go, grpc-go, connect-es in Node, grpc-web's own client, grpcio.
+"""Unmodified clients against every server: connect-go, grpc-go, connect-es in Node, grpc-web's own client, grpcio; and this
+project's Python clients against the servers of others.
 
 Each test runs one client program against one server, with all cases that this pair can carry.
 """
