@@ -36,7 +36,7 @@ class Waiting:
         if self.said:
             exchange.send(self.said)
         self.reached.set()
-        if exchange.wait_for_close():
+        if exchange.wait_for_close(20):
             self.closed.set()
         return False
 
@@ -48,12 +48,12 @@ def test_canceled_task(said: bytes) -> None:
     async def run() -> None:
         async with ConnectClient(server.address) as client:
             task = asyncio.create_task(client.execute_unary(request=MESSAGE, method=METHOD, timeout=30))
-            await asyncio.to_thread(waiting.reached.wait, 5)
+            await asyncio.to_thread(waiting.reached.wait, 20)
             await asyncio.sleep(0.05)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert await asyncio.to_thread(waiting.closed.wait, 2)
+            assert await asyncio.to_thread(waiting.closed.wait, 20)
             assert await client.execute_unary(request=MESSAGE, method=METHOD) == MESSAGE
 
     with serving(waiting) as server:
@@ -68,12 +68,12 @@ def test_timeout_around_a_call() -> None:
     async def run() -> None:
         async with ConnectClient(server.address) as client:
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.1):
+                async with asyncio.timeout(1):
                     await client.execute_unary(request=MESSAGE, method=METHOD, timeout=30)
 
     with serving(waiting) as server:
         asyncio.run(run())
-        assert waiting.closed.wait(2)
+        assert waiting.closed.wait(20)
     assert open_calls() == 0
 
 
@@ -82,9 +82,9 @@ def test_deadline_aborts_the_request() -> None:
         waiting = Waiting(HALF)
         with serving(waiting) as server:
             with pytest.raises(ConnectError) as caught:
-                call(mode, server.address, timeout=0.2)
+                call(mode, server.address, timeout=1)
             assert caught.value.code is Code.DEADLINE_EXCEEDED
-            assert waiting.closed.wait(2)
+            assert waiting.closed.wait(20)
     assert open_calls() == 0
 
 
@@ -92,7 +92,7 @@ def test_metadata_of_a_call_that_its_deadline_ended() -> None:
     for mode in ("async", "sync"):
         with serving(Waiting(HEAD + b"x-a: 1\r\ncontent-length: 100\r\n\r\n")) as server, ResponseMetadata() as metadata:
             with pytest.raises(ConnectError) as caught:
-                call(mode, server.address, timeout=0.2)
+                call(mode, server.address, timeout=1)
             assert (metadata.http_status, metadata.headers["x-a"], caught.value.metadata["x-a"]) == (200, "1", "1")
 
 
@@ -122,7 +122,7 @@ def test_canceled_by_another_thread(said: bytes, timeout: float | None) -> None:
         with Cancellation() as cancellation:
 
             def cancel() -> None:
-                waiting.reached.wait(5)
+                waiting.reached.wait(20)
                 time.sleep(0.05)
                 cancellation.cancel()
 
@@ -131,8 +131,8 @@ def test_canceled_by_another_thread(said: bytes, timeout: float | None) -> None:
             with pytest.raises(ConnectError) as caught:
                 client.execute_unary(request=MESSAGE, method=METHOD, timeout=timeout)
             assert caught.value.code is Code.CANCELED
-            assert time.monotonic() - start < 2
-            assert waiting.closed.wait(2)
+            assert time.monotonic() - start < 10
+            assert waiting.closed.wait(20)
             with pytest.raises(ConnectError) as caught:  # what follows fails at once
                 client.execute_unary(request=MESSAGE, method=METHOD)
             assert caught.value.code is Code.CANCELED
@@ -153,9 +153,9 @@ def test_deadline_under_a_cancellation() -> None:
     waiting = Waiting(b"")
     with serving(waiting) as server, Cancellation():
         with pytest.raises(ConnectError) as caught:
-            call("sync", server.address, timeout=0.2)
+            call("sync", server.address, timeout=1)
         assert caught.value.code is Code.DEADLINE_EXCEEDED
-        assert waiting.closed.wait(2)
+        assert waiting.closed.wait(20)
 
 
 def test_errors_under_a_cancellation() -> None:

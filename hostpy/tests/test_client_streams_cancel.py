@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from client_support import open_calls
+from connectcore._transport.http import pump
 from connectcore.client import Cancellation, ConnectClient, ConnectClientSync
 from connectcore.code import Code
 from connectcore.errors import ConnectError
@@ -157,14 +158,14 @@ def test_a_deadline_between_two_messages(mode: str, address: str, kind: str) -> 
     """It is seen by a reader that did something else meanwhile."""
     over = threading.Event()
     client = new_client(mode, address)
-    options = {"method": method(kind), "timeout": 0.2}
+    options = {"method": method(kind), "timeout": 1}
     if mode == "sync":
         if kind == SERVER:
             stream = client.execute_server_stream(request=said("a hang"), **options)
         else:
             stream = client.execute_bidi_stream(request=hanging_sync(over), **options)
         assert next(stream) == said("A")
-        time.sleep(0.3)
+        time.sleep(1.1)
         with pytest.raises(ConnectError) as caught:
             next(stream)
         over.set()
@@ -176,7 +177,7 @@ def test_a_deadline_between_two_messages(mode: str, address: str, kind: str) -> 
             else:
                 stream = client.execute_bidi_stream(request=hanging(), **options)
             assert await anext(stream) == said("A")
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(1.1)
             await anext(stream)
 
         with pytest.raises(ConnectError) as caught:
@@ -365,7 +366,10 @@ def test_many_canceled_calls_leave_nothing(address: str, service: Service, proto
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_many_canceled_calls_leave_nothing_sync(address: str, service: Service, protocol: ProtocolType, kind: str) -> None:
+def test_many_canceled_calls_leave_nothing_sync(
+    address: str, service: Service, protocol: ProtocolType, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump, "_KEPT", 0.2)  # threads that wait for more to do are not waited for so long
     outcomes = []
 
     def work(first: int) -> None:
@@ -465,6 +469,6 @@ def test_a_server_that_is_killed(mode: str, protocol: ProtocolType, version: str
             over.set()
             assert caught.value.code is Code.UNAVAILABLE
             assert len(got) == 2
-            assert time.monotonic() - killed < 1
+            assert time.monotonic() - killed < 5  # a busy machine may be slow to tell
         finally:
             server.kill()

@@ -193,9 +193,9 @@ def test_deadline(kind: Kind, begun: bool) -> None:
     if kind.version == "wsgi" and not begun:
         pytest.skip("an application in the caller's thread is not interrupted")
     start = time.monotonic()
-    error, _ = fails(kind, script, timeout=0.3)
+    error, _ = fails(kind, script, timeout=1)
     assert error.reason is Gone.TIMEOUT
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < PATIENCE
     assert not kind.resets or given_up.wait(PATIENCE)
 
 
@@ -313,7 +313,7 @@ def test_many_at_once(kind: Kind) -> None:
         drive(kind, where, body)
 
 
-@kinds(mode="sync")
+@kinds(mode="sync", shares=True)
 def test_many_threads(kind: Kind) -> None:
     def script(exchange: Exchange) -> None:
         exchange.answer(exchange.content())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
@@ -45,6 +45,7 @@ class Kind:
     duplex: bool = True  # the response is read while content is sent
     interrupts: bool = True  # a sync call that waits can be canceled
     resets: bool = True  # the peer is told when nobody wants the response any more
+    shares: bool = True  # an HTTP/2 connection between threads: httpcore's streams may then be out of order
     sends_again: bool = False  # a request that the peer refused (REFUSED_STREAM)
     adds: frozenset[bytes] = frozenset()  # fields of the library's own
 
@@ -81,7 +82,9 @@ def _httpx(library: Any, mode: str, version: str) -> Kind:
         client = library.Client(**options)
         return HttpxTransportSync(client), client.close
 
-    return Kind(library.__name__, mode, version, make, trailers=False, duplex=False, interrupts=False, resets=version == "1.1")
+    http1 = version == "1.1"
+    kind = Kind(library.__name__, mode, version, make, trailers=False, duplex=False, interrupts=False)
+    return replace(kind, resets=http1, shares=http1)
 
 
 KINDS = [
