@@ -283,36 +283,42 @@ class SyncRequests(_Requests):
                 self._waiting -= 1
             self._pulling = True
         pulled: list[bytes] = []
+        ended = False
+        failure: BaseException | None = None
         try:
             ended = self._pull(pulled)
-        except BaseException as error:
-            self._failure = error
-            raise
-        else:
-            with self._lock:
+        except BaseException as error:  # noqa: BLE001 - it is raised below
+            failure = error
+        with self._lock:
+            self._pulling = False
+            self.ended, self._failure = ended, failure
+            if self.keeps:
                 self._keep(pulled)
-                self.ended = ended
-                return None if content.over or self._left else (pulled, ended)
-        finally:
-            with self._lock:
-                self._pulling = False
                 if self._waiting:
                     self._turn.notify_all()
-                left = self._left or self._failure is not None or (self.ended and not self.keeps)
-            if left:
-                self._close()
+            over = content.over or self._left
+            done = self._left or failure is not None or (ended and not self.keeps)
+        if done:
+            self._close()
+        if failure is not None:
+            raise failure
+        return None if over else (pulled, ended)
 
     def _pull(self, payloads: list[bytes]) -> bool:
         """Collect messages. Gives whether they were the last. Raises RejectedError where one cannot be encoded."""
         size = 0
-        while len(payloads) < self._at_once and size < _BATCH_BYTES:
+        while True:
             try:
                 message = next(self._messages)
             except StopIteration:
                 return True
-            payloads.append(encoded(self._encode, message))
-            size += len(payloads[-1])
-        return False
+            payload = encoded(self._encode, message)
+            payloads.append(payload)
+            if self._at_once == 1:
+                return False
+            size += len(payload)
+            if len(payloads) >= self._at_once or size >= _BATCH_BYTES:
+                return False
 
     def close(self) -> None:
         """No more is wanted. In the middle of a pull the stream is closed when it gives a message."""
