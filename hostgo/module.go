@@ -59,16 +59,22 @@ var (
 	errDefault    error
 )
 
-// Default returns the embedded module with default options. It is compiled at
+// Default returns the module with default options (see [Load]). It is compiled at
 // the first call; later ones return the same module, or the same error.
 func Default() (*Module, error) {
 	defaultOnce.Do(func() { defaultModule, errDefault = Load(context.Background(), nil) })
 	return defaultModule, errDefault
 }
 
-// Load compiles the embedded module. The caller closes the result.
+// Load compiles the embedded module, or the file that the environment variable
+// CONNECTCORE_MODULE names, if its SHA-256 is what CONNECTCORE_MODULE_SHA256
+// says. The caller closes the result.
 func Load(ctx context.Context, options *Options) (*Module, error) {
-	return LoadBytes(ctx, embedded, options)
+	wasm, err := chosen()
+	if err != nil {
+		return nil, err
+	}
+	return LoadBytes(ctx, wasm, options)
 }
 
 // LoadBytes compiles a module other than the embedded one, and checks that it

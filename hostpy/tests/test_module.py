@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from connectcore._wasm import codings, module
 from connectcore._wasm.instance import Instance, new_instance
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -95,6 +97,61 @@ class TestRefused:
         wasm = module_support.module(initialize='(func (export "_initialize") unreachable)')
         with pytest.raises(module.ModuleError, match=r"the module does not start: .*unreachable"):
             Instance(load(module_support.write(tmp_path, wasm)).compiled)
+
+
+class TestChosen:
+    """A file that the environment names is used with its hash, and only so."""
+
+    @pytest.fixture
+    def choose(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+        def choose(wasm: bytes, pin: str | None = None) -> str:
+            path = str(module_support.write(tmp_path, wasm))
+            monkeypatch.setenv("CONNECTCORE_CACHE", str(tmp_path / "cache"))
+            monkeypatch.setenv("CONNECTCORE_MODULE", path)
+            monkeypatch.setenv("CONNECTCORE_MODULE_SHA256", hashlib.sha256(wasm).hexdigest().upper() if pin is None else pin)
+            return path
+
+        return choose
+
+    def test_it_is_used(self, choose: Callable[..., str]) -> None:
+        path = choose(module_support.module())
+        assert module.wasm_path() == path
+        for where in ("compiled", "cache"):
+            loaded = module._load(module.wasm_path(), True)
+            assert loaded.where == where
+        assert Instance(loaded.compiled).step(b"mine") == b"mine"
+        assert module.cached_path() in module.precompile()
+
+    def test_another_hash(self, choose: Callable[..., str]) -> None:
+        path = choose(module_support.module(), "0" * 64)
+        with pytest.raises(module.ModuleError, match=f"^{path} is not the module .*_SHA256 pins: .* is .{{64}}, 0{{64}} is"):
+            module._load(module.wasm_path(), True)
+
+    def test_no_hash(self, choose: Callable[..., str]) -> None:
+        wasm = module_support.module()
+        choose(wasm, "")
+        with pytest.raises(module.ModuleError, match=f"set CONNECTCORE_MODULE_SHA256 to {hashlib.sha256(wasm).hexdigest()} if"):
+            module._load(module.wasm_path(), True)
+
+    def test_what_is_compiled_of_another_file_with_the_same_start_is_not_used(self, choose: Callable[..., str]) -> None:
+        section = b"\0\xa0\x9c\x01\x02hi" + bytes(19_997)  # one of 20,000 bytes, which means nothing
+        wasm = module_support.module() + section
+        choose(wasm)
+        assert module._load(module.wasm_path(), True).where == "compiled"
+        choose(wasm[:-1] + b"!")
+        assert module._load(module.wasm_path(), True).where == "compiled"
+
+    def test_another_interface(self, choose: Callable[..., str]) -> None:
+        choose(module_support.module(version='(func (export "connectcore_abi_version") (result i32) (i32.const 0x20000))'))
+        with pytest.raises(
+            module.ModuleError, match=r"version 2\.0 .* needs 1\.0 or .*: CONNECTCORE_MODULE must name another file"
+        ):
+            Instance(module._load(module.wasm_path(), True).compiled)
+
+    def test_missing(self, choose: Callable[..., str]) -> None:
+        os.remove(choose(b""))
+        with pytest.raises(module.ModuleError, match="is missing: CONNECTCORE_MODULE must name another file"):
+            module._load(module.wasm_path(), True)
 
 
 STEP = """

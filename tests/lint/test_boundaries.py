@@ -234,19 +234,35 @@ def leb128(data: bytes, at: int) -> tuple[int, int]:
             return value, at
 
 
-def import_modules(section: bytes) -> set[str]:
-    """Where functions are imported from; any other kind of import is named as it is."""
+def imported(section: bytes) -> list[str]:
+    """The functions that are imported, as "module.name"; any other kind of import is named as it is."""
     count, at = leb128(section, 0)
-    modules = set()
+    found = []
     for _ in range(count):
         names = []
         for _ in range(2):
             size, at = leb128(section, at)
             names.append(section[at : at + size].decode())
             at += size
-        modules.add(names[0] if section[at] == 0 else f"{names} is no function")
+        found.append(".".join(names) if section[at] == 0 else f"{names} is no function")
         _, at = leb128(section, at + 1)
-    return modules
+    return found
+
+
+def listed_imports(name: str) -> set[str]:
+    """The functions of WASI that ABI.md lets a module import, so that a host knows all that it must serve."""
+    page = (ROOT / "wasm/ABI.md").read_text()
+    functions = r"(?:`[a-z]+_[a-z_]+`(?:,\s|\sand\s)?)+"
+    lists = [re.search(f"{text}\\s({functions})", page) for text in ("of that only", "It imports the same functions, and")]
+    assert all(lists), "ABI.md lists what each module imports"
+    listed = [set(re.findall(r"`(\w+)`", found[1])) for found in lists if found]
+    return listed[0] if name == WASM_NAMES[0] else listed[0] | listed[1]
+
+
+@pytest.mark.parametrize("name", WASM_NAMES)
+def test_a_module_imports_what_is_listed(name: str) -> None:
+    found = imported(sections((ROOT / WASM_PLACES[0] / name).read_bytes())[2])
+    assert set(found) == {f"wasi_snapshot_preview1.{function}" for function in listed_imports(name)}
 
 
 @pytest.mark.parametrize("name", WASM_NAMES)
@@ -254,7 +270,7 @@ def import_modules(section: bytes) -> set[str]:
 def test_module_file(place: str, name: str) -> None:
     module = (ROOT / place / name).read_bytes()
     assert module[:8] == b"\0asm\1\0\0\0"
-    assert import_modules(sections(module)[2]) == {"wasi_snapshot_preview1"}
+    assert {each.partition(".")[0] for each in imported(sections(module)[2])} == {"wasi_snapshot_preview1"}
     for path in (b"/root/", b"/home/", str(ROOT).encode()):
         assert path not in module, f"a path of the machine that built it: {path!r}"
 

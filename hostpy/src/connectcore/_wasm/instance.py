@@ -84,7 +84,7 @@ class Instance:
         if version >> 16 != abi.MAJOR or version & 0xFFFF < abi.MINOR:
             raise module.ModuleError(
                 f"the module speaks version {version >> 16}.{version & 0xFFFF} of the interface; this package needs "
-                f"{abi.MAJOR}.{abi.MINOR} or a later minor version: reinstall connectcore"
+                f"{abi.MAJOR}.{abi.MINOR} or a later minor version: {module.remedy(module.wasm_path())}"
             )
         self._room = self._address = 0
         self._reserve(64 << 10)

@@ -6,6 +6,9 @@ The engine and the compiled module belong to one process and are made on first u
 The quick engine (`engine.py`) is used where it can be. `faulthandler`, enabled or disabled after it was made, gets between it
 and its signals, and a trap would be the end of the process. So where that happens, and where the address space has no room for
 what it reserves, the careful engine takes over.
+
+The environment may name another file in the place of the protocol module that the package carries, with its hash: one that was
+audited, say, for all hosts.
 """
 
 from __future__ import annotations
@@ -26,11 +29,16 @@ if TYPE_CHECKING:
 
 FILE: Final = "connectcore.wasm"
 
+ENVIRONMENT: Final = "CONNECTCORE_MODULE"
+"""Names a file to use in the place of the package's own."""
+
+PIN: Final = "CONNECTCORE_MODULE_SHA256"
+"""The SHA-256 that this file must have, in hexadecimal digits: it is used only with that."""
+
 _HEAD: Final = 16 << 10
 """Bytes that tell a module from others: Go writes a hash of all that it is built from to its start. To read and hash all of
 it would take as long as all else."""
 
-_REINSTALL: Final = "reinstall connectcore"
 _WASI: Final = "wasi_snapshot_preview1"
 
 
@@ -125,8 +133,8 @@ def unload() -> None:
 
 
 def wasm_path() -> str:
-    """The path of the module that this package carries."""
-    return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), FILE)
+    """The path of the module: what the environment names, or else the one that this package carries."""
+    return os.environ.get(ENVIRONMENT) or os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), FILE)
 
 
 def precompile(path: str | None = None, contract: Contract = _CONTRACT, *, shared: bool = False) -> list[str]:
@@ -136,18 +144,19 @@ def precompile(path: str | None = None, contract: Contract = _CONTRACT, *, share
     ModuleError, and OSError where the cache cannot be written.
     """
     path = path or wasm_path()
-    wasm = _read(path)
+    identity, wasm = _identify(path)
+    wasm = wasm or _read(path)
     paths: list[str] = []
     for quick in (True, False):
         compiled = _compile(_engine(quick), wasm, path)
         _verify(compiled, path, contract)
-        paths.append(cache.store(_key(wasm[:_HEAD], compiled.engine), compiled.serialize(), shared=shared))
+        paths.append(cache.store(_key(identity, compiled.engine), compiled.serialize(), shared=shared))
     return paths
 
 
 def cached_path() -> str | None:
     """Where the cache keeps the module of this version on this machine, or None where the cache is off."""
-    return cache.path_of(_key(_read(wasm_path(), _HEAD), _engine(_quick)))
+    return cache.path_of(_key(_identify(wasm_path())[0], _engine(_quick)))
 
 
 def _engine(quick: bool) -> Engine:
@@ -160,7 +169,8 @@ def _load(path: str, quick: bool, contract: Contract = _CONTRACT, inherited: Loa
     if quick and _faulthandler is None:
         _faulthandler = faulthandler.is_enabled()
     engine = _engine(quick)
-    key = _key(_read(path, _HEAD), engine)
+    identity, wasm = _identify(path)
+    key = _key(identity, engine)
     descriptor = cache.find(key)
     compiled = None if descriptor is None else engine.load(descriptor)
     where = "cache"
@@ -168,11 +178,29 @@ def _load(path: str, quick: bool, contract: Contract = _CONTRACT, inherited: Loa
         if inherited is not None and inherited.compiled.engine.quick == quick:
             # The parent's module works in a forked child; compiling there is slow at best.
             return inherited
-        compiled = _compile(engine, _read(path), path)
+        compiled = _compile(engine, wasm or _read(path), path)
         where = "compiled"
         cache.keep(key, compiled.serialize())
     _verify(compiled, path, contract)
     return LoadedModule(compiled, where)
+
+
+def _identify(path: str) -> tuple[bytes, bytes | None]:
+    """What tells a module from others; and all of it, where the environment named and pinned it. Raises ModuleError."""
+    if path != os.environ.get(ENVIRONMENT):
+        return _read(path, _HEAD), None
+    wasm = _read(path)
+    found, wanted = hashlib.sha256(wasm).hexdigest(), os.environ.get(PIN, "").lower()
+    if not wanted:
+        raise ModuleError(f"{path}, which {ENVIRONMENT} names, needs its hash: set {PIN} to {found} if you trust it")
+    if found != wanted:
+        raise ModuleError(f"{path} is not the module that {PIN} pins: its SHA-256 is {found}, {wanted} is wanted")
+    return found.encode(), wasm
+
+
+def remedy(path: str) -> str:
+    """What to do about a module that cannot be used."""
+    return f"{ENVIRONMENT} must name another file" if path == os.environ.get(ENVIRONMENT) else "reinstall connectcore"
 
 
 def _read(path: str, most: int = -1) -> bytes:
@@ -181,11 +209,11 @@ def _read(path: str, most: int = -1) -> bytes:
         with open(path, "rb") as file:
             wasm = file.read(most)
     except FileNotFoundError:
-        raise ModuleError(f"{path} is missing: {_REINSTALL}, or run `make wasm` in a source checkout") from None
+        raise ModuleError(f"{path} is missing: {remedy(path)}, or run `make wasm` in a source checkout") from None
     except OSError as error:
-        raise ModuleError(f"{path} cannot be read ({error.strerror}): check its permissions, or {_REINSTALL}") from error
+        raise ModuleError(f"{path} cannot be read ({error.strerror}): check its permissions, or {remedy(path)}") from error
     if wasm[:8] != b"\0asm\x01\0\0\0":
-        raise ModuleError(f"{path} is not a WebAssembly module ({len(wasm)} bytes): {_REINSTALL}")
+        raise ModuleError(f"{path} is not a WebAssembly module ({len(wasm)} bytes): {remedy(path)}")
     return wasm
 
 
@@ -195,20 +223,20 @@ def _compile(engine: Engine, wasm: bytes, path: str) -> Compiled:
     try:
         return engine.compile(wasm)
     except EngineError as error:
-        raise ModuleError(f"{path} does not compile ({error}): {_REINSTALL}") from error
+        raise ModuleError(f"{path} does not compile ({error}): {remedy(path)}") from error
 
 
 def _verify(compiled: Compiled, path: str, contract: Contract) -> None:
     """Check that the module imports and exports what the contract says, and name all that differs."""
     foreign = sorted({f"{module}.{name}" for module, name in compiled.imports() if module != _WASI})
     if foreign:
-        raise ModuleError(f"{path} imports {', '.join(foreign)}, but only {_WASI} is served: {_REINSTALL}")
+        raise ModuleError(f"{path} imports {', '.join(foreign)}, but only {_WASI} is served: {remedy(path)}")
     exports = compiled.exports()
     if contract.marker not in exports:
         stem = contract.marker.rstrip("0123456789")
         other = [name for name in exports if name.startswith(stem) and name[-1:].isdigit()]
         found = f"speaks another interface ({', '.join(other)})" if other else "is not a Connectcore module"
-        raise ModuleError(f"{path} {found}; this package needs {contract.marker}: {_REINSTALL}")
+        raise ModuleError(f"{path} {found}; this package needs {contract.marker}: {remedy(path)}")
     missing = [] if "memory" in exports else ["memory"]
     missing += [
         f"{name}({', '.join(signature[0])}) -> ({', '.join(signature[1])})"
@@ -216,12 +244,12 @@ def _verify(compiled: Compiled, path: str, contract: Contract) -> None:
         if exports.get(name) != signature
     ]
     if missing:
-        raise ModuleError(f"{path} lacks the export {'; '.join(missing)}: {_REINSTALL}")
+        raise ModuleError(f"{path} lacks the export {'; '.join(missing)}: {remedy(path)}")
 
 
-def _key(head: bytes, engine: Engine) -> str:
-    """Names a compiled module: by how the module starts, the compiler, its settings and the processor."""
-    digest = hashlib.sha256(head)
+def _key(identity: bytes, engine: Engine) -> str:
+    """Names a compiled module: by what tells the module from others, the compiler, its settings and the processor."""
+    digest = hashlib.sha256(identity)
     settings = f"quick={engine.quick} stable={engine.stable} cap={MEMORY_CAP}"
     for part in (wasmtime_version(), settings, sys.platform, _processor()):
         digest.update(b"\0" + part.encode())
