@@ -135,6 +135,6 @@ def test_conversation_and_leaving(address: str, context: ssl.SSLContext, protoco
             assert said == ["A", "B", "C"]
             async with client.greet_many(GreetManyRequest()) as responses:
                 assert (await anext(aiter(responses))).greeting
-            assert (await client.greet(GreetRequest(name="ended"))).greeting == "ended"
+            assert (await client.greet(GreetRequest(name="left"))).greeting == "GreetMany"
 
     asyncio.run(run())

@@ -1,12 +1,14 @@
 """A service that tells what it knows of its caller, and of itself: `asgi` and `wsgi`, for servers in other processes.
 
-`greet` answers to what is in the name: "address", "scheme", "process"; to "ended" once a stream was ended early by its caller.
-`greet_many` says its process, waits until there is a file of the request's name, and counts; without a name it waits for ever.
+`greet` answers to what is in the name: "address", "scheme", "process"; to "began" and "left" with the name of a method, once a
+call of it has begun, or its caller has left. Where a name is a path, or missing, `greet` and `greet_many` wait until there is a
+file of it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -46,32 +48,44 @@ def told(name: str, ctx: Any) -> GreetResponse:
 
 class Told(GreetService):
     def __init__(self) -> None:
-        self.ended = 0
-        self.end = asyncio.Event()
+        self.said: dict[str, asyncio.Queue[str]] = {"began": asyncio.Queue(), "left": asyncio.Queue()}
+
+    @contextlib.contextmanager
+    def telling(self, ctx: Any) -> Iterator[None]:
+        self.said["began"].put_nowait(ctx.method.name)
+        try:
+            yield
+        except asyncio.CancelledError:
+            self.said["left"].put_nowait(ctx.method.name)
+            raise
+
+    async def until_there_is(self, file: str) -> None:
+        while not os.path.exists(file):
+            await asyncio.sleep(PAUSE)
 
     async def greet(self, request: GreetRequest, ctx: Any) -> GreetResponse:
-        if request.name == "ended":
-            await self.end.wait()
-            self.end.clear()
+        if request.name in self.said:
+            return GreetResponse(greeting=await self.said[request.name].get())
+        if not request.name or request.name.startswith("/"):
+            with self.telling(ctx):
+                await self.until_there_is(request.name)
         return told(request.name, ctx)
 
     async def greet_many(self, request: GreetManyRequest, ctx: Any) -> AsyncIterator[GreetManyResponse]:
-        try:
+        with self.telling(ctx):
             yield GreetManyResponse(greeting=str(os.getpid()))
-            while not os.path.exists(request.name):
-                await asyncio.sleep(PAUSE)
+            await self.until_there_is(request.name)
             for number in range(1, request.count):
                 yield GreetManyResponse(greeting=str(number))
-        except asyncio.CancelledError:
-            self.end.set()
-            raise
 
     async def greet_group(self, request: AsyncIterator[GreetGroupRequest], ctx: Any) -> GreetGroupResponse:
-        return GreetGroupResponse(greeting="+".join([each.name async for each in request]))
+        with self.telling(ctx):
+            return GreetGroupResponse(greeting="+".join([each.name async for each in request]))
 
     async def chat(self, request: AsyncIterator[ChatRequest], ctx: Any) -> AsyncIterator[ChatResponse]:
-        async for each in request:
-            yield ChatResponse(line=each.line.upper())
+        with self.telling(ctx):
+            async for each in request:
+                yield ChatResponse(line=each.line.upper())
 
 
 class ToldSync(GreetServiceSync):
