@@ -346,6 +346,26 @@ class TestPeerGone:
         await asyncio.wait_for(task, 5)
         assert seen == ["a", "canceled"]
 
+    async def test_handler_that_never_waits(self) -> None:
+        most, made = 3_000_000, 0
+
+        async def many(request: StringValue, ctx: Context) -> AsyncIterator[StringValue]:
+            nonlocal made
+            for made in range(most):  # noqa: B007
+                yield request
+
+        class Forgetful(Wire):
+            async def send(self, event: dict[str, Any]) -> None:
+                self.sent[1:] = [event] if self.sent else []
+                self.sent = self.sent or [event]
+
+        wire = Forgetful(request(SERVER), hold=True)
+        wire.content(envelope(message("a")), more=False)
+        task = serve({SERVER: many}, wire)
+        asyncio.get_running_loop().call_later(0.05, wire.disconnect)
+        await task
+        assert made < most - 1
+
     async def test_write_that_fails(self, caplog: pytest.LogCaptureFixture) -> None:
         handler = Handler()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import types
 from contextlib import suppress
+from time import monotonic
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,6 +42,10 @@ _DRAIN_SECONDS: Final = 1.0, 5.0
 """Content that an answer did not want is read and forgotten: so many bytes, for so long before the answer's end over HTTP/1,
 and after it. Servers close an HTTP/1 connection over unread content, maybe before the answer has arrived: hypercorn and h11
 under uvicorn at the answer's end, granian when the application is done. Others tell at once that nothing comes any more."""
+
+_TURN: Final = 0.01
+"""Seconds after which others get their turn, among them the news that the peer is gone: where a server takes whatever is
+written, a handler that never waits would let nobody else run."""
 
 _LONGEST: Final = 365 * 86400.0  # seconds that a timer is set to at most
 
@@ -267,6 +272,7 @@ class Exchange:
         resume: Callable[[Any], Any] = producer.send
         value: Any = None
         told = False  # of the end; a handler that waits while it cleans up is not told again
+        turn = monotonic() + _TURN
         while True:
             try:
                 pending = resume(value)
@@ -285,7 +291,8 @@ class Exchange:
             if call.done and not told and not self._fired:
                 told = True
                 resume, value = producer.throw, asyncio.CancelledError()
-            elif pending is not PAUSE or (call.done and not told):
+            elif pending is not PAUSE or (call.done and not told) or monotonic() > turn:
+                turn = monotonic() + _TURN
                 try:
                     value = yield None if pending is PAUSE else pending
                 except BaseException as error:  # noqa: BLE001 - a cancellation, for the handler
