@@ -35,6 +35,8 @@ def main() -> int:
     failed |= part(
         "br and zstd in the codings' module", sys.executable, str(HERE / "codings.py"), *(["--rounds", "1"] if quick else [])
     )
+    if not quick:
+        failed |= part("What servers hold for slow and idle peers", sys.executable, str(HERE / "held.py"))
     period = "100x" if quick else "1s"
     failed |= part("Core and module in Go", "go", "test", "-run=^$", "-bench=.", f"-benchtime={period}", "-benchmem", *PACKAGES)
     failed |= part(

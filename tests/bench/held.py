@@ -1,0 +1,180 @@
+"""What a server holds for peers that are slow or idle, in MiB of its memory.
+
+    tests/bench/held.py [SERVER]...
+
+- A reader that stops: a handler that would send 1 GiB, to a client that reads nothing.
+- A writer that is not read: a client that would send 1 GiB, to a handler that reads nothing.
+- Idle: 500 streams that wait, and 1,000 open connections; KiB for each.
+
+Each in a process of its own; nothing may hold more than WANTED_MIB, or WANTED_KIB a stream.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import re
+import socket
+import struct
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "serving"), str(TESTS.parent / "hostpy/examples")]
+
+from greet.v1.greet_connectcore import GreetService, GreetServiceASGIApplication  # noqa: E402
+from greet.v1.greet_pb2 import (  # noqa: E402
+    GreetGroupRequest,
+    GreetGroupResponse,
+    GreetManyRequest,
+    GreetManyResponse,
+    GreetRequest,
+    GreetResponse,
+)
+
+from proxies import HOST, backend  # noqa: E402
+
+WANTED_MIB, WANTED_KIB = 8, 30
+SERVERS = ("uvicorn-httptools", "uvicorn-h11", "gunicorn-asgi")
+MESSAGE = "x" * (64 << 10)
+COUNT = (1 << 30) // len(MESSAGE)
+SECONDS = 3
+STREAMS, CONNECTIONS = 500, 1000
+
+
+class Service(GreetService):
+    """Streams that go on, and the process that serves them."""
+
+    async def greet(self, request: GreetRequest, ctx: Any) -> GreetResponse:
+        return GreetResponse(greeting=str(os.getpid()))
+
+    async def greet_many(self, request: GreetManyRequest, ctx: Any) -> AsyncIterator[GreetManyResponse]:
+        if not request.count:
+            yield GreetManyResponse(greeting="begun")
+            await asyncio.Event().wait()
+        for _ in range(request.count):
+            yield GreetManyResponse(greeting=MESSAGE)
+
+    async def greet_group(self, request: AsyncIterator[GreetGroupRequest], ctx: Any) -> GreetGroupResponse:
+        await anext(aiter(request))
+        await asyncio.Event().wait()
+        return GreetGroupResponse()
+
+
+asgi: Any = GreetServiceASGIApplication(Service())
+
+
+def connected(port: int, method: str, content: bytes, *, ends: bool = True) -> socket.socket:
+    """A call in Connect's streaming form over HTTP/1.1, or with `ends` false only its beginning."""
+    connection = socket.create_connection((HOST, port), timeout=20)
+    chunk = b"%x\r\n%b\r\n" % (len(content), content)
+    connection.sendall(
+        f"POST /greet.v1.GreetService/{method} HTTP/1.1\r\nhost: {HOST}\r\n"
+        "content-type: application/connect+proto\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+        + chunk
+        + b"0\r\n\r\n" * ends
+    )
+    return connection
+
+
+def envelope(message: Any) -> bytes:
+    data: bytes = message.SerializeToString()
+    return struct.pack(">BI", 0, len(data)) + data
+
+
+def greet(connection: socket.socket) -> int:
+    """Make a unary call: the process that answers."""
+    head = f"POST /greet.v1.GreetService/Greet HTTP/1.1\r\nhost: {HOST}\r\ncontent-type: application/json\r\n"
+    connection.sendall(f"{head}content-length: 2\r\n\r\n{{}}".encode())
+    answer = b""
+    while not (found := re.search(rb'"greeting":\s*"(\d+)"', answer)):
+        data = connection.recv(4096)
+        assert data, answer
+        answer += data
+    return int(found[1])
+
+
+def resident(process: int) -> float:
+    """MiB."""
+    found = re.search(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1]) / 1024
+
+
+# Each case holds what it is about while its block runs.
+
+
+@contextlib.contextmanager
+def stopped_reader(port: int) -> Iterator[None]:
+    with connected(port, "GreetMany", envelope(GreetManyRequest(count=COUNT))) as connection:
+        connection.recv(1)
+        time.sleep(SECONDS)
+        yield
+
+
+@contextlib.contextmanager
+def unread_writer(port: int) -> Iterator[None]:
+    content = envelope(GreetGroupRequest(name=MESSAGE))
+    chunk = b"%x\r\n%b\r\n" % (len(content), content)
+    with connected(port, "GreetGroup", content, ends=False) as connection:
+        connection.settimeout(SECONDS)
+        with contextlib.suppress(TimeoutError):
+            for _ in range(COUNT):
+                connection.sendall(chunk)
+        yield
+
+
+@contextlib.contextmanager
+def idle_streams(port: int) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for _ in range(STREAMS):
+            connection = stack.enter_context(connected(port, "GreetMany", envelope(GreetManyRequest())))
+            connection.recv(4096)
+        yield
+
+
+@contextlib.contextmanager
+def open_connections(port: int) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for _ in range(CONNECTIONS):
+            greet(stack.enter_context(socket.create_connection((HOST, port), timeout=20)))
+        yield
+
+
+CASES: list[tuple[str, Callable[[int], contextlib.AbstractContextManager[None]], int]] = [
+    ("reader that stops, 1 GiB", stopped_reader, 0),
+    ("writer that is not read, 1 GiB", unread_writer, 0),
+    (f"{STREAMS} idle streams", idle_streams, STREAMS),
+    (f"{CONNECTIONS:,} open connections", open_connections, CONNECTIONS),
+]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("servers", nargs="*", default=SERVERS)
+    failed = False
+    for server in parser.parse_args().servers:
+        for title, case, each in CASES:
+            with backend(server, "held:asgi") as (port, _):
+                for _ in range(20):  # what is made once is made
+                    with socket.create_connection((HOST, port), timeout=20) as connection:
+                        process = greet(connection)
+                with connected(port, "GreetMany", envelope(GreetManyRequest(count=3))) as connection:
+                    connection.recv(4096)
+                before = resident(process)
+                with case(port):
+                    more = resident(process) - before
+            figure = f"{more * 1024 / each:8.1f} KiB each" if each else f"{more:8.1f} MiB"
+            bad = more * 1024 / each > WANTED_KIB if each else more > WANTED_MIB
+            print(f"{server:20} {title:32} {figure}{'  MORE THAN WANTED' if bad else ''}", flush=True)
+            failed |= bad
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
