@@ -121,7 +121,8 @@ def until_closed(port: int) -> None:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         try:
-            socket.create_connection((HOST, port), 1).close()
+            with contextlib.suppress(ConnectionResetError):
+                socket.create_connection((HOST, port), 1).close()
         except ConnectionRefusedError:
             return
         time.sleep(0.01)
