@@ -175,6 +175,7 @@ const (
 	GoneRefused Gone = 2 // no connection, or the stream was refused before any work
 	GoneReset   Gone = 3 // the stream was reset, with a code
 	GoneBroken  Gone = 4 // what came is not HTTP
+	GoneLarge   Gone = 5 // a section of fields is larger than the host takes
 )
 
 // goneBegin starts PeerGone in both roles.
@@ -182,7 +183,7 @@ func (c *call) goneBegin(reason Gone) error {
 	if err := c.begin(cmdPeerGone); err != nil {
 		return err
 	}
-	if reason < GoneClosed || reason > GoneBroken {
+	if reason < GoneClosed || reason > GoneLarge {
 		return Misuse("an unknown reason for a peer to be gone")
 	}
 	return nil

@@ -91,9 +91,10 @@ func (c *ServerCall) receiveQuery() {
 	c.payload = append(c.payload[:0], c.get.Message...)
 	if uint64(len(c.payload)) > uint64(c.limit) {
 		c.receiveBad(RejectTooLarge)
-	} else if c.takePayload(0, uint32(len(c.payload)), c.packed.index != 0) {
-		c.received()
+		return
 	}
+	c.takePayload(0, uint32(len(c.payload)), c.packed.index != 0)
+	c.received()
 }
 
 // Client role.
@@ -157,9 +158,10 @@ func unaryAnswered(c *ClientCall, t ContentType, ours, offered bool) bool {
 func unaryFinish(c *ClientCall) {
 	if c.status != 200 {
 		c.unpack(c.payload, c.packed.index != 0)
-	} else if c.takeWhole() {
-		c.conclude()
+		return
 	}
+	c.takeWhole()
+	c.conclude()
 }
 
 // unaryUnpacked reads an error.

@@ -183,9 +183,7 @@ func (c *call) receiveWhole() {
 }
 
 // takeWhole takes the content as one payload.
-func (c *call) takeWhole() bool {
-	return c.takePayload(0, uint32(c.announced), c.packed.index != 0)
-}
+func (c *call) takeWhole() { c.takePayload(0, uint32(c.announced), c.packed.index != 0) }
 
 // receiveEnvelopes reads prefixes and skips, or collects, payloads.
 func (c *call) receiveEnvelopes() {
@@ -305,83 +303,6 @@ func (c *call) openEnvelope(flags byte, length uint32) bool {
 		return true
 	}
 	return false
-}
-
-// noMessage fails a call that needs exactly one, and ends without any.
-func (c *call) noMessage() {
-	c.receiveFailed(Unimplemented, "the ", c.peer, " has no message, and this procedure takes exactly one")
-}
-
-// takePayload adds a payload to what is to be delivered. An empty payload is
-// never compressed, whatever its flag says: no coding makes nothing of nothing.
-func (c *call) takePayload(start uint64, length uint32, compressed bool) bool {
-	compressed = compressed && length > 0
-	c.stepMessages++
-	if !c.needBytes {
-		if start-c.base > 1<<31 {
-			c.deliver() // spans count in 32 bits
-		}
-		if len(c.spans) == c.taken {
-			c.base = start
-		}
-		if compressed {
-			length |= lengthBit
-		}
-		c.spans = append(c.spans, uint32(start-c.base), length)
-		return true
-	}
-	at := len(c.data)
-	mark := uint32(0)
-	switch {
-	case compressed && c.packed.native():
-		mark = lengthBit
-		c.data = append(c.data, c.payload...)
-	case compressed:
-		out, fault := c.unpackOwn(c.data, c.payload)
-		if fault != 0 {
-			c.receiveBad(fault)
-			return false
-		}
-		c.stepBytes += len(out) - len(c.data)
-		c.data = out
-		c.payload = scratch(c.payload)
-	default:
-		c.data = append(c.data, c.payload...)
-	}
-	c.payload = c.payload[:0]
-	c.spans = append(c.spans, uint32(at-c.dataAt), uint32(len(c.data)-at)|mark)
-	return true
-}
-
-// deliver shows what was taken.
-func (c *call) deliver() {
-	if len(c.spans) == c.taken {
-		return
-	}
-	e := c.emit(EventMessages)
-	e.Base, e.Coding, e.Limit = c.base, c.packed.index, c.limit
-	e.Spans = c.spans[c.taken:]
-	c.taken = len(c.spans)
-	if c.needBytes {
-		e.Inline, e.Data = true, c.data[c.dataAt:]
-		c.dataAt = len(c.data)
-	}
-}
-
-// unpackOwn appends what src stands for in a coding that the core does itself, or
-// says why it is not accepted.
-func (c *call) unpackOwn(dst, src []byte) (out []byte, fault Reason) {
-	memory := c.memory()
-	out, err := c.packed.own.decompress(memory, dst, src, int(c.limit))
-	if err == nil {
-		memory.Made += len(out) - len(dst)
-		return out, 0
-	}
-	memory.Made += int(c.limit)
-	if err == ErrTooLarge {
-		return out, RejectTooLarge
-	}
-	return out, RejectDecompress
 }
 
 // receiveBad fails the call for what is wrong with something that came.

@@ -69,10 +69,9 @@ func (c *ClientCall) agreed(t ContentType, ours, offered bool) bool {
 		// gRPC compression.md, "Test cases": the supported ones are named.
 		wrong, known = "the response has a compression that was not offered; this client knows: ", c.client.offer.known()
 	default:
-		c.mode = receiveWhole
+		c.mode, c.single = receiveWhole, !c.stream.manyResponses()
 		if c.d.envelopes {
 			c.mode = receiveEnvelopes
-			c.single = !c.stream.manyResponses()
 			c.hold, c.endFlag, c.base64 = c.single, c.d.endFlag, c.d.text
 		}
 		return true
@@ -142,12 +141,8 @@ func (c *ClientCall) stop(code Code, text []byte) { c.outcome(code, text, Pairs{
 
 // conclude ends a call whose outcome has come, when its content has ended.
 func (c *ClientCall) conclude() {
-	if c.parsed.Code == OK && c.single {
-		if len(c.spans) == 0 {
-			c.noMessage()
-			return
-		}
-		c.deliver()
+	if c.parsed.Code == OK && c.single && !c.deliverOne() {
+		return
 	}
 	c.outcome(c.parsed.Code, c.parsed.Message, c.parsed.Details)
 }
@@ -268,6 +263,8 @@ func (c *ClientCall) PeerGone(reason Gone, resetCode uint32, text []byte) ([]Eve
 		code, what = codeOfReset(resetCode), "the server reset the stream"
 	case GoneBroken:
 		code, what = Internal, "the response is not HTTP" // ours, rule 1: never to be tried again
+	case GoneLarge:
+		code, what = ResourceExhausted, tooMuchText
 	}
 	c.say(what)
 	c.outcome(code, c.explain(text), Pairs{})

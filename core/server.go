@@ -256,17 +256,18 @@ var lengthName = []byte(nameContentLength)
 func (c *ServerCall) whole() {
 	if c.d.get {
 		c.receiveQuery()
-	} else if c.takeWhole() {
-		c.received()
+		return
 	}
+	c.takeWhole()
+	c.received()
 }
 
 func (c *ServerCall) received() {
-	if c.single && len(c.spans) == 0 {
-		c.noMessage()
+	if !c.single {
+		c.deliver()
+	} else if !c.deliverOne() {
 		return
 	}
-	c.deliver()
 	c.emit(EventReceived)
 	c.receiving = ended
 	if c.sending == idle {

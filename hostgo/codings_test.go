@@ -164,29 +164,39 @@ func TestCodingsVerdicts(t *testing.T) {
 	}
 }
 
+// An instance gets a bomb again and again, or all of them in turn, in orders that have
+// taken the most: what one leaves behind may not fit what another needs.
 func TestCodingsBombs(t *testing.T) {
-	bombs := 0
+	var bombs []listed
+	orders := [][]int{{2, 2, 7, 5, 3}, {7, 7, 7, 1, 4, 3}, {4, 2, 7, 5, 1, 1, 1, 0, 3}, {6, 5, 4, 6, 1, 2}}
 	for _, v := range listedVerdicts(t) {
-		if !strings.HasPrefix(v.name, "256 MiB") {
-			continue
+		if strings.HasPrefix(v.name, "256 MiB") {
+			orders = append(orders, []int{len(bombs), len(bombs), len(bombs)})
+			bombs = append(bombs, v)
 		}
-		bombs++
+	}
+	if len(bombs) != 8 {
+		t.Fatalf("%d bombs", len(bombs))
+	}
+	for _, order := range orders {
 		m := loadCodings(t, Options{})
-		if _, err := m.compress(v.coding, nil, prose(1000)); err != nil {
-			t.Fatal(err)
+		for coding := range codingNumbers {
+			if _, err := m.compress(coding, nil, prose(1000)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		before := m.idle[0].memory.Size()
-		for range 3 {
+		for _, i := range order {
+			v := bombs[i]
 			if _, err := m.decompress(v.coding, nil, v.data, v.limit); err != v.err {
 				t.Errorf("%s, %s: %v", v.coding, v.name, err)
 			}
 		}
-		if grown := m.idle[0].memory.Size() - before; grown > 24<<20 {
-			t.Errorf("%s, %s: the instance grew by %d KiB", v.coding, v.name, grown>>10)
+		grown := m.idle[0].memory.Size() - before
+		t.Logf("%v: from %d KiB by %d KiB", order, before>>10, grown>>10)
+		if grown > 24<<20 {
+			t.Errorf("%v: the instance grew by %d KiB", order, grown>>10)
 		}
-	}
-	if bombs < 6 {
-		t.Errorf("%d bombs", bombs)
 	}
 }
 

@@ -15,6 +15,9 @@ import (
 // come. response is nil if no head of it came.
 func goneFor(err error, response *http.Response) (reason, code uint32) {
 	err = withoutURL(err)
+	if isTooLarge(err.Error()) {
+		return abi.GoneLarge, 0
+	}
 	var stream streamError
 	if errors.As(err, &stream) {
 		if stream.Cause != nil && stream.Cause.Error() == "received from peer" {
@@ -44,6 +47,14 @@ func isMalformed(text string) bool {
 		strings.HasPrefix(text, "net/http: HTTP/1.x transport connection broken: ") ||
 		strings.HasPrefix(text, "http2: failed reading the frame payload: ") ||
 		strings.HasPrefix(text, "connection error: ") // also of HTTP/2's frames
+}
+
+// isTooLarge says whether such a text tells that the response has more fields than the
+// transport takes.
+func isTooLarge(text string) bool {
+	return strings.Contains(text, "server response headers exceeded ") ||
+		strings.HasSuffix(text, "response header list larger than advertised limit") ||
+		strings.HasSuffix(text, "suspiciously long trailer after chunked body")
 }
 
 // withoutURL takes off what http.Client says of the request.

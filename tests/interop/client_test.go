@@ -338,6 +338,9 @@ func TestOwnClientWhatIsNotHTTP(t *testing.T) {
 	const head = "HTTP/1.1 200 OK\r\nContent-Type: application/proto\r\n"
 	// An HTTP/2 server's empty SETTINGS, and what should follow.
 	const settings = "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+	// A head of a status, a field of 4,000 bytes, and 11,000 times the same from the table.
+	fields := "\x88\x40\x01a\x7f\xa1\x1e" + strings.Repeat("b", 4000) + strings.Repeat("\xbe", 11_000)
+	fields = string([]byte{0, byte(len(fields) >> 8), byte(len(fields)), 1, 4, 0, 0, 0, 1}) + fields
 	for _, test := range []struct {
 		name, text string
 		http2      bool
@@ -363,6 +366,8 @@ func TestOwnClientWhatIsNotHTTP(t *testing.T) {
 		{"HTTP/2: head without a status", settings + "\x00\x00\x05\x01\x05\x00\x00\x00\x01\x00\x01x\x01y", true, hostgo.CodeInternal},
 		{"HTTP/2: reset", settings + "\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x02", true, hostgo.CodeInternal},
 		{"HTTP/2: refused", settings + "\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x07", true, hostgo.CodeUnavailable},
+		{"more fields than it takes", head + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 11_000), false, hostgo.CodeResourceExhausted},
+		{"HTTP/2: more fields than it takes", settings + fields, true, hostgo.CodeResourceExhausted},
 		{"HTTP/2: canceled", settings + "\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x08", true, hostgo.CodeCanceled},
 	} {
 		t.Run(test.name, func(t *testing.T) {

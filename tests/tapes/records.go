@@ -19,7 +19,7 @@ var words = map[string][]string{
 	"protocol":    {"", "connect", "grpc", "grpc-web"},
 	"fault":       {"", "record", "handle", "state", "config", "busy", "panic", "argument"},
 	"stream_type": {"unary", "client", "server", "bidi"},
-	"peer-gone":   {"", "closed", "refused", "reset", "broken"},
+	"peer-gone":   {"", "closed", "refused", "reset", "broken", "large"},
 	"reject":      {"", "decode", "decompress", "too-large", "encode", "lost", "busy", "kind"},
 }
 

@@ -21,7 +21,7 @@ const words = {
   protocol: ["", "connect", "grpc", "grpc-web"],
   fault: ["", "record", "handle", "state", "config", "busy", "panic", "argument"],
   stream_type: ["unary", "client", "server", "bidi"],
-  "peer-gone": ["", "closed", "refused", "reset", "broken"],
+  "peer-gone": ["", "closed", "refused", "reset", "broken", "large"],
   reject: ["", "decode", "decompress", "too-large", "encode", "lost", "busy", "kind"],
 };
 const wordsOf = (kind, column) => words[column === "reason" ? kind : column] ?? [];

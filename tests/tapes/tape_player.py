@@ -29,7 +29,7 @@ WORDS: Final[dict[str, list[str]]] = {
     "protocol": ["", "connect", "grpc", "grpc-web"],
     "fault": ["", "record", "handle", "state", "config", "busy", "panic", "argument"],
     "stream_type": ["unary", "client", "server", "bidi"],
-    "peer-gone": ["", "closed", "refused", "reset", "broken"],
+    "peer-gone": ["", "closed", "refused", "reset", "broken", "large"],
     "reject": ["", "decode", "decompress", "too-large", "encode", "lost", "busy", "kind"],
 }
 

@@ -176,6 +176,7 @@ const (
 	GoneRefused = 2 // no connection, or the peer refused the stream before work began
 	GoneReset   = 3 // the peer reset the HTTP/2 or HTTP/3 stream, with a code
 	GoneBroken  = 4 // what came is not HTTP
+	GoneLarge   = 5 // a section of fields is larger than the host takes
 )
 
 // Kinds of a Fault: the host misused the interface, or the guest failed.

@@ -41,7 +41,7 @@ var constants = []struct {
 	{"REJECT_TOO_LARGE", abi.RejectTooLarge}, {"REJECT_ENCODE", abi.RejectEncode},
 	{"REJECT_LOST", abi.RejectLost}, {"REJECT_BUSY", abi.RejectBusy}, {"REJECT_KIND", abi.RejectKind},
 	{"GONE_CLOSED", abi.GoneClosed}, {"GONE_REFUSED", abi.GoneRefused}, {"GONE_RESET", abi.GoneReset},
-	{"GONE_BROKEN", abi.GoneBroken},
+	{"GONE_BROKEN", abi.GoneBroken}, {"GONE_LARGE", abi.GoneLarge},
 	{"FAULT_RECORD", abi.FaultRecord}, {"FAULT_HANDLE", abi.FaultHandle}, {"FAULT_STATE", abi.FaultState},
 	{"FAULT_CONFIG", abi.FaultConfig}, {"FAULT_BUSY", abi.FaultBusy}, {"FAULT_PANIC", abi.FaultPanic},
 	{"FAULT_ARGUMENT", abi.FaultArgument},

@@ -3,7 +3,6 @@ package guest
 import (
 	"bytes"
 	"io"
-	"runtime"
 
 	"github.com/andybalholm/brotli"
 	"github.com/andybalholm/brotli/matchfinder"
@@ -67,10 +66,7 @@ func (c *brotliCoding) decompress(dst, src []byte, limit int) (out []byte, err e
 	ask := min(end, len(dst)+max(4<<10, 2*len(src)))
 	for {
 		if cap(out) < ask {
-			if ask > keep {
-				runtime.GC() // of the steps before, which may be as much again
-			}
-			out = append(make([]byte, 0, ask), out...)
+			out = grown(out, ask)
 		}
 		n, err := c.in.Read(out[len(out):ask])
 		out = out[:len(out)+n]

@@ -4,6 +4,7 @@ package guest
 
 import (
 	"errors"
+	"runtime"
 
 	"github.com/connectcore/connectcore/wasm/codings/abi"
 )
@@ -104,6 +105,17 @@ func (g *Guest) run(size uint32, code func(dst, src []byte) ([]byte, error)) (ou
 		return nil, abi.FaultArgument
 	}
 	return nil, abi.FaultMalformed
+}
+
+// grown returns b with room for size bytes in all. Where that is much, garbage is
+// collected first: of the steps and messages before there may be as much again.
+func grown(b []byte, size int) []byte {
+	if size > keep {
+		runtime.GC()
+		const step = 256 << 10
+		size = (size + step - 1) &^ (step - 1) // so that one coding's buffer fits where another's was
+	}
+	return append(make([]byte, 0, size), b...)
 }
 
 // tidy gives back what the messages before took.

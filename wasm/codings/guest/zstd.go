@@ -58,7 +58,7 @@ func (c *zstdCoding) decompress(dst, src []byte, limit int) ([]byte, error) {
 			}
 			if need := len(out) + int(room); cap(out) < need {
 				// Twice as much as before: there may be many frames.
-				out = append(make([]byte, 0, max(need, min(2*cap(out), len(dst)+limit))), out...)
+				out = grown(out, max(need, min(2*cap(out), len(dst)+limit)))
 			}
 			part, err := c.in.DecodeAll(src[:f.size], out[len(out):len(out):len(out)+int(room)])
 			switch {

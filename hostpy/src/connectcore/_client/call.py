@@ -48,6 +48,7 @@ _GONE: Final = {
     Gone.CLOSED: abi.GONE_CLOSED,
     Gone.RESET: abi.GONE_RESET,
     Gone.MALFORMED: abi.GONE_BROKEN,
+    Gone.TOO_LARGE: abi.GONE_LARGE,
 }
 _END: Final = records.end(0)
 
@@ -232,9 +233,6 @@ class ClientCall(ModuleCall):
                 case reason if reason is Gone.TIMEOUT or (self._deadline is not None and monotonic() >= self._deadline):
                     # A server that keeps the same deadline may be the first to act on it.
                     record = records.deadline(handle)
-                case Gone.TOO_LARGE:
-                    self._fail(abi.REJECT_TOO_LARGE, error.text)
-                    return
                 case reason:
                     record = records.peer_gone(handle, _GONE[reason], error.reset_code, error.text.encode("utf-8", "replace"))
             self._answered(record)

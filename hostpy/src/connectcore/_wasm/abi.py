@@ -67,6 +67,7 @@ GONE_CLOSED: Final = 1
 GONE_REFUSED: Final = 2
 GONE_RESET: Final = 3
 GONE_BROKEN: Final = 4
+GONE_LARGE: Final = 5
 FAULT_RECORD: Final = 1
 FAULT_HANDLE: Final = 2
 FAULT_STATE: Final = 3

@@ -76,5 +76,5 @@ def failure_of(error: ProtocolError, version: str) -> tuple[Gone, str]:
     """What an error of the parser means."""
     text = str(error)
     if "exceeded" in text:
-        return Gone.TOO_LARGE, "the response has more fields than this client takes"
+        return Gone.TOO_LARGE, "a section of fields is larger than this transport takes"
     return Gone.MALFORMED, f"the response is no {version}: {text}"
