@@ -31,7 +31,7 @@ func TestCodecsAllocateNothing(t *testing.T) {
 		{"ParseError", func() { ParseError(text, Unknown, &e) }},
 		{"AppendError", func() { buf = AppendError(buf[:0], &e) }},
 		{"ParseEndStream", func() { ParseEndStream(marker, &es) }},
-		{"AppendEndStream", func() { buf = AppendEndStream(buf[:0], &es.Error, es.Trailers, es.Binary) }},
+		{"AppendEndStream", func() { buf = AppendEndStream(buf[:0], &es.Error, es.Trailers) }},
 		{"ParseStatus", func() { ParseStatus(status, &e) }},
 		{"AppendStatus", func() { buf = AppendStatus(buf[:0], &e) }},
 		{"gRPC message", func() { buf = AppendDecodeGRPCMessage(AppendGRPCMessage(buf[:0], message), message) }},

@@ -151,9 +151,10 @@ func TestSnappyRoom(t *testing.T) {
 // A payload that comes in pieces has never more than twice the room that it needs.
 func TestCollect(t *testing.T) {
 	const size = 1<<20 + 1
-	var r receiver
+	r := receiver{mode: receiveEnvelopes}
 	for left := size; left > 0; left -= 1 << 10 {
-		r.collect(make([]byte, min(left, 1<<10)), uint64(left))
+		r.left = uint64(left)
+		r.collect(make([]byte, min(left, 1<<10)))
 		if have, room := len(r.payload), cap(r.payload); room > max(2*have, 4<<10) || room > size+size/8 {
 			t.Fatalf("room of %d for %d of %d bytes", room, have, size)
 		}

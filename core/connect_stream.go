@@ -11,14 +11,16 @@ var connectStream = dialect{
 	parseTimeout: ParseConnectTimeout, appendTimeout: AppendConnectTimeout,
 	leading: ReservedResponse, endFlag: 0x02, // "EndStreamResponse"
 	begin: beginEnvelopes, end: endConnectStream,
-	answered: connectStreamAnswered, unpacked: connectStreamUnpacked, finish: connectStreamFinish,
+	answered: connectStreamAnswered, unpacked: connectStreamUnpacked, noEnd: "the response ends without its end marker",
 }
 
 // Server role.
 
 func endConnectStream(c *ServerCall, e *Error, fields Fields, binary Pairs) {
 	b, at := c.beginEnd(e)
-	c.body = AppendEndStream(c.body, e, fields, binary)
+	c.tail.Reset()
+	c.scratch = addMetadata(&c.tail, "", fields, binary, c.scratch)
+	c.body = AppendEndStream(c.body, e, c.tail)
 	c.closeEnd(b, at)
 }
 
@@ -49,12 +51,4 @@ func connectStreamUnpacked(c *ClientCall, content []byte, fault Reason) {
 	c.trail.addAll(c.endStream.Trailers)
 	c.trailBinary.addAll(c.endStream.Binary)
 	c.checkTrailing()
-}
-
-func connectStreamFinish(c *ClientCall) {
-	if !c.ended {
-		c.failText(Internal, "the response ends without its end marker") // ours, rule 1
-		return
-	}
-	c.conclude()
 }

@@ -10,35 +10,34 @@ type EndStream struct {
 }
 
 // AppendEndStream appends an end marker. With e nil or of code OK the RPC
-// succeeded. text are text trailers, binary are "-bin" names with bytes; the values
-// of a name that comes more than once stand in one array, in the order of the first.
-func AppendEndStream(dst []byte, e *Error, text Fields, binary Pairs) []byte {
-	all := trailers{text, binary}
+// succeeded. The values of a name that comes more than once stand in one array, in
+// the order of the first.
+func AppendEndStream(dst []byte, e *Error, trailers Fields) []byte {
 	dst = append(dst, '{')
 	failed := e != nil && e.Code != OK
 	if failed {
 		dst = AppendError(append(dst, `"error":`...), e)
 	}
-	if failed && all.len() > 0 {
+	if failed && trailers.n > 0 {
 		dst = append(dst, ',')
 	}
-	if all.len() > 0 {
-		dst = appendTrailers(append(dst, `"metadata":`...), all)
+	if trailers.n > 0 {
+		dst = appendTrailers(append(dst, `"metadata":`...), trailers)
 	}
 	return append(dst, '}')
 }
 
 // appendTrailers appends the value of "metadata". For each name it walks the list
 // again, to find those that are equal: there are few.
-func appendTrailers(dst []byte, all trailers) []byte {
+func appendTrailers(dst []byte, all Fields) []byte {
 	separator := byte('{')
-	for rest := all; rest.len() > 0; {
-		at := rest.len()
-		name, _, _ := rest.cut()
+	for rest := all; rest.n > 0; {
+		at := rest.n
+		name, _ := rest.cut()
 		open := byte('[')
-		for others := all; others.len() > 0; {
-			before := others.len() > at
-			other, value, binary := others.cut()
+		for others := all; others.n > 0; {
+			before := others.n > at
+			other, value := others.cut()
 			if string(other) != string(name) {
 				continue
 			}
@@ -49,37 +48,14 @@ func appendTrailers(dst []byte, all trailers) []byte {
 				dst = append(AppendJSONString(append(dst, separator), name), ':')
 				separator = ','
 			}
-			dst = append(dst, open)
+			dst = AppendJSONString(append(dst, open), value)
 			open = ','
-			if binary {
-				dst = append(AppendBase64(append(dst, '"'), value), '"')
-			} else {
-				dst = AppendJSONString(dst, value)
-			}
 		}
 		if open == ',' {
 			dst = append(dst, ']')
 		}
 	}
 	return append(dst, '}')
-}
-
-// trailers are text and binary trailers as one list.
-type trailers struct {
-	text   Fields
-	binary Pairs
-}
-
-func (t *trailers) len() int { return t.text.n + t.binary.n }
-
-// cut takes the first trailer off; there is one.
-func (t *trailers) cut() (name, value []byte, binary bool) {
-	if binary = t.text.n == 0; binary {
-		name, value = t.binary.cut()
-	} else {
-		name, value = t.text.cut()
-	}
-	return name, value, binary
 }
 
 // ParseEndStream reads the data of an end marker. False means that it is none,

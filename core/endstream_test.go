@@ -24,6 +24,13 @@ func sameEndStream(a, b *EndStream) bool {
 		a.Binary.Len() == b.Binary.Len() && string(a.Binary.Bytes()) == string(b.Binary.Bytes())
 }
 
+// endStream appends an end marker with metadata as an application gives it.
+func endStream(dst []byte, e *Error, text Fields, binary Pairs) []byte {
+	var trailers Fields
+	addMetadata(&trailers, "", text, binary, nil)
+	return AppendEndStream(dst, e, trailers)
+}
+
 func dirtyEndStream() *EndStream {
 	return &EndStream{Failed: true, Error: *dirty(), Trailers: newFields("old", "1"), Binary: newPairs("old-bin", "2")}
 }
@@ -44,7 +51,7 @@ func TestEndStreams(t *testing.T) {
 		{`{"metadata":{"a":["1"],"x-bin":["//4","Zg"],"y-bin":[""]}}`, nil, newFields("a", "1"),
 			newPairs("x-bin", "\xff\xfe", "x-bin", "f", "y-bin", "")},
 	} {
-		if got := string(AppendEndStream([]byte("x"), c.e, c.f, c.b)); got != "x"+c.text {
+		if got := string(endStream([]byte("x"), c.e, c.f, c.b)); got != "x"+c.text {
 			t.Errorf("%s is written as %s", c.text, got)
 		}
 		want := &EndStream{Failed: c.e != nil, Trailers: c.f, Binary: c.b}
@@ -68,7 +75,7 @@ func TestEndStreams(t *testing.T) {
 }
 
 func TestAppendEndStreamGroups(t *testing.T) {
-	got := string(AppendEndStream(nil, &Error{Code: OK, Message: []byte("ignored")},
+	got := string(endStream(nil, &Error{Code: OK, Message: []byte("ignored")},
 		newFields("b", "1", "a", "2", "b", "3", "c-bin", "already"),
 		newPairs("c-bin", "x", "d-bin", "y", "c-bin", "z", "d-bin", "")))
 	if want := `{"metadata":{"b":["1","3"],"a":["2"],"c-bin":["already","eA","eg"],"d-bin":["eQ",""]}}`; got != want {

@@ -12,7 +12,7 @@ var grpc = dialect{
 	parseTimeout: ParseGRPCTimeout, appendTimeout: AppendGRPCTimeout,
 	leading: ReservedResponse, te: true, tries: "grpc-previous-rpc-attempts", pushback: "grpc-retry-pushback-ms",
 	begin: beginEnvelopes, end: endGRPC, plain: plainGRPC,
-	answered: grpcAnswered, finish: grpcFinish,
+	answered: grpcAnswered, noEnd: "the response ends without a status",
 }
 
 // Server role.
@@ -137,12 +137,4 @@ func parseStatusCode(v []byte) (code Code, contradicts bool) {
 		return Unknown, false
 	}
 	return Code(n), false
-}
-
-func grpcFinish(c *ClientCall) {
-	if !c.ended || c.early && c.announced > 0 { // "Response-Headers" have no status
-		c.failText(Internal, "the response ends without a status") // ours, rule 1
-		return
-	}
-	c.conclude()
 }

@@ -26,9 +26,6 @@ const applicationType = "application/"
 
 var protoCodec = []byte("proto")
 
-// Append appends the content type in the form that is sent.
-func (t ContentType) Append(dst []byte) []byte { return t.dialect.appendType(dst, string(t.Codec)) }
-
 // ParseContentType reads a content type:
 //
 //	application/<codec>                  Connect unary   (protocol.md, "Unary-Content-Type")

@@ -86,7 +86,7 @@ func TestContentTypes(t *testing.T) {
 		if c.written == "" {
 			c.written = c.text
 		}
-		if got := string(ContentType{Codec: []byte(c.codec), dialect: ct.dialect}.Append([]byte("x"))); got != "x"+c.written {
+		if got := string(ct.dialect.appendType([]byte("x"), c.codec)); got != "x"+c.written {
 			t.Errorf("%q is written as %q", c.text, got)
 		}
 	}

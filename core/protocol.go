@@ -47,13 +47,14 @@ type dialect struct {
 	// answered says whether the content of a response is to be read, after its
 	// head was: t is its content type, ours says that it belongs to this protocol,
 	// offered that its compression is one that the client named. unpacked reads
-	// the content of an error or of an end marker. finish follows the end of the
-	// content. trailing, if there is one, takes fields of the head that are
+	// the content of an error or of an end marker. finish follows the end of content
+	// that is not envelopes; noEnd says that envelopes end without an outcome. trailing, if there is one, takes fields of the head that are
 	// trailing metadata.
 	ask      func(c *ClientCall)
 	answered func(c *ClientCall, t ContentType, ours, offered bool) bool
 	unpacked func(c *ClientCall, content []byte, fault Reason)
 	finish   func(c *ClientCall)
+	noEnd    string
 	trailing func(c *ClientCall, name, value []byte) bool
 }
 

@@ -163,19 +163,8 @@ func (c *call) receiveWhole() {
 		c.receiveBad(RejectTooLarge)
 		return
 	}
-	if c.needBytes {
-		if b := c.at(c.announced - c.pos); b != nil {
-			b = b[:min(uint64(len(b)), c.announced-c.pos)]
-			c.collect(b, uint64(c.limit)-uint64(len(c.payload)))
-			c.pos += uint64(len(b))
-			if c.pos < c.announced {
-				c.at(c.announced - c.pos)
-			}
-		}
-	} else {
-		c.pos = c.announced
-	}
-	if !c.contentEnded || c.pos < c.announced {
+	c.left = c.announced - c.pos
+	if !c.payloadBytes() || !c.contentEnded {
 		return
 	}
 	c.mode = receiveNothing
@@ -255,7 +244,7 @@ func (c *call) payloadBytes() bool {
 		if c.needBytes || c.prefix[0]&c.endFlag != 0 {
 			b := c.next(c.left)
 			n = min(c.left, uint64(len(b)))
-			c.collect(b[:n], c.left)
+			c.collect(b[:n])
 			c.use(int(n))
 		} else {
 			c.pos += n
@@ -268,14 +257,16 @@ func (c *call) payloadBytes() bool {
 	return true
 }
 
-// collect adds bytes to the current payload, of which at most left are to come, these
-// among them.
-func (r *receiver) collect(b []byte, left uint64) {
+// collect adds bytes to the current payload.
+func (r *receiver) collect(b []byte) {
 	const least = 512
-	have := len(r.payload)
-	if need := have + len(b); need > cap(r.payload) {
+	most := uint64(r.limit) // nobody knows how much content comes
+	if r.mode == receiveEnvelopes {
+		most = uint64(len(r.payload)) + r.left
+	}
+	if need := len(r.payload) + len(b); need > cap(r.payload) {
 		// Twice what came, since what is announced may never come.
-		room := min(uint64(max(2*need, least)), uint64(have)+left)
+		room := min(uint64(max(2*need, least)), most)
 		r.payload = append(make([]byte, 0, room), r.payload...)
 	}
 	r.payload = append(r.payload, b...)

@@ -123,7 +123,13 @@ func (c *ClientCall) trailers() bool { return !c.tailWaits || c.readTail(c.tail)
 
 func (c *ClientCall) whole() { c.d.finish(c) }
 
-func (c *ClientCall) received() { c.d.finish(c) }
+func (c *ClientCall) received() {
+	if !c.ended || c.early && c.announced > 0 { // gRPC's "Response-Headers" have no status
+		c.failText(Internal, c.d.noEnd) // ours, rule 1
+		return
+	}
+	c.conclude()
+}
 
 func (c *ClientCall) marker(payload []byte, compressed bool) { c.unpack(payload, compressed) }
 
