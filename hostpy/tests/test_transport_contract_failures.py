@@ -294,7 +294,7 @@ def test_response_that_is_closed_early(kind: Kind, content: bytes | None) -> Non
 # Many
 
 
-@kinds(mode="async")
+@kinds(mode="async", shares=True)
 def test_many_at_once(kind: Kind) -> None:
     def script(exchange: Exchange) -> None:
         exchange.answer(exchange.content())

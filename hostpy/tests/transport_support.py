@@ -45,7 +45,9 @@ class Kind:
     duplex: bool = True  # the response is read while content is sent
     interrupts: bool = True  # a sync call that waits can be canceled
     resets: bool = True  # the peer is told when nobody wants the response any more
-    shares: bool = True  # an HTTP/2 connection between threads: httpcore's streams may then be out of order
+    # An HTTP/2 connection, between threads or tasks. httpcore's streams may be out of order between threads; its tasks that
+    # wait for room to send may read from the connection once more when the news of that room has been read: all wait for ever.
+    shares: bool = True
     sends_again: bool = False  # a request that the peer refused (REFUSED_STREAM)
     adds: frozenset[bytes] = frozenset()  # fields of the library's own
 
