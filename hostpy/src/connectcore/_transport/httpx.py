@@ -14,7 +14,7 @@ What these libraries cannot do:
 - Over HTTP/2 calls that share a connection are not free of each other. A time limit that one of them reaches, the deadline of
   a sync call included, ends the connection for all, and the others are `unavailable`; a sync call is late for its deadline
   while another one reads. A response that is let go is not reset, so the server sends on until its window is used up, and
-  where calls are canceled, or many send at once, others may wait for nothing. With these libraries HTTP/1.1 is the better choice.
+  where calls are canceled or many send at once others may wait for nothing. With these libraries HTTP/1.1 is the better choice.
 - A thread that waits in them cannot be interrupted: a canceled sync call ends when the server next says something. Its deadline
   ends it in time while content is sent and until the response's head is there; a server that then falls silent can make an
   HTTP/1.1 response take once more what was left at its head.
