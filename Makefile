@@ -21,7 +21,7 @@ EXAMPLE := hostpy/examples/greet/v1/greet_connectcore.py
 PLUGIN := $(wildcard hostpy/src/connectcore/_plugin/*.py)
 STAMPS := .cache/stamps
 
-.PHONY: help setup wasm wasm-check abi vuln profile generate demo test test-go test-python test-tapes conformance fuzz \
+.PHONY: help setup wasm wasm-check abi vuln mutate profile generate demo test test-go test-python test-tapes conformance fuzz \
 	bench lint types clean
 
 help: ## list the targets
@@ -88,6 +88,9 @@ wasm-check: ## rebuild the modules elsewhere and compare with the committed ones
 vuln: $(STAMPS)/go ## look for known vulnerabilities in what the Go code uses (asks vuln.go.dev)
 	@go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
+mutate: $(STAMPS)/venv $(STAMPS)/go ## break each rule on purpose, and write which tapes notice (RULE=5: of that rule alone)
+	@$(PY) tests/mutate/mutate.py $(RULE)
+
 profile: ## measure what the codings' module is compiled by, natively (then run 'make wasm')
 	@CGO_ENABLED=0 go test -c -trimpath -tags noasm,purego -o /tmp/codings.test ./wasm/codings/guest
 	@cd wasm/codings/guest && /tmp/codings.test -test.run '^$$' -test.bench Module -test.benchtime 2s -test.cpuprofile ../default.pgo
@@ -113,7 +116,7 @@ test-go: setup
 
 test-python: setup
 	@echo "test: Python"
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest -c hostpy/pyproject.toml --rootdir=. -rs hostpy/tests tests/lint tests/parity tests/demo tests/deployment tests/interop tests/nodehost tests/tapes
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest -c hostpy/pyproject.toml --rootdir=. -rs hostpy/tests tests/lint tests/parity tests/demo tests/deployment tests/interop tests/mutate tests/nodehost tests/tapes
 
 # Verbose, so that a runner that is skipped is seen.
 test-tapes: setup
@@ -143,7 +146,7 @@ lint: $(STAMPS)/venv $(STAMPS)/go $(EXAMPLE) ## gofmt, go vet, ruff, stale gener
 types: setup ## mypy --strict and pyright strict, on generated code too
 	@echo "types: mypy"
 	@cd hostpy && ../$(VENV)/bin/mypy
-	@for folder in bench codings conformance demo deployment interop lint nodehost parity serving tapes; do \
+	@for folder in bench codings conformance demo deployment interop lint mutate nodehost parity serving tapes; do \
 		(cd tests/$$folder && $(CURDIR)/$(VENV)/bin/mypy --config-file ../mypy.ini *.py) || exit 1; done
 	@cd hostpy/examples && ../../$(VENV)/bin/mypy --strict *.py greet/v1/greet_connectcore.py
 	@echo "types: pyright"

@@ -137,6 +137,13 @@ func visible(head []Line, hidden []byte) (out []Line, err error) {
 	return out, nil
 }
 
+// What one step brings (ABI.md, section 4): so many messages, and so many
+// decompressed bytes beside the message that exceeds them.
+const (
+	stepMessages = 4096
+	stepBytes    = 1 << 20
+)
+
 // messages resolves spans into payloads.
 func (p *player) messages(e *event, k *call) error {
 	spans, base := e.cols["spans"].words, e.cols["base"].n
@@ -149,7 +156,15 @@ func (p *player) messages(e *event, k *call) error {
 	if len(spans)%2 != 0 {
 		return fmt.Errorf("an odd number of words in spans")
 	}
+	if len(spans)/2 > stepMessages {
+		return fmt.Errorf("%d messages at once, and a step brings %d at most", len(spans)/2, stepMessages)
+	}
+	unpacked := uint64(0)
 	for i := 0; i < len(spans); i += 2 {
+		if e.flag("inline") && e.cols["coding"].n != 0 && unpacked > stepBytes {
+			return fmt.Errorf("message %d comes at once with %d bytes of others, and a step decompresses %d", i/2, unpacked, stepBytes)
+		}
+		unpacked += uint64(spans[i+1] &^ abi.Compressed)
 		start := base + uint64(spans[i])
 		size := uint64(spans[i+1] &^ abi.Compressed)
 		if start+size > uint64(len(from)) {
