@@ -77,7 +77,7 @@ const EMPTY = Buffer.alloc(0);
 // For each type: its fixed part, and the bytes that it announces. Each character of a field stands for a byte.
 const writers = {
   u32: (value) => [u32(value)],
-  u64: (value) => [Buffer.from(BigUint64Array.of(value).buffer)],
+  u64: (value = 0n) => [Buffer.from(BigUint64Array.of(value).buffer)],
   bytes: (value = EMPTY) => [u32(Buffer.byteLength(value)), Buffer.from(value)],
   fields(value = []) {
     const bytes = Buffer.from(value.flat().join("\0"), "latin1");
