@@ -57,7 +57,7 @@ def table() -> str:
 
 
 def proxies_table() -> str:
-    """The table of hostpy/DEPLOYMENT.md: tests/lint compares."""
+    """The table of hostpy/docs/deployment.md: tests/lint compares."""
     rows = ["| proxy, HTTP/2 to the server | HTTP | gRPC | both directions at once | cases passed |", "|---|---|---|---|---|"]
     for name, carried in PROXIES.items():
         rows.append(f"| {name} | {_http(carried)} | yes | over HTTP/2 | {carried.cases:,} |")

@@ -1,4 +1,4 @@
-"""The programs of hostpy/DEPLOYMENT.md: each serves RPCs, and a probe beside them."""
+"""The programs of hostpy/docs/deployment.md: each serves RPCs, and a probe beside them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from greet.v1.greet_pb2 import GreetGroupRequest, GreetManyRequest, GreetRequest
 
 from places import get, serving_asgi, serving_wsgi
 
-PAGE = Path(__file__).resolve().parents[2] / "hostpy/DEPLOYMENT.md"
+PAGE = Path(__file__).resolve().parents[2] / "hostpy/docs/deployment.md"
 PROGRAMS = dict(re.findall(r"^```python\n# (\w+)\.py.*?\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL))
 LONGEST = 25  # lines
 

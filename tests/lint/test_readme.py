@@ -143,7 +143,7 @@ def test_commands_exist() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for page in (README, ROOT / "hostpy/README.md", ROOT / "hostpy/DEPLOYMENT.md"):
+    for page in (README, ROOT / "hostpy/README.md", ROOT / "hostpy/docs/deployment.md"):
         links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
         missing = [link for link in links if not (page.parent / link).exists()]
         assert not missing, f"{page.name}: {missing}"
@@ -152,6 +152,6 @@ def test_links_lead_somewhere() -> None:
 def test_tables_of_servers_are_what_the_suite_runs() -> None:
     command = [sys.executable, str(ROOT / "tests/conformance/carried.py")]
     tables = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().split("\n\n")
-    for table, page in zip(tables, ("README.md", "DEPLOYMENT.md"), strict=True):
+    for table, page in zip(tables, ("README.md", "docs/deployment.md"), strict=True):
         text = (ROOT / "hostpy" / page).read_text()
         assert f"\n\n{table}\n\n" in text, f"run tests/conformance/carried.py and paste what it prints into {page}"
