@@ -7,6 +7,7 @@ import contextlib
 import json
 import math
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -649,30 +650,50 @@ async def test_content_that_comes_as_the_handler_goes_on() -> None:
 
 
 @pytest.mark.parametrize("size", [1000, 1_000_000], ids=["to its end", "within bounds"])
-@pytest.mark.parametrize(("version", "held"), [("1.1", True), ("2", False)])
-@pytest.mark.parametrize("method", ["POST", "PUT"])
-async def test_content_that_the_answer_did_not_want_is_read(method: str, version: str, held: bool, size: int) -> None:
+@pytest.mark.parametrize(
+    ("target", "version", "method", "held"),
+    [
+        ("/none", "1.1", "POST", True),
+        ("/none", "2", "POST", True),
+        ("/none", "1.1", "PUT", True),
+        (BIDI, "1.1", "POST", True),
+        (BIDI, "2", "POST", False),
+        ("grpc", "2", "POST", True),
+    ],
+)
+async def test_content_that_the_answer_did_not_want_is_read(
+    target: str, version: str, method: str, held: bool, size: int
+) -> None:
     """hypercorn closes an HTTP/1 connection over it at the answer's end, granian when the application is done; either maybe
-    before the answer has arrived. Over HTTP/2 a client may want the end before it sends more."""
+    before the answer has arrived. Over HTTP/2 a client of a stream may want the end before it sends more."""
     chunks = [bytes(size)] * 20
-    fields = [("transfer-encoding", "chunked")]
-    wire = Wire(
-        Request(path="/none", http_method=method, chunks=chunks, length=False, fields=fields, http_version=version), unread=True
-    )
-    at_end: list[int] = []
+    asked = Request(http_method=method, chunks=chunks, length=False, fields=[("transfer-encoding", "chunked")])
+    if target == "grpc":
+        chunks[0] = b"\0\x7f" + chunks[0]  # a message that is too large: answered by trailers
+        asked = replace(asked, path="", procedure=UNARY, content_type="application/grpc+proto", trailers=True)
+    elif target == BIDI:
+        asked = replace(asked, path="", procedure=BIDI, content_type="text/plain")
+
+    async def never(request: Any, ctx: Context) -> Any:
+        raise AssertionError("called")
+
+    # The path is made of the procedure unless it is given.
+    wire = Wire(replace(asked, path="/none" if target == "/none" else "", http_version=version), unread=True)
+    received: list[int] = []
     send = wire.send
 
     async def sent(event: Any) -> None:
+        received.append(wire.received)
         await send(event)
-        if event["type"] == "http.response.body" and not event.get("more_body", False):
-            at_end.append(wire.received)
 
     async with asyncio.timeout(20):
-        await ASGI({})(wire.scope, wire.receive, sent)
-    assert wire.answer.status == 404
+        await ASGI({BIDI: never, UNARY: never})(wire.scope, wire.receive, sent)
+    assert wire.answer.status == {"/none": 404, BIDI: 415, "grpc": 200}[target]
     expected = min(20, math.ceil((8 << 20) / (size + 512)))
-    assert wire.received == expected
-    assert at_end == [expected if held else 0]
+    begun = received[0]  # what the call itself has read: of a message, up to the limit
+    assert begun == (0 if target != "grpc" else min(20, math.ceil((4 << 20) / size)))
+    assert expected <= wire.received <= expected + begun
+    assert received[-1] == (wire.received if held else 0)
 
 
 async def test_a_get_is_asked_for_no_content() -> None:

@@ -19,6 +19,8 @@ from typing import Any
 
 import yaml
 
+from ports import take_port
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 EXAMPLES = ROOT / "hostpy/examples"
@@ -101,12 +103,6 @@ COMMANDS = {"nginx": nginx_command, "envoy": envoy_command}
 LEASH = '"$@" </dev/null & program=$!; cat; kill -{signal} $program; wait $program'
 
 
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
-
-
 def until_listening(port: int) -> None:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
@@ -164,7 +160,7 @@ def backend(server: str, target: str, grace: int = 2) -> Iterator[tuple[int, sub
 def proxy(name: str, serving: Any, http2: list[int], http1: list[int]) -> Iterator[int]:
     """The port of a proxy in front of servers on these ports, while the block runs."""
     with tempfile.TemporaryDirectory() as folder:
-        port = free_port()
+        port = take_port(HOST)
         command = COMMANDS[name](serving, {"proxy": [port], "http2": http2, "http1": http1}, Path(folder))
         leash = LEASH.format(signal="QUIT" if name == "nginx" else "TERM")
         with started(["sh", "-c", leash, name, *command], stdout=sys.stderr):

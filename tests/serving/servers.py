@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ports import take_port
 from proxies import behind
 
 HOST = "127.0.0.1"
@@ -112,8 +113,7 @@ def granian(serving: Serving, interface: str = "asgi") -> None:
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces, SSLProtocols
 
-    with socket.create_server((HOST, 0)) as taken:
-        port = taken.getsockname()[1]
+    port = take_port(HOST)
 
     def announce() -> None:
         while True:

@@ -143,9 +143,8 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
         if entry is not None:
             entry.opened = opened
         if isinstance(opened, ServerCall):
-            exchange = Exchange(
-                opened, receive, send, more=more and has_content(head), half_duplex=scope["http_version"] in HALF_DUPLEX
-            )
+            streams = procedure is not None and procedure.many_requests and scope["http_version"] not in HALF_DUPLEX
+            exchange = Exchange(opened, receive, send, more=more and has_content(head), ends_late=not streams)
             await exchange.run(exchange.handle(self._leading, scope, fields))
             return
         assert content is not None

@@ -39,9 +39,10 @@ _TINY: Final = 512
 
 _DRAIN: Final = 8 << 20
 _DRAIN_SECONDS: Final = 1.0, 5.0
-"""Content that an answer did not want is read and forgotten: so many bytes, for so long before the answer's end over HTTP/1,
-and after it. Servers close an HTTP/1 connection over unread content, maybe before the answer has arrived: hypercorn and h11
-under uvicorn at the answer's end, granian when the application is done. Others tell at once that nothing comes any more."""
+"""Content that an answer did not want is read and forgotten: so many bytes, for so long before the answer's end, unless the
+client may want that before it sends more, and after it. Servers close an HTTP/1 connection over unread content, maybe before
+the answer has arrived: hypercorn and h11 under uvicorn at the answer's end, granian when the application is done. They reset an
+HTTP/2 stream over it, so that nginx may lose the answer. Others tell at once that nothing comes any more."""
 
 _TURN: Final = 0.01
 """Seconds after which others get their turn, among them the news that the peer is gone: where a server takes whatever is
@@ -66,8 +67,8 @@ class Exchange:
         "_batch",
         "_broken",
         "_closed",
+        "_ends_late",
         "_fired",
-        "_half_duplex",
         "_loop",
         "_more",
         "_reading",
@@ -88,12 +89,12 @@ class Exchange:
         send: Callable[[Message | None], Awaitable[None]],
         *,
         more: bool = False,
-        half_duplex: bool = False,
+        ends_late: bool = False,
     ) -> None:
-        """Make it. `more`: content follows. `half_duplex`: clients send all of it before they want the answer's end."""
+        """Make it. `more`: content follows. `ends_late`: clients send all of it before they want the answer's end."""
         self.call = call
         self._more = more
-        self._half_duplex = half_duplex
+        self._ends_late = ends_late
         self._receive = receive
         self._send = send
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -128,7 +129,7 @@ class Exchange:
             if reply is not None:
                 self._batch.append(reply)
             self.call.finish(self._batch, error)
-            end = self.call.response.held_end() if self._more and self._half_duplex else None
+            end = self.call.response.held_end() if self._more and self._ends_late else None
             await self._flush()
             if end is not None:
                 await self._drain(_DRAIN_SECONDS[0])
