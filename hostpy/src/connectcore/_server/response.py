@@ -76,7 +76,8 @@ class Response:
         """Keep the response's end out of `output`, if nothing follows it there. Returns what is to be sent as the end."""
         last = self.output[-1] if self.output else None
         if last is not None and last["type"] == "http.response.trailers":
-            return self.output.pop()
+            trailers: dict[str, Any] = self.output.pop()
+            return trailers
         if last is None or "body" not in last or last.get("more_body", False):
             return None
         last["more_body"] = True
