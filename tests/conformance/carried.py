@@ -23,6 +23,7 @@ class Carried:
     trailers: bool = False  # else it has no gRPC
     duplex: bool = False  # over HTTP/2, responses may come before the request's end
     skipped: tuple[str, ...] = ()
+    wavers: bool = False  # not all cases pass in every run
     codecs: tuple[str, ...] = ("PROTO", "JSON")
     compressions: tuple[str, ...] = ("IDENTITY", "GZIP")
     grpc: str = ""  # where the suite does not try it
@@ -60,7 +61,8 @@ def proxies_table() -> str:
     """The table of hostpy/docs/deployment.md: tests/lint compares."""
     rows = ["| proxy, HTTP/2 to the server | HTTP | gRPC | both directions at once | cases passed |", "|---|---|---|---|---|"]
     for name, carried in PROXIES.items():
-        rows.append(f"| {name} | {_http(carried)} | yes | over HTTP/2 | {carried.cases:,} |")
+        often = ", in most runs" if carried.wavers else ""
+        rows.append(f"| {name} | {_http(carried)} | yes | over HTTP/2 | {carried.cases:,}{often} |")
     return "\n".join(rows)
 
 
@@ -127,7 +129,9 @@ _PROXY = Carried(
     codecs=("PROTO",),
     compressions=("IDENTITY",),
 )
-PROXIES = {"nginx": _PROXY, "envoy": _PROXY}
+# nginx now and then closes an HTTP/1 connection in the middle of an answer that was ready before it had passed on all of the
+# request: one or two cases fail in some runs. So this one is run on demand.
+PROXIES = {"nginx": replace(_PROXY, wavers=True), "envoy": _PROXY}
 THROUGH = replace(_PROXY, cases=364, tls=False)
 """Called by our own clients."""
 

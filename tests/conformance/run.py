@@ -1,4 +1,4 @@
-"""The official suite against every entry point: `run.py [NAME]...`, all of them without a name.
+"""The official suite against every entry point: `run.py [NAME]...`; without a name, all of them but those on demand.
 
 A run passes when every case passed and their number is the one that the suite's version has for the configuration, so
 that a case which is silently left out is seen.
@@ -88,6 +88,7 @@ RUNS |= {
         ("envoy", "go", (GO_CLIENT,)),
     )
 }
+ON_DEMAND = {f"behind-{name}" for name, carried in PROXIES.items() if carried.wavers}
 
 
 def build() -> None:
@@ -152,7 +153,7 @@ def play(name: str, run: Run) -> str:
 
 
 def main() -> int:
-    names = sys.argv[1:] or [*RUNS]
+    names = sys.argv[1:] or [name for name in RUNS if name not in ON_DEMAND]
     unknown = [name for name in names if name not in RUNS]
     if unknown:
         print(f"conformance: {', '.join(unknown)}: choose from {', '.join(RUNS)}", file=sys.stderr)
