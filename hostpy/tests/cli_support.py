@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
-
-import uvicorn
 
 from connectcore._cli import main
 from connectcore.code import Code
@@ -17,6 +13,7 @@ from connectcore.errors import ConnectError, ErrorDetail
 from connectcore.method import StreamType
 from connectcore.reflection import with_reflection
 from connectcore.server import ConnectASGIApplication, ConnectASGIRouter, Endpoint
+from stream_support import under_uvicorn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -116,18 +113,9 @@ class Talk(ConnectASGIApplication[Any]):
 
 @contextlib.contextmanager
 def serving(application: Any, **options: Any) -> Iterator[str]:
-    """An application under uvicorn, which speaks HTTP/1.1 and HTTP/2 with trailers. Gives host and port."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-    config = uvicorn.Config(application, http="zttp", http2=True, lifespan="off", log_level="warning", **options)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    try:
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        assert not thread.is_alive()
+    """An application under uvicorn. Gives host and port."""
+    with under_uvicorn(application, **options) as address:
+        yield address.removeprefix("http://")
 
 
 def reflecting(schema: Schema) -> ConnectASGIRouter:

@@ -114,10 +114,10 @@ class Service:
 
 
 @contextlib.contextmanager
-def serving_streams(service: Service) -> Iterator[str]:
-    """The service under uvicorn, which speaks HTTP/1.1 and HTTP/2 with trailers. Gives its address."""
+def under_uvicorn(application: Any, **options: Any) -> Iterator[str]:
+    """An application under uvicorn, which speaks HTTP/1.1 and HTTP/2 with trailers. Gives its address."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-    config = uvicorn.Config(ASGI(service.functions), http="zttp", http2=True, lifespan="off", log_level="warning")
+    config = uvicorn.Config(application, http="zttp", http2=True, lifespan="off", log_level="warning", **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
@@ -127,6 +127,11 @@ def serving_streams(service: Service) -> Iterator[str]:
         server.should_exit = True
         thread.join(20)
         assert not thread.is_alive()
+
+
+def serving_streams(service: Service) -> contextlib.AbstractContextManager[str]:
+    """The service under uvicorn. Gives its address."""
+    return under_uvicorn(ASGI(service.functions))
 
 
 def transport(mode: str, version: str, *, pyqwest: bool = False) -> Any:

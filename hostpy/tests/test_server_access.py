@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 import threading
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
-import uvicorn
 from google.protobuf.wrappers_pb2 import StringValue
 
 from connectcore.client import ConnectClientSync
@@ -37,7 +35,7 @@ from server_support import (
     message,
     method,
 )
-from stream_support import Service, call_any, new_client, until
+from stream_support import Service, call_any, new_client, under_uvicorn, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -264,21 +262,6 @@ def test_a_response_that_the_server_closes_wsgi(log: Records) -> None:
 
 
 # --- under real servers -------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def under_uvicorn(application: Any) -> Iterator[str]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(application, http="zttp", http2=True, lifespan="off", log_level="warning")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        assert not thread.is_alive()
 
 
 @contextlib.contextmanager
