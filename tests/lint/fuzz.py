@@ -23,6 +23,31 @@ def targets(package: str) -> list[str]:
     return [line.removeprefix("func ").partition("(")[0] for line in lines if line.startswith("func Fuzz")]
 
 
+def only_time_ended(output: str) -> bool:
+    """Whether go test failed for no input, only because the time was over.
+
+    Before Go 1.27 its fuzzer now and then takes the end of -fuzztime for a failure (golang/go#75804). A failing input has more
+    lines under its "--- FAIL", and so has a panic or a worker that hangs.
+    """
+    _, fail, after = output.partition("--- FAIL: ")
+    details = after.partition("\nFAIL\n")[0].splitlines()[1:]
+    return bool(fail) and [line.strip() for line in details] == ["context deadline exceeded"]
+
+
+def fuzz(package: str, name: str, period: str) -> bool:
+    """Runs one target, shows what go test prints, and says whether it passed."""
+    command = ["go", "test", "-run=^$", f"-fuzz=^{name}$", f"-fuzztime={period}", "-parallel=2", package]
+    output = ""
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            output += line
+    if process.returncode and only_time_ended(output):
+        print("fuzz: passed: no input failed, the time was over (golang/go#75804)", flush=True)
+        return True
+    return process.returncode == 0
+
+
 def main() -> int:
     period = sys.argv[1] if len(sys.argv) > 1 else "10s"
     plan = [(package, name) for package in packages() for name in targets(package)]
@@ -32,8 +57,7 @@ def main() -> int:
     failed = 0
     for number, (package, name) in enumerate(plan, 1):
         print(f"fuzz: {number} of {len(plan)}: {name} in {package} for {period}", flush=True)
-        command = ["go", "test", "-run=^$", f"-fuzz=^{name}$", f"-fuzztime={period}", "-parallel=2", package]
-        failed += subprocess.run(command, cwd=ROOT, check=False).returncode != 0
+        failed += not fuzz(package, name, period)
     print(f"{len(plan) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
