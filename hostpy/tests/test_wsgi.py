@@ -165,7 +165,9 @@ class TestEnvironment:
             "wsgi.input": None,
         }
         for _ in range(2):
-            names, values = wsgi_request.fields_of(variables)
+            layout = wsgi_request.layout_of(variables)
+            names, values = layout.names, layout.values(variables)
+            assert not layout.trailers
             assert names == ("x-100-sure", "content-type", "x-name")
             assert values == ("50% %s %(a)s", "a/b", "J\xfc")
             assert list(wsgi_request.Fields(names, values)) == [
@@ -176,12 +178,13 @@ class TestEnvironment:
 
     @pytest.mark.parametrize("variables", [{}, {"HTTP_A": "1"}])
     def test_few(self, variables: dict[str, str]) -> None:
-        assert wsgi_request.fields_of(variables) == ((("a",), ("1",)) if variables else ((), ()))
+        layout = wsgi_request.layout_of(variables)
+        assert (layout.names, layout.values(variables)) == ((("a",), ("1",)) if variables else ((), ()))
 
     def test_layouts_are_remembered_within_bounds(self) -> None:
         for number in range(2 * memory.MOST):
             for _ in range(2):
-                wsgi_request.fields_of({f"HTTP_X_{number}": "1"})
+                wsgi_request.layout_of({f"HTTP_X_{number}": "1"})
         assert 0 < len(wsgi_request._layouts) <= memory.MOST
 
     def test_addresses(self) -> None:

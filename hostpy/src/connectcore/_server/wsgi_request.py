@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .procedure import Procedure
     from .service import Service
 
-__all__ = ["Fields", "RequestContent", "addresses", "fields_of", "head_of", "send_trailers", "trailers_of"]
+__all__ = ["Fields", "Layout", "RequestContent", "addresses", "head_of", "layout_of", "send_trailers", "trailers_of"]
 
 _SEND_TRAILERS: Final = "wsgi.ext.http.send_trailers"
 _GUNICORN: Final = "gunicorn.http2.send_trailers"
@@ -36,12 +36,14 @@ def send_trailers(environ: dict[str, Any], trailers: list[tuple[str, str]]) -> N
     send(trailers)
 
 
-class _Layout:
-    """Which keys of an environment are fields, and their names, for one set of keys."""
+class Layout:
+    """What one set of keys says of every environment that has them: which of them are fields, what these are called, and
+    whether there may be trailers."""
 
-    __slots__ = ("names", "values")
+    __slots__ = ("names", "trailers", "values")
 
     def __init__(self, keys: tuple[str, ...]) -> None:
+        self.trailers = _SEND_TRAILERS in keys or _GUNICORN in keys
         fields = [(key, name) for key in keys if (name := _field_name(key))]
         self.names = tuple(name for _, name in fields)
         wanted = [key for key, _ in fields]
@@ -54,7 +56,7 @@ class _Layout:
 
 _DIGITS: Final = 19  # no length has so many, and reading a number with thousands fails
 
-_layouts: Final[Memory[_Layout]] = Memory()
+_layouts: Final[Memory[Layout]] = Memory()
 
 
 class Fields:
@@ -79,8 +81,9 @@ def head_of(service: Service, environ: dict[str, Any], *, unbounded: bool) -> tu
         procedure, path = _mounted(service, environ, raw_path)
     else:
         path = procedure.path
-    names, values = fields_of(environ)
-    flags = 0 if trailers_of(environ) is None else abi.OPEN_TRAILERS
+    layout = layout_of(environ)
+    names, values = layout.names, layout.values(environ)
+    flags = abi.OPEN_TRAILERS if layout.trailers and trailers_of(environ) is not None else 0
     if unbounded:
         flags |= abi.OPEN_UNBOUNDED
     method = environ["REQUEST_METHOD"]
@@ -103,14 +106,14 @@ def _mounted(service: Service, environ: dict[str, Any], raw_path: str) -> tuple[
     )
 
 
-def fields_of(environ: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names of the request's fields, and their values: text with a character per byte (PEP 3333, "Unicode Issues")."""
+def layout_of(environ: dict[str, Any]) -> Layout:
+    """The layout of this environment's keys. Values are text with a character per byte (PEP 3333, "Unicode Issues")."""
     keys = tuple(environ)
     layout = _layouts.get(keys)
     if layout is None:
-        layout = _Layout(keys)
+        layout = Layout(keys)
         _layouts.offer(keys, layout, sum(map(len, layout.names)))
-    return layout.names, layout.values(environ)
+    return layout
 
 
 def addresses(environ: Any) -> tuple[str | None, str | None]:
