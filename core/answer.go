@@ -1,5 +1,7 @@
 package core
 
+import "unicode/utf8"
+
 // Answering a call in the server role: what the application does, and what ends
 // a call without it.
 
@@ -105,9 +107,9 @@ func (c *ServerCall) End(o *Outcome) ([]Event, error) {
 	return c.events, nil
 }
 
-// Reject tells what the host found out about a message. text is for the local
-// application, and so has no meaning in this role.
-func (c *ServerCall) Reject(reason Reason, _ []byte) ([]Event, error) {
+// Reject tells what the host found out about a message. text is what the codec
+// says of one that does not decode: of JSON the peer is told (ours, rule 2).
+func (c *ServerCall) Reject(reason Reason, text []byte) ([]Event, error) {
 	if err := c.begin(cmdReject); err != nil {
 		return nil, err
 	}
@@ -117,13 +119,29 @@ func (c *ServerCall) Reject(reason Reason, _ []byte) ([]Event, error) {
 	if c.sending == idle && reason < RejectLost {
 		return nil, ErrState // no message has been shown yet
 	}
-	code, text := c.verdict(reason)
+	code, what := c.verdict(reason)
+	if reason == RejectDecode && c.server.cfg.Codecs[c.codec] == jsonCodec {
+		what = c.explain(shown(text))
+	}
 	if !c.single && reason.received() {
-		c.tell(code, text)
+		c.tell(code, what)
 	} else {
-		c.answerWith(c.fail(code, text), 0)
+		c.answerWith(c.fail(code, what), 0)
 	}
 	return c.events, nil
+}
+
+// shown is what a peer may read of a codec's words about what it sent: at most
+// 200 bytes of their first line, as far as it is UTF-8 without controls.
+func shown(text []byte) []byte {
+	for n := 0; n < len(text); {
+		r, size := utf8.DecodeRune(text[n:])
+		if r < ' ' || r == 0x7f || r == utf8.RuneError && size == 1 || n+size > 200 {
+			return text[:n]
+		}
+		n += size
+	}
+	return text
 }
 
 // PeerGone tells that nobody waits for the response any more.

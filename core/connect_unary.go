@@ -147,7 +147,7 @@ func unaryAnswered(c *ClientCall, t ContentType, ours, offered bool) bool {
 		return true
 	}
 	// "Error codes": where the content is no error, the status says.
-	if !ours || t.Stream || !EqualFold(t.Codec, "json") || !offered {
+	if !ours || t.Stream || !EqualFold(t.Codec, jsonCodec) || !offered {
 		c.failStatus()
 		return false
 	}

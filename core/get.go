@@ -97,7 +97,7 @@ func ParseGet(query []byte, into *GetQuery) (fault GetFault) {
 		}
 		into.Message = message
 	}
-	if string(into.Codec) == "json" && CodingIndex(into.Compression, nil) == 0 && !utf8.Valid(into.Message) {
+	if string(into.Codec) == jsonCodec && CodingIndex(into.Compression, nil) == 0 && !utf8.Valid(into.Message) {
 		return GetBadText
 	}
 	return GetOK

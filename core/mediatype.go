@@ -26,6 +26,8 @@ const applicationType = "application/"
 
 var protoCodec = []byte("proto")
 
+const jsonCodec = "json" // its messages are text, in UTF-8
+
 // ParseContentType reads a content type:
 //
 //	application/<codec>                  Connect unary   (protocol.md, "Unary-Content-Type")
@@ -61,7 +63,7 @@ func ParseContentType(v []byte) (ContentType, bool) {
 	if d.base == "" {
 		codec = name
 	}
-	if len(codec) == 0 || !isToken(name) || !validParams(params, EqualFold(codec, "json")) {
+	if len(codec) == 0 || !isToken(name) || !validParams(params, EqualFold(codec, jsonCodec)) {
 		return ContentType{}, false
 	}
 	return ContentType{Protocol: d.protocol, Stream: d.envelopes, Text: d.text, Codec: codec, dialect: d}, true

@@ -84,7 +84,7 @@ func (c *Call) unpack(m *message) ([]byte, error) {
 	case err == nil:
 		return payload, nil
 	case reason != 0:
-		return nil, c.reject(reason, err)
+		return nil, c.reject(reason, err, "")
 	}
 	_ = c.drain() // the handler is told the reason below
 	return nil, err
@@ -119,7 +119,12 @@ func (c *Call) Receive(message any) error {
 		return err
 	}
 	if err := c.codec.Unmarshal(payload, message); err != nil {
-		return c.reject(abi.RejectDecode, fmt.Errorf("connectcore: decode a request: %w", err))
+		cause := fmt.Errorf("connectcore: decode a request: %w", err)
+		if errors.As(err, new(notProtoError)) {
+			return cause // the handler's mistake, not the peer's
+		}
+		c.handler.logger.Debug("connectcore: a request does not decode", "procedure", c.procedure.Path, "error", err)
+		return c.reject(abi.RejectDecode, cause, err.Error())
 	}
 	return nil
 }
@@ -164,7 +169,7 @@ func (c *Call) Send(message any) error {
 			return answer
 		}
 		c.handler.logger.Error("connectcore: a response does not encode", "procedure", c.procedure.Path, "error", err)
-		return c.reject(abi.RejectEncode, err)
+		return c.reject(abi.RejectEncode, err, "")
 	}
 	if !c.procedure.Type.oneResponse() {
 		c.keepReply(payload, false)
@@ -226,15 +231,15 @@ func (c *Call) writeHeaders(flush bool) bool {
 }
 
 // reject tells the module about a message that this side cannot read or write,
-// and returns what the module makes of it.
-func (c *Call) reject(reason uint32, cause error) error {
+// and what the codec says of it, and returns what the module makes of that.
+func (c *Call) reject(reason uint32, cause error, words string) error {
 	c.mu.Lock()
 	if c.state == callOver {
 		defer c.mu.Unlock()
 		return c.ended()
 	}
 	c.broken = cause
-	c.tell().reject(c.handle, reason, cause.Error())
+	c.tell().reject(c.handle, reason, words)
 	c.run()
 	c.s.in.drop()
 	c.mu.Unlock()

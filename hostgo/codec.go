@@ -16,7 +16,8 @@ type Codec interface {
 	// Append encodes the message behind dst and returns the longer slice.
 	Append(dst []byte, message any) ([]byte, error)
 	// Unmarshal decodes a payload into the message, which is empty. It must
-	// not keep the payload.
+	// not keep the payload. An error is about the payload: a server's peer reads
+	// up to 200 bytes of what the codec named json says.
 	Unmarshal(payload []byte, message any) error
 }
 
@@ -88,5 +89,10 @@ func asProto(message any) (proto.Message, error) {
 	if m, ok := message.(proto.Message); ok {
 		return m, nil
 	}
-	return nil, fmt.Errorf("%T is not a Protobuf message", message)
+	return nil, notProtoError{fmt.Sprintf("%T", message)}
 }
+
+// notProtoError is a mistake of the application's, and tells nothing of a payload.
+type notProtoError struct{ kind string }
+
+func (e notProtoError) Error() string { return e.kind + " is not a Protobuf message" }

@@ -57,6 +57,39 @@ func TestUnary(t *testing.T) {
 	}
 }
 
+// Of JSON that does not decode the peer reads the codec's words; of protobuf only
+// the log has them. A handler that asks for something else than a message fails.
+func TestWordsOfCodecs(t *testing.T) {
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	h, err := NewHandler(&HandlerOptions{Logger: logger}, Unary(echoPath, echo),
+		Procedure{Path: "/test.v1.Test/Wrong", Serve: func(_ context.Context, call *Call) error { return call.Receive(new(int)) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		path, contentType, payload string
+		status                     int
+		want, logged               string
+	}{
+		{echoPath, "application/json", "7", 400, `"a message does not decode: proto:`, "line 1:1"},
+		{echoPath, "application/proto", "\xff", 400, `"a message does not decode"`, "cannot parse"},
+		{"/test.v1.Test/Wrong", "application/json", "7", 500, `"unknown"`, "*int is not a Protobuf message"},
+	} {
+		log.Reset()
+		request := httptest.NewRequest(http.MethodPost, test.path, strings.NewReader(test.payload))
+		request.Header.Set("Content-Type", test.contentType)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, request)
+		if got := w.Body.String(); w.Code != test.status || !strings.Contains(got, test.want) {
+			t.Errorf("%s %q: got %d %s, want %s", test.path, test.payload, w.Code, got, test.want)
+		}
+		if !strings.Contains(log.String(), test.logged) {
+			t.Errorf("%s %q: the log says %q, want %q", test.path, test.payload, log.String(), test.logged)
+		}
+	}
+}
+
 func TestNewHandlerRefuses(t *testing.T) {
 	serve := echoBytes.Serve
 	for _, test := range []struct {

@@ -70,7 +70,7 @@ func oddHandler(ctx context.Context, call *Call) error {
 		<-ctx.Done()
 		return ctx.Err()
 	case "does not decode":
-		return call.reject(1, errors.New("test"))
+		return call.reject(1, errors.New("test"), "")
 	case "does not encode":
 		return call.Send("no message at all")
 	}

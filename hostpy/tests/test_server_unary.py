@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import zlib
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from connectcore.request import RequestContext
 
     Context = RequestContext[Any, Any]
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -201,12 +204,44 @@ class TestFailure:
         assert (answer.status, error(answer)) == (500, ("internal", "the message to send cannot be encoded"))
         assert "A reply of /acme.v1.Service/Unary cannot be encoded" in caplog.text
 
-    @pytest.mark.parametrize(
-        ("content", "content_type"), [(b"\xff", "application/proto"), (b"{", "application/json"), (b"7", "application/json")]
-    )
-    def test_message_that_does_not_decode(self, interface: str, content: bytes, content_type: str) -> None:
-        answer = Server(interface, {UNARY: echo}).call(chunks=[content], content_type=content_type)
+    def test_message_that_does_not_decode(self, interface: str, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.DEBUG, "connectcore.server"):
+            answer = Server(interface, {UNARY: echo}).call(chunks=[b"\xff"])
         assert (answer.status, error(answer)) == (400, ("invalid_argument", "a message does not decode"))
+        assert "A request of /acme.v1.Service/Unary is bad: DecodeError(" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (b"{", "line 1 column 2"),
+            (b"7", "'int'"),
+            (b'"\xff"', "position 1"),
+            (b'"a', "line 1 column"),
+        ],
+    )
+    def test_json_that_does_not_decode(self, interface: str, content: bytes, words: str) -> None:
+        answer = Server(interface, {UNARY: echo}).call(chunks=[content], content_type="application/json")
+        code, text = error(answer)
+        assert (answer.status, code) == (400, "invalid_argument")
+        assert text.startswith("a message does not decode: ")
+        assert words in text
+
+    def test_what_a_codec_s_own_fault_says_is_not_for_the_peer(self, interface: str, caplog: pytest.LogCaptureFixture) -> None:
+        class Faulty:
+            def name(self) -> str:
+                return "json"
+
+            def encode(self, message: object) -> bytes:
+                return b""
+
+            def decode(self, data: bytes | bytearray | memoryview, message_class: type[T]) -> T:
+                raise KeyError("the secret is 42")
+
+        server = Server(interface, {UNARY: echo}, {"codecs": [Faulty()]})
+        with caplog.at_level(logging.DEBUG, "connectcore.server"):
+            answer = server.call(chunks=[b"{}"], content_type="application/json")
+        assert error(answer) == ("invalid_argument", "a message does not decode")
+        assert "the secret is 42" in caplog.text
 
     @pytest.mark.parametrize("length", [True, False])
     @pytest.mark.parametrize("chunks", [[message("x" * 2000)], [message("x" * 2000)[i : i + 100] for i in range(0, 2003, 100)]])

@@ -40,7 +40,11 @@ class Codec(Protocol[T_contra, T]):
         ...
 
     def decode(self, data: bytes | bytearray, message_class: type[T]) -> T:
-        """Parse a message; any exception means that the data is bad."""
+        """Parse a message; any exception means that the data is bad.
+
+        A server logs it (`connectcore.server`, at debug). What a ValueError of the codec `json` says, up to 200 bytes of its
+        first line, the peer reads, too: it should be about the data alone.
+        """
         ...
 
 

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from google.protobuf import descriptor_pool
-from google.protobuf.json_format import MessageToJson, ParseDict
+from google.protobuf.json_format import MessageToJson, ParseDict, ParseError
 
 from .messages import ANY_TYPE_NAME
 
@@ -48,7 +48,10 @@ def json_decoder(message_class: type[Any], registry: Any, *, ignore_unknown_fiel
         # Decoding first: the parser would take UTF-16 as well, which is no ProtoJSON.
         value = json.loads(bytes(data).decode(), object_pairs_hook=_object, parse_constant=_no_number)
         check(value, kind)
-        return ParseDict(value, message_class(), ignore_unknown_fields=ignore_unknown_fields, descriptor_pool=pool)
+        try:
+            return ParseDict(value, message_class(), ignore_unknown_fields=ignore_unknown_fields, descriptor_pool=pool)
+        except (ParseError, TypeError) as error:  # of a field that has a wrapper's type, a bare TypeError
+            raise ValueError(str(error)) from error
 
     return decode
 

@@ -57,7 +57,10 @@ def json_decoder(message_class: type[Any], registry: Any, *, ignore_unknown_fiel
 
     def decode(data: bytes) -> Any:
         # Decoding first: bytes that are no UTF-8 are bad data before any JSON rule applies.
-        return from_json(bytes(data).decode(), registry=types, ignore_unknown_fields=ignore_unknown_fields)
+        try:
+            return from_json(bytes(data).decode(), registry=types, ignore_unknown_fields=ignore_unknown_fields)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
 
     return decode
 

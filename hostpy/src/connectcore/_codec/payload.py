@@ -29,6 +29,11 @@ class RejectedError(Exception):
         self.reason = reason
         self.why = why
 
+    @property
+    def words(self) -> bytes:
+        """What the codec says of a payload. A ValueError tells what is wrong with it, another error something of the codec."""
+        return str(self.why).encode("utf-8", "replace") if isinstance(self.why, ValueError) else b""
+
 
 def encoded(encode: Callable[[Any], bytes], message: Any) -> bytes:
     """A message as a payload. Raises RejectedError."""

@@ -21,7 +21,7 @@ from .._wasm.instance import GuestError
 from .._wasm.pool import POOL
 from ..request import expired, response_metadata
 from . import usual
-from .outcome import AbortedError, ending, error_of, log
+from .outcome import AbortedError, ending, error_of, log, rejection
 from .response import Response
 from .verdict import OK
 
@@ -195,7 +195,7 @@ class ServerCall:
             return decoded(self.procedure.decoders[self.request.codec], payload)
         except RejectedError as bad:
             self.messages.clear()
-            self._step(records.reject(self.handle, bad.reason))
+            self._step(rejection(self.handle, self.procedure.name, bad))
             raise self.failure or bad from None
 
     def reply(self, payloads: list[bytes]) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Context = RequestContext[Any, Any]
 
-__all__ = ["AbortedError", "ending", "error_of", "log"]
+__all__ = ["AbortedError", "ending", "error_of", "log", "rejection"]
 
 log: Final = logging.getLogger("connectcore.server")
 
@@ -38,6 +38,13 @@ def error_of(code: int, message: bytes) -> ConnectError:
     return ConnectError(Code(abi.CODES[code]), message.decode("utf-8", "replace"))
 
 
+def rejection(handle: int, procedure: str, bad: RejectedError) -> bytes:
+    """The record that says that a payload is bad. What is wrong with one of the peer's is logged for who debugs the service."""
+    if bad.reason != abi.REJECT_ENCODE:
+        log.debug("A request of %s is bad: %r", procedure, bad.why)
+    return records.reject(handle, bad.reason, bad.words)
+
+
 def ending(handle: int, procedure: str, error: BaseException | None, ctx: Context, on_error: ErrorHook | None) -> bytes:
     """The record that ends the application's part, with trailing metadata: well, or with what was raised."""
     trailers = response_metadata(ctx)[1]
@@ -46,7 +53,7 @@ def ending(handle: int, procedure: str, error: BaseException | None, ctx: Contex
         if error.reason == abi.REJECT_ENCODE:
             answer = _unexpected("A reply of %s cannot be encoded", procedure, error.why, ctx, on_error)
         if answer is None:
-            return records.reject(handle, error.reason)
+            return rejection(handle, procedure, error)
         error = answer
     elif error is not None and not isinstance(error, ConnectError):
         error = _unexpected("The handler of %s failed", procedure, error, ctx, on_error) or error
