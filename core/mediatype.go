@@ -22,11 +22,9 @@ type ContentType struct {
 	dialect *dialect
 }
 
-const applicationType = "application/"
+const applicationType, jsonCodec = "application/", "json"
 
 var protoCodec = []byte("proto")
-
-const jsonCodec = "json" // its messages are text, in UTF-8
 
 // ParseContentType reads a content type:
 //

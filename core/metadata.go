@@ -21,30 +21,31 @@ func checkMetadata(fields Fields, binary Pairs, reserved section) string {
 		return "a metadata name or value has a NUL"
 	}
 	for fields.n > 0 {
-		name, value := fields.cut()
-		if !ValidFieldName(name) {
-			return "a metadata name is not a lower-case HTTP token"
-		}
-		if !ValidFieldValue(value) {
-			return "a metadata value has characters that an HTTP field cannot hold"
-		}
-		if reserved(name) {
-			return "a metadata name belongs to the protocol"
-		}
-		if IsBinaryName(name) && !validBase64(value) {
-			return "a metadata name ends in -bin, and its text value is not base64"
+		switch name, value := fields.cut(); {
+		case !ValidFieldName(name):
+			return metadataFault(name, "has a name that is not a lower-case HTTP token")
+		case !ValidFieldValue(value):
+			return metadataFault(name, "has characters in its value that an HTTP field cannot hold")
+		case reserved(name):
+			return metadataFault(name, "has a name that belongs to the protocol")
+		case IsBinaryName(name) && !validBase64(value):
+			return metadataFault(name, "has a name that ends in -bin, and its text is not base64")
 		}
 	}
 	for binary.n > 0 {
-		name, _ := binary.cut()
-		if !ValidFieldName(name) || !IsBinaryName(name) {
-			return "a binary metadata name is not a lower-case HTTP token that ends in -bin"
-		}
-		if reserved(name) {
-			return "a metadata name belongs to the protocol"
+		switch name, _ := binary.cut(); {
+		case !ValidFieldName(name) || !IsBinaryName(name):
+			return metadataFault(name, "is binary, and its name is not a lower-case HTTP token that ends in -bin")
+		case reserved(name):
+			return metadataFault(name, "has a name that belongs to the protocol")
 		}
 	}
 	return ""
+}
+
+// metadataFault names a field, as far as its name can be shown, but not its value.
+func metadataFault(name []byte, what string) string {
+	return `the metadata "` + string(shown(name)) + `" ` + what
 }
 
 // validBase64 says whether a peer would decode the value of a -bin field.
