@@ -121,13 +121,14 @@ class Request:
     http_version: str = "1.1"
     trailers: bool = False
     length: bool = True  # say the content's length in the head
+    host: str = "test"
 
     def __post_init__(self) -> None:
         self.path = self.path or f"/{SERVICE}/{self.procedure}"
 
     @property
     def all_fields(self) -> list[tuple[str, str]]:
-        found = [("host", "test"), ("content-type", self.content_type), *self.fields]
+        found = [("host", self.host), ("content-type", self.content_type), *self.fields]
         if self.length and self.http_method == "POST":
             found.append(("content-length", str(sum(map(len, self.chunks)))))
         return [(name, value) for name, value in found if value]

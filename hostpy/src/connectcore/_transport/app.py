@@ -6,6 +6,7 @@ import asyncio
 import io
 import sys
 from collections import deque
+from contextvars import copy_context
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -239,14 +240,16 @@ class _WSGIResponse:
         self._deadline = request.deadline
         self._written: deque[bytes] = deque()
         self._result: Any = None
+        # The application runs in the caller's thread and must not see, nor change, the caller's context variables.
+        self._context = copy_context()
         self._content = _Pulled(request.content)
         environ["wsgi.input"] = io.BufferedReader(self._content)
         environ["wsgi.ext.http.send_trailers"] = self._send_trailers
         try:
-            self._result = app(environ, self._start_response)
+            self._result = self._context.run(app, environ, self._start_response)
             self._chunks: Iterator[bytes] = iter(self._result)
             while not self.status:  # PEP 3333: start_response is called before the first chunk that is not empty
-                chunk = next(self._chunks, None)
+                chunk = self._context.run(next, self._chunks, None)
                 if chunk is None:
                     break
                 self._written.append(chunk)
@@ -276,7 +279,7 @@ class _WSGIResponse:
             if self._deadline is not None and monotonic() >= self._deadline:
                 raise TransportError(Gone.TIMEOUT)
             try:
-                self._written.append(next(self._chunks))
+                self._written.append(self._context.run(next, self._chunks))
             except StopIteration:
                 if self._content.failure is not None:
                     raise self._content.failure from None
@@ -292,7 +295,7 @@ class _WSGIResponse:
             result, self._result = self._result, None
             close = getattr(result, "close", None)
             if close is not None:
-                close()
+                self._context.run(close)
         finally:
             self._content.close()
 
@@ -302,6 +305,7 @@ class _Pulled(io.RawIOBase):
 
     def __init__(self, content: Any) -> None:
         self._chunks: Any = iter([content] if isinstance(content, bytes) else content)
+        self._context = copy_context()  # the caller's, while the application runs in another
         self._left = memoryview(b"")
         self.failure: Exception | None = None
 
@@ -311,7 +315,7 @@ class _Pulled(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         while not self._left:
             try:
-                chunk = next(self._chunks, None)
+                chunk = self._context.run(next, self._chunks, None)
             except Exception as error:
                 self.failure = error
                 raise ConnectionAbortedError("the request's content failed") from error
