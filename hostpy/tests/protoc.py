@@ -38,11 +38,14 @@ message GreetResponse { string greeting = 1; }
 class Protoc:
     """A directory with `.proto` files and one for what is generated from them."""
 
-    def __init__(self, directory: Path, files: dict[str, str]) -> None:
+    def __init__(self, directory: Path, files: dict[str, str], known: bytes = b"") -> None:
+        """`known`: a descriptor set of further files, which those that are given may import."""
+        self.known = directory / "known.binpb"
         self.sources = directory / "in"
         self.out = directory / "out"
         self.out.mkdir(parents=True)
         self.files = files
+        self.known.write_bytes(known)
         for name, text in files.items():
             path = self.sources / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,9 +64,9 @@ class Protoc:
         assert done.returncode == 0, done.stderr
         return done.stderr
 
-    def make_messages(self, messages: str) -> None:
+    def make_messages(self, messages: str, *, only: list[str] | None = None) -> None:
         """Run the generator of the messages."""
-        done = self._protoc(self._messages(messages, ""), None)
+        done = self._protoc(self._messages(messages, ""), only)
         assert done.returncode == 0, done.stderr
 
     def _messages(self, messages: str, options: str) -> list[str]:
@@ -86,5 +89,6 @@ class Protoc:
 
     def _protoc(self, outputs: list[str], only: list[str] | None) -> subprocess.CompletedProcess[str]:
         plugins = [f"--plugin={name}={SCRIPTS / name}" for name in PLUGINS]
-        command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{self.sources}", *plugins, *outputs, *(only or self.files)]
+        command = [sys.executable, "-m", "grpc_tools.protoc", f"--descriptor_set_in={self.known}", f"-I{self.sources}"]
+        command += [*plugins, *outputs, *(only or self.files)]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
