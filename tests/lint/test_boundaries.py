@@ -106,9 +106,9 @@ def test_one_file_touches_zttp() -> None:
 SHARED = re.compile(r"^-bin$|^identity$")
 GENERATED = {f"hostpy/src/connectcore/_wasm/{name}.py" for name in ("abi", "codings_abi", "records")}
 # Codes are the guest's to choose: a host names one only where it defines them, where a user's own coding raises one, or where a
-# service that comes with the package, or a fake one in tests, answers as any user's service does.
+# service or an interceptor that comes with the package, or a fake one in tests, does what any user's does.
 CODES_OF = re.compile(
-    r"hostpy/src/connectcore/(code|errors)\.py|hostpy/src/connectcore/(compression|_standard|testing)/\w+\.py|hostgo/(code|error)\.go"
+    r"hostpy/src/connectcore/(code|errors|opentelemetry|protovalidate)\.py|hostpy/src/connectcore/(compression|_standard|testing)/\w+\.py|hostgo/(code|error)\.go"
 )
 GO_CODE = re.compile(
     r"\bCode(?:Canceled|Unknown|InvalidArgument|DeadlineExceeded|NotFound|AlreadyExists|PermissionDenied|ResourceExhausted"
