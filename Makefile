@@ -21,8 +21,8 @@ EXAMPLE := hostpy/examples/greet/v1/greet_connectcore.py
 PLUGIN := $(wildcard hostpy/src/connectcore/_plugin/*.py)
 STAMPS := .cache/stamps
 
-.PHONY: help setup wasm wasm-check abi vuln mutate profile generate demo test test-go test-python test-tapes conformance fuzz \
-	bench lint types clean
+.PHONY: help setup wasm wasm-check abi vuln mutate profile generate package versions demo test test-go test-python test-tapes \
+	conformance fuzz bench lint types clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,11 +68,11 @@ $(STAMPS)/interop: $(STAMPS)/node tests/interop/interop.proto $(PLUGIN)
 
 # --- the module ---------------------------------------------------------------------------------------------------
 
-wasm: ## build both modules and copy them to where the hosts embed them
+wasm: ## build both modules, copy them to where the hosts embed them, and write the package's bill of materials
 	@echo "wasm: building with $(GO_RELEASE)"
 	@$(WASM_BUILD) -o $(WASM) ./wasm
 	@wasm/codings/trim.sh $(TRIMMED) && $(WASM_BUILD) -modfile=$(TRIMMED)/go.mod -o $(CODINGS) ./wasm/codings
-	@cp $(WASM) $(CODINGS) $(PY_WASM) && ls -l $(WASM) $(CODINGS)
+	@cp $(WASM) $(CODINGS) $(PY_WASM) && $(PYTHON) hostpy/sbom/generate.py && ls -l $(WASM) $(CODINGS)
 
 wasm-check: ## rebuild the modules elsewhere and compare with the committed ones (CI: with an empty build cache)
 	@out=$$(mktemp -d) && trap 'chmod -R u+w '$$out' && rm -rf '$$out EXIT && \
@@ -103,6 +103,14 @@ generate: $(STAMPS)/venv $(STAMPS)/go ## write the committed Go code of the exam
 	@$(PY) tests/demo/generate.py
 	@$(PY) hostpy/protos/generate.py
 
+# --- the package ----------------------------------------------------------------------------------------------------
+
+package: $(STAMPS)/venv ## build the Python package into hostpy/dist: an sdist, and from it a wheel
+	@$(VENV)/bin/uv build -q --python $(PY) --out-dir hostpy/dist hostpy && ls -l hostpy/dist/*
+
+versions: setup ## test the Python package with the oldest versions of all that it needs, and with the newest (VERSIONS=oldest)
+	@$(PY) tests/package/versions.py $(VERSIONS)
+
 # --- what a person runs -------------------------------------------------------------------------------------------
 
 demo: $(STAMPS)/venv $(STAMPS)/go $(EXAMPLE) ## serve and call the example in every way, and show what went over the wire
@@ -116,7 +124,7 @@ test-go: setup
 
 test-python: setup
 	@echo "test: Python"
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest -c hostpy/pyproject.toml --rootdir=. -rs hostpy/tests tests/lint tests/parity tests/demo tests/deployment tests/interop tests/mutate tests/nodehost tests/tapes
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest -c hostpy/pyproject.toml --rootdir=. -rs hostpy/tests tests/lint tests/parity tests/demo tests/deployment tests/interop tests/mutate tests/nodehost tests/package tests/tapes
 
 # Verbose, so that a runner that is skipped is seen.
 test-tapes: setup
@@ -139,6 +147,7 @@ lint: $(STAMPS)/venv $(STAMPS)/go $(EXAMPLE) ## gofmt, go vet, ruff, stale gener
 	@go run ./wasm/abigen -check
 	@$(PY) tests/demo/generate.py --check
 	@$(PY) hostpy/protos/generate.py --check
+	@$(PY) hostpy/sbom/generate.py --check
 	@echo "lint: Python"
 	@$(VENV)/bin/ruff check -q hostpy tests
 	@$(VENV)/bin/ruff format -q --check hostpy tests
@@ -146,7 +155,7 @@ lint: $(STAMPS)/venv $(STAMPS)/go $(EXAMPLE) ## gofmt, go vet, ruff, stale gener
 types: setup ## mypy --strict and pyright strict, on generated code too
 	@echo "types: mypy"
 	@cd hostpy && ../$(VENV)/bin/mypy
-	@for folder in bench codings conformance demo deployment interop lint mutate nodehost parity serving tapes; do \
+	@for folder in bench codings conformance demo deployment interop lint mutate nodehost package parity serving tapes; do \
 		(cd tests/$$folder && $(CURDIR)/$(VENV)/bin/mypy --config-file ../mypy.ini *.py) || exit 1; done
 	@cd hostpy/examples && ../../$(VENV)/bin/mypy --strict *.py greet/v1/greet_connectcore.py
 	@echo "types: pyright"

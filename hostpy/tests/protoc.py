@@ -69,6 +69,13 @@ class Protoc:
         done = self._protoc(self._messages(messages, ""), only)
         assert done.returncode == 0, done.stderr
 
+    def described(self) -> bytes:
+        """The files and what they import as a plugin gets them: a `FileDescriptorSet`."""
+        path = self.out / "described"
+        done = self._protoc([f"--descriptor_set_out={path}", "--include_imports", "--include_source_info"], None)
+        assert done.returncode == 0, done.stderr
+        return path.read_bytes()
+
     def _messages(self, messages: str, options: str) -> list[str]:
         if messages == "google":
             return [*self._output("python", ""), *self._output("pyi", "")]

@@ -10,8 +10,11 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest, CodeGeneratorResponse
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from connectcore._plugin import _names
+from connectcore._plugin import _names, _run
+from connectcore._plugin._problem import ProblemError
 from connectcore._plugin._render import _BUILTINS
 from golden import GOLDEN, KEPT, NAME, SOURCES, made
 from protoc import SCRIPTS, Protoc
@@ -29,6 +32,27 @@ def test_code_is_what_was_read(kept: str, tmp_path: Path) -> None:
     quiet = ("--isolated", "--ignore-noqa", "--ignore=I001", "--output-format=concise")
     found = subprocess.run([SCRIPTS / "ruff", "check", *quiet, tmp_path / "out"], capture_output=True, text=True, timeout=60)
     assert found.stdout.strip() == "All checks passed!"
+
+
+@pytest.mark.parametrize("kept", KEPT)
+def test_either_message_runtime_reads_the_request(kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever is installed beside the plugin: the code is the same."""
+    options, _ = KEPT[kept]
+    protoc = Protoc(tmp_path, SOURCES)
+    request = CodeGeneratorRequest(file_to_generate=list(SOURCES), parameter=options)
+    request.proto_file.extend(FileDescriptorSet.FromString(protoc.described()).file)
+    answers = []
+    for classes in _run._CLASSES:
+        monkeypatch.setattr(_run, "_CLASSES", ("not.there", classes))
+        answers.append(CodeGeneratorResponse.FromString(_run.run(request.SerializeToString())))
+    assert answers[0] == answers[1]
+    assert (len(answers[0].file), answers[0].error) == (5, "")
+
+
+def test_without_a_message_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_run, "_CLASSES", ("not.there",))
+    with pytest.raises(ProblemError, match=r"pip install 'connectcore\[protobuf\]' for Google's, or "):
+        _run.run(b"")
 
 
 def test_nothing_is_kept_that_is_not_made() -> None:

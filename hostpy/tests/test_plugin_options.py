@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest
+from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest, CodeGeneratorResponse
 
 from connectcore._plugin._options import Options
 from connectcore._plugin._problem import ProblemError
@@ -96,17 +96,21 @@ def alike_request(options: str) -> CodeGeneratorRequest:
     return request
 
 
+def answer(request: CodeGeneratorRequest) -> CodeGeneratorResponse:
+    return CodeGeneratorResponse.FromString(run(request.SerializeToString()))
+
+
 @pytest.mark.parametrize("case", NAMES)
 def test_a_wrong_name_is_told(case: str) -> None:
     option, text = NAMES[case]
-    response = run(alike_request(option))
+    response = answer(alike_request(option))
     assert text in response.error
     assert not response.file
 
 
 def test_a_name_for_another_run_is_none_of_this_ones_business() -> None:
     """buf starts the plugin once for each directory, with the same options."""
-    response = run(alike_request("name=a.S.GetUrl=x,name=a.b.S=T,name=b.S.Do=y,name=Do=z"))
+    response = answer(alike_request("name=a.S.GetUrl=x,name=a.b.S=T,name=b.S.Do=y,name=Do=z"))
     assert (response.error, len(response.file)) == ("", 1)
 
 

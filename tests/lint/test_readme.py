@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -32,8 +33,10 @@ def proto(page: Path = README) -> str:
 
 
 def start(page: Path = README) -> list[str]:
-    """The commands after which the page's programs run."""
-    (block,) = re.findall(r"^```console\n(pip install .*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    """The commands after which the page's programs run, in a virtual environment."""
+    (block,) = re.findall(
+        r"^```console\n(?:python3 -m venv .*?\n)?(pip install .*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL
+    )
     return str(block).splitlines()
 
 
@@ -62,22 +65,30 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(folder: Path) -> Iterator[str]:
+    with serving(folder, environment()) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def serving(folder: Path, environment: dict[str, str]) -> Iterator[str]:
     """The README's server, started as it says: its address."""
     (command,) = re.findall(r"^# server\.py, served by: (uvicorn .*)$", README.read_text(), re.MULTILINE)
     with subprocess.Popen(
-        [*command.split(), "--port", "0"], cwd=folder, stderr=subprocess.PIPE, text=True, env=environment()
+        [*command.split(), "--port", "0"], cwd=folder, stderr=subprocess.PIPE, text=True, env=environment
     ) as process:
         assert process.stderr
         lines = []
-        for line in process.stderr:
-            lines.append(line)
-            if found := re.search(r"running on http://([\d.:]+)", line):
-                yield found[1]
-                break
-        else:
-            pytest.fail("".join(lines))
-        process.terminate()
-        process.stderr.read()
+        try:
+            for line in process.stderr:
+                lines.append(line)
+                if found := re.search(r"running on http://([\d.:]+)", line):
+                    yield found[1]
+                    break
+            else:
+                pytest.fail("".join(lines))
+        finally:
+            process.terminate()
+            process.stderr.read()
 
 
 def test_programs_are_short() -> None:

@@ -36,17 +36,15 @@ def main(*, official: bool = False) -> int:
         print(_USAGE, file=sys.stderr)
         return 2
 
-    from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest
-    from google.protobuf.message import DecodeError
-
+    from ._problem import ProblemError
     from ._run import run
 
     try:
-        request = CodeGeneratorRequest.FromString(sys.stdin.buffer.read())
-    except DecodeError:
-        print("protoc-gen-connectcore: standard input is not what protoc or buf send to a plugin", file=sys.stderr)
+        response = run(sys.stdin.buffer.read(), official=official)
+    except ProblemError as problem:
+        print(f"protoc-gen-connectcore: {problem}", file=sys.stderr)
         return 1
-    sys.stdout.buffer.write(run(request, official=official).SerializeToString())
+    sys.stdout.buffer.write(response)
     sys.stdout.buffer.flush()
     return 0
 

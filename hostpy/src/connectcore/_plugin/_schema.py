@@ -1,4 +1,8 @@
-"""What is to be generated, taken from the request and checked: after this nothing can clash."""
+"""What is to be generated, taken from the request and checked: after this nothing can clash.
+
+The request's classes are of either message runtime. They are typed as Google's, and differ in one thing that matters here:
+where options, or a file's comments, were not sent, `protobuf-py` gives None.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from ._problem import ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Any
 
     from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest
     from google.protobuf.descriptor_pb2 import (
@@ -178,7 +183,7 @@ def _read_file(proto: FileDescriptorProto, messages: dict[str, _Message], option
                     client_stream=method.client_streaming,
                     server_stream=method.server_streaming,
                     idempotency=_idempotency(method),
-                    deprecated=method.options.deprecated,
+                    deprecated=_deprecated(method),
                     doc=docs.get((_FILE_SERVICE, index, _SERVICE_METHOD, method_index), ""),
                 )
             )
@@ -188,7 +193,7 @@ def _read_file(proto: FileDescriptorProto, messages: dict[str, _Message], option
                 full_name=full_name,
                 python_name=python_name,
                 methods=methods,
-                deprecated=service.options.deprecated,
+                deprecated=_deprecated(service),
                 doc=docs.get((_FILE_SERVICE, index), ""),
             )
         )
@@ -258,9 +263,15 @@ def _check_names(files: Sequence[FileDescriptorProto], options: Options) -> None
             raise ProblemError(f"option 'name': there is no service or method {name} in what is to be generated")
 
 
+def _deprecated(described: MethodDescriptorProto | ServiceDescriptorProto) -> bool:
+    options: Any = described.options
+    return options is not None and bool(options.deprecated)
+
+
 def _idempotency(method: MethodDescriptorProto) -> str:
     levels = {0: "UNKNOWN", 1: "NO_SIDE_EFFECTS", 2: "IDEMPOTENT"}
-    return levels.get(method.options.idempotency_level, "UNKNOWN")
+    options: Any = method.options
+    return "UNKNOWN" if options is None else levels.get(int(options.idempotency_level), "UNKNOWN")
 
 
 def _messages(file: FileDescriptorProto) -> Iterator[tuple[str, _Message]]:
@@ -278,9 +289,10 @@ def _nested(file: str, prefix: str, outer: list[str], message: DescriptorProto) 
 
 def _comments(file: FileDescriptorProto) -> dict[tuple[int, ...], str]:
     """What stands before and after the things of a file, by their paths."""
+    info: Any = file.source_code_info
     return {
         tuple(location.path): "\n\n".join(
             comment.strip("\n") for comment in (location.leading_comments, location.trailing_comments) if comment.strip()
         )
-        for location in file.source_code_info.location
+        for location in (() if info is None else info.location)
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from .messages import FileDescriptorProto
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -8,8 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message_factory import GetMessageClass
+try:
+    from google.protobuf.descriptor_pb2 import FileDescriptorProto
+    from google.protobuf.descriptor_pool import DescriptorPool
+    from google.protobuf.message_factory import GetMessageClass
+except ImportError as error:
+    raise ImportError(
+        "connectcore.health and connectcore.reflection need Google's protobuf, whatever messages the other services have: "
+        "pip install 'connectcore[protobuf]'"
+    ) from error
 
 from ..method import IdempotencyLevel, MethodInfo, StreamType
 from .descriptors import FILES
@@ -17,7 +24,7 @@ from .descriptors import FILES
 if TYPE_CHECKING:
     from google.protobuf.descriptor import ServiceDescriptor
 
-__all__ = ["message", "method", "service"]
+__all__ = ["FileDescriptorProto", "message", "method", "service"]
 
 _POOL: Final = DescriptorPool()
 for _file in FILES:

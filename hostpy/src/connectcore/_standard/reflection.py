@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, overload
 
-from google.protobuf import descriptor_pool
-
 from .._wasm import abi
 from ..code import Code
 from ..errors import ConnectError
@@ -80,6 +78,8 @@ def _descriptor(application: AnyApplication) -> Any:
     if found is not None:
         return found
     # Code that an older plugin, or the official one, generated does not say it.
+    from google.protobuf import descriptor_pool
+
     name = application.path[1:]
     try:
         return descriptor_pool.Default().FindServiceByName(name)
