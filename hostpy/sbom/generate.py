@@ -1,4 +1,4 @@
-"""Writes the bill of materials for the package (CycloneDX), and the licenses of what is in it; --check compares with what is there.
+"""Writes the package's bill of materials (CycloneDX) and the licenses of its parts; --check compares with what is there.
 
 A wheel holds two binaries, the modules. The bill says what they are made of, which nobody can see in them, and their hashes:
 

@@ -34,10 +34,9 @@ def proto(page: Path = README) -> str:
 
 def start(page: Path = README) -> list[str]:
     """The commands after which the page's programs run, in a virtual environment."""
-    (block,) = re.findall(
-        r"^```console\n(?:python3 -m venv .*?\n)?(pip install .*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL
-    )
-    return str(block).splitlines()
+    blocks = re.findall(r"^```console\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    (block,) = (block for block in blocks if "pip install" in block)
+    return [line for line in block.splitlines() if " -m venv " not in line]
 
 
 def environment() -> dict[str, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from environments import HOSTPY, build
 
 MODULES = {"connectcore/connectcore.wasm", "connectcore/connectcore-codings.wasm"}
@@ -32,7 +33,7 @@ def bill(contents: dict[str, bytes]) -> dict[str, Any]:
 
 
 def tracked(folder: str) -> set[str]:
-    command = ["git", "-C", HOSTPY / folder, "ls-files"]
+    command = ["git", "-C", str(HOSTPY / folder), "ls-files"]
     return set(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines())
 
 
@@ -74,9 +75,8 @@ def test_the_licenses_of_all_parts_are_there(contents: dict[str, bytes], bill: d
     wanted = {name for part in parts for each in part["licenses"] for name in each["expression"].split(" AND ")}
     assert metadata["License-Expression"].split(" AND ") == sorted({"Apache-2.0", *wanted})
     texts = contents["licenses/sbom/licenses.txt"].decode()
-    assert [
-        part["name"] for part in parts if part["name"] != "std" and f"\n{part['name']} {part['version']}\n" not in texts
-    ] == []
+    titles = {f"{part['name']} {part['version']}" for part in parts if part["name"] not in ("connectcore", "std")}
+    assert titles <= set(texts.splitlines())
     assert "The Go standard library" in texts
 
 
@@ -107,7 +107,7 @@ def test_a_stale_bill_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     old = tmp_path / "old.json"
     old.write_text(generate.BILL.read_text().replace("brotli@v1.", "brotli@v0."))
     monkeypatch.setattr(generate, "BILL", old)
-    with pytest.raises(SystemExit, match=r"old.json is stale: run 'make wasm'"):
+    with pytest.raises(SystemExit, match=r"old\.json is stale: run 'make wasm'"):
         generate.main()
-    with pytest.raises(SystemExit, match="example.com/new is new in the modules: read its license"):
+    with pytest.raises(SystemExit, match=r"example\.com/new is new in the modules: read its license"):
         generate.component("example.com/new", "v1.0.0")

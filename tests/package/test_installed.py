@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from environments import Environment, extras
 
+from environments import Environment, extras
 from test_readme import ADDRESS, clean, programs, serving
 
 # By the extra: what generates code beside it, how, and what messages' modules end with.

@@ -12,15 +12,18 @@ import time
 from pathlib import Path
 
 import pytest
-from environments import CONSTRAINTS, HOSTPY, LONGEST
 
+from environments import CONSTRAINTS, HOSTPY, LONGEST
 from test_generating import TEMPLATES
 from test_readme import ADDRESS, README, programs, proto
 
 MOST = 9  # commands
 
 WAIT = """\
-until python -c 'import socket; socket.create_connection(("127.0.0.1", {port})).close()' 2>/dev/null; do sleep 0.1; done
+until python -c 'import socket; socket.create_connection(("127.0.0.1", {port})).close()' 2>/dev/null; do
+    kill -0 "$!"
+    sleep 0.1
+done
 """
 
 
@@ -71,18 +74,8 @@ def test_a_newcomers_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert len([*environment, *instead(), serve, call]) <= MOST
     run, stop = [*at_port(serve, port), call], 'kill "$!"; wait "$!" || true'
     python = os.path.realpath(sys.executable)
-    lines = [
-        "set -e",
-        f'python3() {{ {python} "$@"; }}',
-        *environment,
-        protoc,
-        *run,
-        stop,
-        "rm -r meet/v1/meet[._]*py*",
-        *instead(),
-        *run,
-        stop,
-    ]
+    lines = ["set -e", "trap 'kill $! || true' EXIT", f'python3() {{ {python} "$@"; }}', *environment, protoc, *run, stop]
+    lines += ["rm -r meet/v1/meet[._]*py*", *instead(), *run, stop]
     started = time.monotonic()
     done = subprocess.run(
         ["bash", "-c", "\n".join(lines)],
