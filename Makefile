@@ -68,11 +68,11 @@ $(STAMPS)/interop: $(STAMPS)/node tests/interop/interop.proto $(PLUGIN)
 
 # --- the module ---------------------------------------------------------------------------------------------------
 
-wasm: ## build both modules, copy them to where the hosts embed them, and write the package's bill of materials
+wasm: ## build both modules and copy them to where the hosts embed them
 	@echo "wasm: building with $(GO_RELEASE)"
 	@$(WASM_BUILD) -o $(WASM) ./wasm
 	@wasm/codings/trim.sh $(TRIMMED) && $(WASM_BUILD) -modfile=$(TRIMMED)/go.mod -o $(CODINGS) ./wasm/codings
-	@cp $(WASM) $(CODINGS) $(PY_WASM) && $(PYTHON) hostpy/sbom/generate.py && ls -l $(WASM) $(CODINGS)
+	@cp $(WASM) $(CODINGS) $(PY_WASM) && ls -l $(WASM) $(CODINGS)
 
 wasm-check: ## rebuild the modules elsewhere and compare with the committed ones (CI: with an empty build cache)
 	@out=$$(mktemp -d) && trap 'chmod -R u+w '$$out' && rm -rf '$$out EXIT && \
@@ -99,9 +99,10 @@ profile: ## measure what the codings' module is compiled by, natively (then run 
 abi: ## write the interface's numbers for Python, tapes and ABI.md
 	@go run ./wasm/abigen
 
-generate: $(STAMPS)/venv $(STAMPS)/go ## write the committed Go code of the example service, and the standard services' descriptors
+generate: $(STAMPS)/venv $(STAMPS)/go ## write what is generated and committed: example service in Go, standard services, bill of materials
 	@$(PY) tests/demo/generate.py
 	@$(PY) hostpy/protos/generate.py
+	@$(PY) hostpy/sbom/generate.py
 
 # --- the package ----------------------------------------------------------------------------------------------------
 

@@ -1,16 +1,13 @@
 """Writes the package's bill of materials (CycloneDX) and the licenses of its parts; --check compares with what is there.
 
-A wheel holds two binaries, the modules. The bill says what they are made of, which nobody can see in them, and their hashes:
+A wheel holds two binaries, the modules. The bill says what they are made of, which nobody can see in them:
 
-    sbom/connectcore.cdx.json -> connectcore-*.dist-info/sboms/ (PEP 770), by hatchling
+    sbom/connectcore.cdx.json -> hook.py adds their hashes -> connectcore-*.dist-info/sboms/ (PEP 770)
     sbom/licenses.txt         -> connectcore-*.dist-info/licenses/
-
-It needs Go and nothing else, since `make wasm` calls it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -21,7 +18,6 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-PACKAGE = HERE.parent / "src/connectcore"
 BILL = HERE / "connectcore.cdx.json"
 TEXTS = HERE / "licenses.txt"
 
@@ -70,17 +66,15 @@ def component(name: str, version: str) -> dict[str, Any]:
 
 def bill(parts: dict[str, dict[str, tuple[str, str]]]) -> str:
     """The bill of materials, as JSON: the same text for the same modules."""
-    (version,) = re.findall(r'^__version__ = "(.*)"$', (PACKAGE / "_version.py").read_text(), re.MULTILINE)
-    purl = f"pkg:pypi/connectcore@{version}"
-    package = {"type": "library", "bom-ref": purl, "name": "connectcore", "version": version, "purl": purl}
+    purl = "pkg:pypi/connectcore"
+    package: dict[str, Any] = {"type": "library", "bom-ref": purl, "name": "connectcore", "purl": purl}
     package["licenses"] = [{"expression": "Apache-2.0"}]
     files = []
     tree = [{"ref": purl, "dependsOn": [f"connectcore/{name}" for name in parts]}]
     modules: dict[str, dict[str, Any]] = {}
     for name, found in parts.items():
-        digest = hashlib.sha256((PACKAGE / name).read_bytes()).hexdigest()
         path = f"connectcore/{name}"
-        files.append({"type": "file", "bom-ref": path, "name": path, "hashes": [{"alg": "SHA-256", "content": digest}]})
+        files.append({"type": "file", "bom-ref": path, "name": path})
         own = [component(module, version) for module, (version, _) in found.items()]
         modules |= {each["bom-ref"]: each for each in own}
         tree.append({"ref": path, "dependsOn": [each["bom-ref"] for each in own]})
@@ -113,7 +107,7 @@ def main() -> None:
         if sys.argv[1:] != ["--check"]:
             path.write_text(fresh)
         elif not path.exists() or path.read_text() != fresh:
-            sys.exit(f"sbom: {path.name} is stale: run 'make wasm'")
+            sys.exit(f"sbom: {path.name} is stale: run 'make generate'")
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def test_a_stale_bill_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     old = tmp_path / "old.json"
     old.write_text(generate.BILL.read_text().replace("brotli@v1.", "brotli@v0."))
     monkeypatch.setattr(generate, "BILL", old)
-    with pytest.raises(SystemExit, match=r"old\.json is stale: run 'make wasm'"):
+    with pytest.raises(SystemExit, match=r"old\.json is stale: run 'make generate'"):
         generate.main()
     with pytest.raises(SystemExit, match=r"example\.com/new is new in the modules: read its license"):
         generate.component("example.com/new", "v1.0.0")

@@ -28,10 +28,8 @@ plugins:
   - {local: protoc-gen-py, out: .}
   - {local: protoc-gen-connectcore, out: ., opt: messages=protobuf-py}
 """
-# Written with Google's messages, whatever those of the user are.
-GOOGLE = {"connectcore.health", "connectcore.reflection"}
-# Called after the extra that it needs. (What `connectcore.opentelemetry` needs, pyqwest brings today.)
-OPTIONAL = {"connectcore.protovalidate"}
+# The modules that an extra is for. The first two are written with Google's messages, whatever those of the user are.
+WANTS = {"connectcore.health": "protobuf", "connectcore.reflection": "protobuf", "connectcore.protovalidate": "protovalidate"}
 
 EVERYTHING = """
 import importlib, pkgutil, connectcore
@@ -49,6 +47,12 @@ THERE = "import importlib\ntry:\n    importlib.import_module({!r})\n    print('y
 def failed_imports(environment: Environment) -> dict[str, str]:
     """The package's public modules that cannot be imported, and why."""
     return dict(line.split("\t") for line in environment.python(EVERYTHING).splitlines())
+
+
+def check_imports(environment: Environment, *has: str) -> None:
+    failed = failed_imports(environment)
+    assert failed.keys() == {name for name, extra in WANTS.items() if extra not in has}
+    assert [name for name, text in failed.items() if f"pip install 'connectcore[{WANTS[name]}]'" not in text] == []
 
 
 @pytest.fixture(scope="module", params=RUNTIMES)
@@ -92,11 +96,7 @@ def test_one_message_runtime_is_enough(environments: dict[str, Environment], run
 
 
 def test_every_module_is_imported(environments: dict[str, Environment], runtime: str) -> None:
-    failed = failed_imports(environments[runtime])
-    assert failed.keys() == OPTIONAL | (set() if runtime == "protobuf" else GOOGLE)
-    for name, text in failed.items():
-        extra = "protobuf" if name in GOOGLE else name.rpartition(".")[2]
-        assert f"pip install 'connectcore[{extra}]'" in text
+    check_imports(environments[runtime], runtime)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def plain(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
 
 def test_without_a_message_runtime(plain: Environment) -> None:
     """As `pip install connectcore` leaves it: what is missing is named by who wants it."""
-    assert failed_imports(plain).keys() == GOOGLE | OPTIONAL
+    check_imports(plain)
     done = subprocess.run(
         ["protoc-gen-connectcore"], input=b"", env=plain.variables, capture_output=True, timeout=60, check=False
     )
@@ -151,8 +151,7 @@ def test_an_extra_adds_what_it_is_called_after(extra: str, wheel: Path, server: 
     wanted = [re.split(r"[^\w.-]", requirement)[0] for requirement in extras()[extra]]
     assert extra == "cli" or any(name.startswith(extra) for name in wanted)
     environment.python(f"from importlib.metadata import version\nfor name in {wanted}: print(version(name))")
-    if extra in ("opentelemetry", "protovalidate"):
-        environment.python(f"import connectcore.{extra}")
+    assert f"connectcore.{extra}" not in failed_imports(environment)
     if extra.startswith("httpx"):
         said = environment.python(BY_LIBRARY.format(library=extra, address=address), folder)
         assert said == f"Hello, {extra}!\n"
