@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +17,7 @@ from server_support import (
     ALL,
     CLIENT,
     CONNECT,
+    GRPC,
     SERVER,
     UNARY,
     WSGI,
@@ -115,6 +118,48 @@ class TestContent:
         found = environ(Request(length=False))
         del found["wsgi.input_terminated"]
         assert call({**found, **variables}).content == message("hello")
+
+    @pytest.mark.parametrize("read_max_bytes", [3_000_000, 100_000, 10])
+    @pytest.mark.parametrize("protocol", [{"length": False}, GRPC])
+    def test_one_message_in_pieces(self, protocol: dict[str, Any], read_max_bytes: int) -> None:
+        content = message("y" * 2_000_000)
+        content = envelope(content) if protocol is GRPC else content
+        pieces = [content[start : start + 100_000] for start in range(0, len(content), 100_000)]
+        app = WSGI({UNARY: echo}, read_max_bytes=read_max_bytes)
+        for _ in range(3):  # the head is not known, is known, is remembered
+            answer = call_wsgi(app, Request(chunks=pieces, **protocol))
+            if read_max_bytes > len(content):
+                assert answer.content == content
+            else:
+                status = dict(answer.fields + answer.trailers).get("grpc-status")
+                assert (answer.status, status) == ((200, "8") if protocol is GRPC else (429, None))
+
+    def test_deadline_while_content_comes(self) -> None:
+        class Slow(Chunks):
+            def read(self, size: int = -1) -> bytes:
+                if self.reads:
+                    time.sleep(0.02)
+                return super().read(size)
+
+        def handler(request: Any, ctx: Any) -> Any:
+            raise AssertionError("it ran")
+
+        app, pieces = WSGI({UNARY: handler}), [message("hello")[:3], message("hello")[3:]]
+        for _ in range(3):
+            variables = environ(Request(chunks=pieces, length=False, fields=[("connect-timeout-ms", "5")]))
+            variables["wsgi.input"] = Slow(pieces)
+            answer = call(variables, app)
+            assert (answer.status, json.loads(answer.content)["code"]) == (504, "deadline_exceeded")
+
+    def test_a_bad_head_does_not_wait_for_the_rest(self) -> None:
+        class Held(Chunks):
+            def read(self, size: int = -1) -> bytes:
+                assert not self.reads, "it waits for content that the peer keeps open"
+                return super().read(size)
+
+        request = Request(length=False, http_version="2", content_type="text/plain")
+        for _ in range(3):
+            assert call({**environ(request), "wsgi.input": Held(request.chunks)}).status == 415
 
     def test_length_with_thousands_of_digits(self) -> None:
         variables = environ(Request())

@@ -107,9 +107,9 @@ class ServerCall:
 
     @classmethod
     def settled(
-        cls, service: Service, head: Head, verdict: Verdict, content: bytes, ctx: ServerContext[Any, Any]
+        cls, service: Service, head: Head, verdict: Verdict, content: bytes | None, ctx: ServerContext[Any, Any]
     ) -> ServerCall:
-        """The call of a verdict, whose content is all there and was taken.
+        """The call of a verdict, whose content is all there and was taken; None where it is not, and nobody wants it any more.
 
         It is not open in any instance. It is opened when there is more to tell than a plain success, and all is told at once.
         """

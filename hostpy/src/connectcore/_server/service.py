@@ -89,10 +89,11 @@ class Service:
         self._verdicts: Heads[Verdict] = Heads(text=text)
         self._plains: Memory[tuple[Plain, records.Prepared]] = Memory()
 
-    def open(self, head: Head, content: bytes | None = None, *, end: bool = False) -> Verdict | ServerCall:
+    def open(self, head: Head, content: bytes | None = None, *, end: bool = False, waits: bool = False) -> Verdict | ServerCall:
         """Open a call: with its head alone, or with content that came, and may have ended. Raises ModuleError.
 
-        Where the answer is a verdict, nothing is open, and it holds for the content that is here.
+        Where the answer is a verdict, nothing is open, and it holds for the content that is here. `waits`: the caller waits for
+        the rest of a verdict's content, and looks at the deadline.
         """
         if content is not None and self._prepare:
             verdict = self._verdicts.find(head)
@@ -102,8 +103,8 @@ class Service:
                     return opened
                 verdict = opened
             # Content that is still to come is waited for by the call where that has a deadline.
-            plain = verdict.plain
-            if len(content) <= plain.limit and (plain.holds(content) if end else verdict.request.timeout_us == abi.NO_TIMEOUT):
+            plain, waits = verdict.plain, waits or verdict.request.timeout_us == abi.NO_TIMEOUT
+            if len(content) <= plain.limit and (plain.holds(content) if end else waits):
                 return verdict
         return self._open(head, content, end, 0)
 

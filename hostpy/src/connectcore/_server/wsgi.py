@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 from .._codec.payload import decoded, encoded
 from .._interceptors import check_sync, split_leading_sync, wrap_sync
 from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
+from ..request import expired
 from .access import WSGIEntry
 from .call import ServerCall
 from .options import Options
 from .rsgi import NoRSGI
 from .service import Service
+from .verdict import Verdict
 from .wsgi_call import Exchange, answer_nobody, followed, status_line
 from .wsgi_request import RequestContent, addresses, head_of
 
@@ -115,19 +117,37 @@ class ConnectWSGIApplication(NoRSGI, ABC):
             entry.procedure = procedure
         data: bytes | None = None
         left = content.left
-        if left is not None and left < _WHOLE and procedure is not None and not procedure.many_requests and not self._leading:
-            data = content.read(_WHOLE)
-            if content.left:
+        ended = left == 0
+        if procedure is not None and not procedure.many_requests and not self._leading:
+            if left is not None:
+                if left < _WHOLE:
+                    data, ended = content.read(_WHOLE), True
+            elif environ["REQUEST_METHOD"] == "POST":
+                data = content.read_some(_WHOLE)
+                ended = not data
+            if content.gone:
                 return answer_nobody(start_response)
         # Else the head alone decides what is to be read, or whether anything is.
-        opened = service.open(head, data, end=content.left == 0)
+        opened = service.open(head, data, end=ended, waits=True)
+        ctx: Any = None
+        if isinstance(opened, Verdict):
+            ctx = opened.procedure.context(opened.request, environ["REQUEST_METHOD"], fields, addresses, environ)
+            if not ended:
+                assert data is not None
+                data, ended = content.read_on(data, opened.plain.limit, ctx)
+                if content.gone:
+                    return answer_nobody(start_response)
+                if expired(ctx):
+                    opened = ServerCall.settled(service, head, opened, None, ctx)
+                    opened.deadline()
+                elif not ended or not opened.plain.holds(data):
+                    opened = service.open(head, data, end=ended)
         if entry is not None:
             entry.opened = opened
         if isinstance(opened, ServerCall):
             return Exchange(opened, content, environ, start_response).run(self._leading, fields)
         assert data is not None
         plain, procedure, codec = opened.plain, opened.procedure, opened.request.codec
-        ctx = procedure.context(opened.request, environ["REQUEST_METHOD"], fields, addresses, environ)
         reply: bytes | None = None
         error: BaseException | None = None
         try:

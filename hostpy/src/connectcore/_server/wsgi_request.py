@@ -7,12 +7,14 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from .._wasm import abi
+from ..request import expired
 from .memory import Memory
 from .mount import below_mount, found
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ..request import RequestContext
     from .memory import Head
     from .procedure import Procedure
     from .service import Service
@@ -53,6 +55,8 @@ class Layout:
         else:
             self.values = lambda environ: tuple(environ[key] for key in wanted)
 
+
+_CHUNK: Final = 64 << 10
 
 _DIGITS: Final = 19  # no length has so many, and reading a number with thousands fails
 
@@ -165,6 +169,16 @@ class RequestContent:
         """What has come, at most `size` bytes; waits only if nothing has. Nothing only where the content ends."""
         return self._take(getattr(self._stream, "read1", self._stream.read), size)
 
+    def read_on(self, first: bytes, most: int, ctx: RequestContext[Any, Any]) -> tuple[bytes, bool]:
+        """Content that ends by itself, from its first part on: to its end, or until it is more than `most` bytes, or late; and
+        whether that was its end."""
+        data, parts, size = first, [first], len(first)
+        while data and size <= most and not expired(ctx):
+            data = self.read_some(_CHUNK)
+            parts.append(data)
+            size += len(data)
+        return b"".join(parts), not data
+
     def _take(self, read: Callable[[int], bytes], size: int) -> bytes:
         left = self.left
         if left is not None and left < size:
@@ -182,7 +196,7 @@ class RequestContent:
 
     def drain(self, most: int) -> None:
         """Read and forget up to `most` bytes: a server that closes the connection over unread bytes may break it."""
-        while most > 0 and (data := self.read(min(most, 64 << 10))):
+        while most > 0 and (data := self.read(min(most, _CHUNK))):
             most -= len(data)
 
 
