@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..compression import AnyCompression
     from ..interceptor import InterceptorSync
     from .endpoint import EndpointSync
+    from .memory import Head
     from .options import ServerOptions
     from .wsgi_call import StartResponse
 
@@ -133,15 +134,9 @@ class ConnectWSGIApplication(NoRSGI, ABC):
         if isinstance(opened, Verdict):
             ctx = opened.procedure.context(opened.request, environ["REQUEST_METHOD"], fields, addresses, environ)
             if not ended:
-                assert data is not None
-                data, ended = content.read_on(data, opened.plain.limit, ctx)
+                opened, data = self._read_on(opened, head, data or b"", content, ctx)
                 if content.gone:
                     return answer_nobody(start_response)
-                if expired(ctx):
-                    opened = ServerCall.settled(service, head, opened, None, ctx)
-                    opened.deadline()
-                elif not ended or not opened.plain.holds(data):
-                    opened = service.open(head, data, end=ended)
         if entry is not None:
             entry.opened = opened
         if isinstance(opened, ServerCall):
@@ -165,6 +160,21 @@ class ConnectWSGIApplication(NoRSGI, ABC):
         if entry is not None:
             entry.opened = call
         return Exchange(call, content, environ, start_response).end(reply, error)
+
+    def _read_on(
+        self, verdict: Verdict, head: Head, first: bytes, content: RequestContent, ctx: Any
+    ) -> tuple[Verdict | ServerCall, bytes]:
+        """Read the rest of a plain call's content. Gives all of it, and what is said of the call now."""
+        data, ended = content.read_on(first, verdict.plain.limit, ctx)
+        if content.gone:
+            return verdict, data
+        if expired(ctx):
+            call = ServerCall.settled(self._service, head, verdict, None, ctx)
+            call.deadline()
+            return call, data
+        if ended and verdict.plain.holds(data):
+            return verdict, data
+        return self._service.open(head, data, end=ended), data
 
 
 def _check_sync(path: str, function: Any) -> None:
