@@ -183,14 +183,16 @@ class RequestContent:
         left = self.left
         if left is not None and left < size:
             size = left
+        if not size:
+            return b""
         try:
-            data = read(size) if size else b""
+            data = read(size)
         except Exception:  # noqa: BLE001 - what the server raises where the peer went away: OSError, or under pyvoy RuntimeError
             self.gone = True
             return b""
         if left is not None:
             self.left = left - len(data)
-            if size and not data:
+            if not data:
                 self.gone = True
         return data
 
