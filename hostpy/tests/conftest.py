@@ -1,5 +1,5 @@
-"""Fixtures by which one test runs in every form, both interfaces of a server and both kinds of client; and a service for
-clients' streams.
+"""Fixtures by which one test runs in every form, both interfaces of a server and both kinds of client; a service for clients'
+streams, and the one that the command line's tests call.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from server_support import INTERFACES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+    from connectcore._cli.schema import Schema
     from stream_support import Service
 
 
@@ -50,3 +52,18 @@ def nothing_is_left(service: Service) -> Iterator[None]:
     yield
     until(lambda: service.running <= running)
     until(lambda: open_calls() <= held)
+
+
+@pytest.fixture(scope="module")
+def proto(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from cli_support import written
+
+    return written(tmp_path_factory.mktemp("protos"))
+
+
+@pytest.fixture(scope="module")
+def schema(proto: Path) -> Schema:
+    from connectcore._cli import sources
+    from connectcore._cli.schema import Schema
+
+    return Schema(sources.compiled([str(proto)], [str(proto.parents[2])]), "talk.proto")

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certificates import certificates
-from cli_support import SERVICE, Ran, Talk, reflecting, run, serving, serving_grpcio, written
+from cli_support import SERVICE, Ran, Talk, reflecting, run, serving, serving_grpcio
 from connectcore._cli import sources
-from connectcore._cli.schema import Schema
 from connectcore._wasm import abi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from connectcore._cli.schema import Schema
 
     Connectcore = Callable[..., Ran]
 
@@ -30,16 +31,6 @@ COMMAND = [sys.executable, "-m", "connectcore"]
 HEARS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 INTERRUPTIBLE = [sys.executable, "-c", f"{HEARS}; import sys; from connectcore._cli import main; sys.exit(main())"]
 ALL_PROTOCOLS = ("connect", "grpc", "grpc-web", "grpc-web-text")
-
-
-@pytest.fixture(scope="module")
-def proto(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(tmp_path_factory.mktemp("protos"))
-
-
-@pytest.fixture(scope="module")
-def schema(proto: Path) -> Schema:
-    return Schema(sources.compiled([str(proto)], [str(proto.parents[2])]), "talk.proto")
 
 
 @pytest.fixture(scope="module")

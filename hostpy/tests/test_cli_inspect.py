@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli_support import SERVICE, Ran, reflecting, run, serving, written
+from cli_support import SERVICE, Ran, reflecting, run, serving
 from connectcore._cli import sources
 from connectcore._cli.rules import cited
 from connectcore._cli.schema import Schema
@@ -76,11 +76,6 @@ response 200
 def http(text: str) -> bytes:
     """HTTP/1.1 as it goes over a connection."""
     return text.replace("\n", "\r\n").encode()
-
-
-@pytest.fixture(scope="module")
-def proto(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(tmp_path_factory.mktemp("protos"))
 
 
 @pytest.fixture(scope="module")

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli_support import SERVICE, run, serving, written
-from connectcore._cli import sources
+from cli_support import SERVICE, run, serving
 from connectcore._cli.answers import applications
 from connectcore._cli.problem import ProblemError
-from connectcore._cli.schema import Schema
 from connectcore.reflection import with_reflection
 from connectcore.server import ConnectASGIRouter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from connectcore._cli.schema import Schema
 
 Capsys = pytest.CaptureFixture[str]
 
@@ -37,16 +37,6 @@ ANSWERS: dict[str, Any] = {
     "Chat": {"messages": [{"text": "a"}], "delay": 0.001},
     "Wrap": {"message": {"@type": "type.googleapis.com/cli.v1.Say", "text": "in"}},
 }
-
-
-@pytest.fixture(scope="module")
-def proto(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(tmp_path_factory.mktemp("protos"))
-
-
-@pytest.fixture(scope="module")
-def schema(proto: Path) -> Schema:
-    return Schema(sources.compiled([str(proto)], [str(proto.parents[2])]), "talk.proto")
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from ..code import Code
 from ..errors import ConnectError
 from ..server import ConnectASGIApplication, ConnectWSGIApplication, Endpoint, EndpointSync
-from .messages import message, method, service
+from .messages import Named, message, method
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-
-    from google.protobuf.descriptor import ServiceDescriptor
 
     from ..interceptor import Interceptor, InterceptorSync
     from ..request import RequestContext
@@ -162,7 +160,7 @@ class _Watch:
         return [_RESPONSE(status=status)]
 
 
-class HealthASGIApplication(ConnectASGIApplication[Health]):
+class HealthASGIApplication(Named, ConnectASGIApplication[Health]):
     """Serves `grpc.health.v1.Health` under ASGI.
 
     Args:
@@ -170,6 +168,8 @@ class HealthASGIApplication(ConnectASGIApplication[Health]):
         interceptors: around every call, the first outermost.
 
     """
+
+    _name = _NAME
 
     def __init__(self, health: Health, *, interceptors: Iterable[Interceptor] = ()) -> None:
         async def check(request: Any, _: Context) -> Any:
@@ -203,17 +203,8 @@ class HealthASGIApplication(ConnectASGIApplication[Health]):
             interceptors=interceptors,
         )
 
-    @property
-    def path(self) -> str:
-        """Where to mount this application beside others."""
-        return _PATH
 
-    def descriptor(self) -> ServiceDescriptor:
-        """The service's descriptor."""
-        return service(_NAME)
-
-
-class HealthWSGIApplication(ConnectWSGIApplication):
+class HealthWSGIApplication(Named, ConnectWSGIApplication):
     """Serves `grpc.health.v1.Health` under WSGI.
 
     Args:
@@ -223,6 +214,8 @@ class HealthWSGIApplication(ConnectWSGIApplication):
             told when the caller goes away. After it the caller has to watch again, as the service's rules say.
 
     """
+
+    _name = _NAME
 
     def __init__(
         self, health: Health, *, interceptors: Iterable[InterceptorSync] = (), watch_seconds: float = _WATCH_SECONDS
@@ -254,12 +247,3 @@ class HealthWSGIApplication(ConnectWSGIApplication):
             },
             interceptors=interceptors,
         )
-
-    @property
-    def path(self) -> str:
-        """Where to mount this application beside others."""
-        return _PATH
-
-    def descriptor(self) -> ServiceDescriptor:
-        """The service's descriptor."""
-        return service(_NAME)

@@ -24,7 +24,7 @@ from .descriptors import FILES
 if TYPE_CHECKING:
     from google.protobuf.descriptor import ServiceDescriptor
 
-__all__ = ["FileDescriptorProto", "message", "method", "service"]
+__all__ = ["FileDescriptorProto", "Named", "message", "method", "service"]
 
 _POOL: Final = DescriptorPool()
 for _file in FILES:
@@ -46,6 +46,22 @@ def message(name: str) -> type[Any]:
 def service(name: str) -> ServiceDescriptor:
     """The descriptor of the service with this full name."""
     return _POOL.FindServiceByName(name)
+
+
+class Named:
+    """What an application of a standard service says of itself, whichever interface it serves."""
+
+    _name: str
+    """The service's full name."""
+
+    @property
+    def path(self) -> str:
+        """Where to mount this application beside others."""
+        return f"/{self._name}"
+
+    def descriptor(self) -> ServiceDescriptor:
+        """The service's descriptor."""
+        return service(self._name)
 
 
 def method(service_name: str, name: str) -> MethodInfo[Any, Any]:

@@ -9,12 +9,10 @@ from ..code import Code
 from ..errors import ConnectError
 from ..server import ConnectASGIApplication, ConnectWSGIApplication, Endpoint, EndpointSync
 from .files import Files
-from .messages import message, method, service
+from .messages import Named, message, method, service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
-
-    from google.protobuf.descriptor import ServiceDescriptor
 
     from ..interceptor import Interceptor, InterceptorSync
     from ..request import RequestContext
@@ -138,44 +136,30 @@ class _Reflection:
         return response
 
 
-class _ReflectionASGIApplication(ConnectASGIApplication[_Reflection]):
+class _ReflectionASGIApplication(Named, ConnectASGIApplication[_Reflection]):
     def __init__(self, reflection: _Reflection, interceptors: Iterable[Interceptor]) -> None:
         async def info(requests: AsyncIterator[Any], _: Context) -> AsyncIterator[Any]:
             sent: set[str] = set()
             async for request in requests:
                 yield reflection.answer(request, sent)
 
-        self._reflection = reflection
+        self._name = reflection.name
         super().__init__(
             service=reflection,
             endpoints=lambda _: {f"{self.path}/{_METHOD}": Endpoint.bidi_stream(reflection.method, info)},
             interceptors=interceptors,
         )
 
-    @property
-    def path(self) -> str:
-        return f"/{self._reflection.name}"
 
-    def descriptor(self) -> ServiceDescriptor:
-        return service(self._reflection.name)
-
-
-class _ReflectionWSGIApplication(ConnectWSGIApplication):
+class _ReflectionWSGIApplication(Named, ConnectWSGIApplication):
     def __init__(self, reflection: _Reflection, interceptors: Iterable[InterceptorSync]) -> None:
         def info(requests: Iterator[Any], _: Context) -> Iterator[Any]:
             sent: set[str] = set()
             for request in requests:
                 yield reflection.answer(request, sent)
 
-        self._reflection = reflection
+        self._name = reflection.name
         super().__init__(
             endpoints={f"{self.path}/{_METHOD}": EndpointSync.bidi_stream(reflection.method, info)},
             interceptors=interceptors,
         )
-
-    @property
-    def path(self) -> str:
-        return f"/{self._reflection.name}"
-
-    def descriptor(self) -> ServiceDescriptor:
-        return service(self._reflection.name)
