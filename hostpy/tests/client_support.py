@@ -21,6 +21,8 @@ from connectcore.protocol import ProtocolType
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from connectcore._wasm.instance import Instance
+
 MODES = ("async", "sync")
 
 
@@ -182,6 +184,28 @@ def serving(answer: Callable[[Exchange], Any] | bytes, **more: Any) -> Iterator[
         yield server
     finally:
         server.close()
+
+
+class CountedSteps:
+    """Counts an instance's steps. Number `trap` fails as a trap does, number `panic` as a guest does that caught its own,
+    number `misuse` as a command does that the guest refuses, and for number `busy` the guest has no room.
+    """
+
+    def __init__(self, instance: Instance, trap: int = -1, panic: int = -1, misuse: int = -1, busy: int = -1) -> None:
+        faults = {panic: abi.FAULT_PANIC, misuse: abi.FAULT_STATE, busy: abi.FAULT_BUSY}
+        self.number = 0
+        step = instance.step
+
+        def counted(batch: bytes) -> bytes:
+            self.number += 1
+            if self.number - 1 == trap:
+                raise instance._fail("trap")
+            fault = faults.get(self.number - 1)
+            if fault is not None:
+                return struct.pack("<HHIIII", abi.EV_FAULT, 0, 20, 0, fault, 0)
+            return step(batch)
+
+        instance.step = counted
 
 
 def open_calls() -> int:

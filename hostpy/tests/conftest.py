@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from client_support import MODES, open_calls
+from connectcore._wasm.pool import POOL
 from server_support import INTERFACES
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from connectcore._cli.schema import Schema
+    from connectcore._wasm.instance import Instance
     from stream_support import Service
 
 
@@ -67,3 +69,15 @@ def schema(proto: Path) -> Schema:
     from connectcore._cli.schema import Schema
 
     return Schema(sources.compiled([str(proto)], [str(proto.parents[2])]), "talk.proto")
+
+
+@pytest.fixture
+def instance() -> Iterator[Instance]:
+    """The process's one instance, fresh, which the test may spoil."""
+    for old in POOL.instances():
+        POOL.discard(old, "test")
+    fresh = POOL.pick()
+    yield fresh
+    fresh.failed = True
+    for spoilt in POOL.instances():
+        POOL.discard(spoilt, "test")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import gzip
-import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from client_support import DATA, GOOD, MESSAGE, METHOD, Exchange, call, open_calls, response, serving
+from client_support import DATA, GOOD, MESSAGE, METHOD, CountedSteps, Exchange, call, open_calls, response, serving
 from connectcore._wasm import abi, records
 from connectcore._wasm.configuration import Configuration
 from connectcore._wasm.pool import POOL, Pool
@@ -22,21 +21,7 @@ from connectcore.errors import ConnectError
 from stream_support import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from connectcore._wasm.instance import Instance
-
-
-@pytest.fixture
-def instance() -> Iterator[Instance]:
-    """The process's one instance, fresh, which the test may spoil."""
-    for old in POOL.instances():
-        POOL.discard(old, "test")
-    fresh = POOL.pick()
-    yield fresh
-    fresh.failed = True
-    for spoilt in POOL.instances():
-        POOL.discard(spoilt, "test")
 
 
 @pytest.fixture
@@ -45,27 +30,6 @@ def known(instance: Instance) -> Configuration:
     configuration = ConnectClientSync("http://any")._config._configuration
     configuration.handle_in(instance)
     return configuration
-
-
-class CountedSteps:
-    """Counts an instance's steps. Number `trap` fails as a trap does, number `panic` as a guest does that caught its own, and
-    number `misuse` as a command does that the guest refuses.
-    """
-
-    def __init__(self, instance: Instance, trap: int = -1, panic: int = -1, misuse: int = -1) -> None:
-        self.number = 0
-        step = instance.step
-
-        def counted(batch: bytes) -> bytes:
-            self.number += 1
-            if self.number - 1 == trap:
-                raise instance._fail("trap")
-            if self.number - 1 in (panic, misuse):
-                fault = abi.FAULT_PANIC if self.number - 1 == panic else abi.FAULT_STATE
-                return struct.pack("<HHIIII", abi.EV_FAULT, 0, 20, 0, fault, 0)
-            return step(batch)
-
-        instance.step = counted
 
 
 @pytest.mark.parametrize("how", ["trap", "panic"])

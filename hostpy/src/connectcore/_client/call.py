@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._codec.payload import RejectedError, compressed, decoded, decompressed, encoded
 from .._headers import Headers, metadata_columns
-from .._transport.transport import Gone, Request, TransportError, fields_column
+from .._transport.transport import Gone, Request, TransportError, fields_column, media_type
 from .._wasm import abi, records
 from .._wasm.configuration import BusyError
-from .._wasm.content import CARRY_STREAM, carried
+from .._wasm.content import CARRY_STREAM, carried, laid_out
 from .._wasm.instance import GuestError
 from .config import timeout_microseconds
 from .module_call import ModuleCall, explained
+from .opening import Opening
 from .procedure import WrongMessageError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ _GONE: Final = {
     Gone.TOO_LARGE: abi.GONE_LARGE,
 }
 _END: Final = records.end(0)
+_NO_PAIRS: Final[list[tuple[bytes, bytes]]] = []
 
 
 class OverError(Exception):
@@ -74,6 +76,9 @@ class ClientCall(ModuleCall):
         self._length: int | None = None
         self._waits = False  # whether the module sees the response when it is whole
         self._received = 0  # bytes of content that came
+        self._media: object = None  # status and media type of a response of unknown length
+        self._held = False  # whether all of the response is to be told at once, with the call's opening
+        self._piece = b""  # its content, if it comes in one
 
     # The request
 
@@ -103,21 +108,28 @@ class ClientCall(ModuleCall):
         """
         config, procedure = self._config, self.procedure
         self._deadline = deadline
-        metadata: tuple[int, bytes, Any] = (0, b"", ())
+        count, column, binary = 0, b"", _NO_PAIRS
         if headers:
-            metadata = metadata_columns(headers if isinstance(headers, Headers) else Headers(headers))
+            count, column, binary = metadata_columns(headers if isinstance(headers, Headers) else Headers(headers))
         payloads: list[bytes] = []
         try:
             if not procedure.many_requests:
                 payloads.append(encoded(procedure.encode, message))
+            lengths = self._packed(payloads)
             handle = config.handle_in(self._instance)
-            get_flag = abi.OPEN_GET if get else 0
-            flags = get_flag if tries is None else get_flag | abi.OPEN_RETRY
+            flags = (abi.OPEN_GET if get else 0) | (0 if tries is None else abi.OPEN_RETRY)
             timeout_us = timeout_microseconds(timeout)
-            attributes, path = procedure.attributes, procedure.path
-            batch = records.open_client(handle, flags, attributes, tries or 0, timeout_us, path, *metadata)
-            if payloads:
-                batch += self._sending(0, payloads, get_flag) + _END
+            inline = config.inline(get)
+            alike: Any = None
+            if payloads and not (inline or binary):
+                alike = (handle, flags, tries, timeout_us, column, lengths[0])
+                opening = procedure.openings.find(alike)
+                if opening is not None:
+                    self._opening = opening
+                    content = laid_out(opening.body, payloads)
+                    return self._request_of(opening.method, opening.target, opening.fields, content)
+            arguments = (flags, procedure.attributes, tries or 0, timeout_us, procedure.path, count, column, binary)
+            opening = Opening(handle, arguments, _sending(0, lengths, payloads, inline=inline) + _END if payloads else b"")
         except RejectedError as rejected:
             self._rejected(rejected)
             return None
@@ -127,12 +139,15 @@ class ClientCall(ModuleCall):
         except BusyError:
             self._fail(abi.REJECT_BUSY, "")
             return None
-        content = self._open(batch, payloads)
+        content = self._open(opening, payloads, alike)
         head = self._request
         if self.finished or head is None:
             return None
-        method, target = head.method.decode("ascii"), head.target.decode("ascii")
-        request = Request(method, config.origin, target, head.fields, content, deadline)
+        return self._request_of(head.method.decode("ascii"), head.target.decode("ascii"), head.fields, content)
+
+    def _request_of(self, method: str, target: str, fields: bytes, content: bytes) -> Request:
+        config = self._config
+        request = Request(method, config.origin, target, fields, content, self._deadline)
         request.http2 = config.http2
         return request
 
@@ -142,7 +157,9 @@ class ClientCall(ModuleCall):
             with self.lock:
                 if self.finished:
                     raise OverError
-                batch = self._sending(self._handle, payloads) if payloads else b""
+                lengths = self._packed(payloads)
+                inline = self._config.inline(False)
+                batch = _sending(self._handle, lengths, payloads, inline=inline) if payloads else b""
                 if last:
                     batch += records.end(self._handle)
                 content = self._tell(batch, payloads)
@@ -167,8 +184,8 @@ class ClientCall(ModuleCall):
                 self.raised = raised
                 self._tell(records.cancel(self._handle))
 
-    def _sending(self, handle: int, payloads: list[bytes], get: int = 0) -> bytes:
-        """The command that sends payloads, which are compressed. Raises RejectedError."""
+    def _packed(self, payloads: list[bytes]) -> list[int]:
+        """Compress payloads in their places. Gives their lengths as the module takes them. Raises RejectedError."""
         config = self._config
         lengths = list(map(len, payloads))
         if config.packs_with is not None:
@@ -176,9 +193,7 @@ class ClientCall(ModuleCall):
                 if length >= config.compress_min:
                     payloads[index] = compressed(config.packs_with, payloads[index])
                     lengths[index] = len(payloads[index]) | abi.COMPRESSED
-        if config.inline(get):
-            return records.send(handle, abi.SEND_INLINE, lengths, b"".join(payloads))
-        return records.send(handle, 0, lengths)
+        return lengths
 
     def _rejected(self, rejected: RejectedError) -> None:
         if isinstance(rejected.why, WrongMessageError):
@@ -190,16 +205,32 @@ class ClientCall(ModuleCall):
     def head(self, status: int, fields: Fields, length: int | None, *, whole: bool = False) -> None:
         """The response's head came. `length` and `whole`: see `Response`."""
         self.http_status, self._fields, self._length = status, fields, length
-        flags = abi.HTTP_END if length == 0 else 0
-        self._head = records.response_head(self._handle, flags, status, len(fields), fields_column(fields))
-        self._waits = not self.procedure.many_responses and (
+        stream = self.procedure.many_responses
+        self._waits = not stream and (
             (whole and length != 0) or (length is not None and 0 < length <= min(_HELD, self._config.read_max))
         )
-        if not self._waits:
+        waits = self._waits
+        if not waits and not stream and length is None:
+            # A head like that of a call which went well goes with what follows: servers often send that a moment later.
+            self._media = status, media_type(fields)
+            waits = self._media == self.procedure.media
+        if waits and self._opening is not None:
+            self._held = True
+            return
+        self._show_head()
+        if not waits:
             self._answered(b"")
 
     def content(self, data: bytes) -> None:
         """Content came."""
+        if self._held:
+            if not self._received:
+                self._piece = data
+                self._received = size = len(data)
+                if self._length is not None and size >= self._length:
+                    self._whole(abi.CONTENT_END_FLAG, b"")
+                return
+            self._let_go()
         stream = self.procedure.many_responses
         if not (self._waits or stream) and self._received > self._announced:
             self._answered(self._untold())  # the piece before; the last one goes with the end
@@ -216,7 +247,11 @@ class ClientCall(ModuleCall):
         """The content ended, with this trailer section."""
         if self._length is not None and self._received < self._length:
             self.gone(TransportError(Gone.CLOSED, "the content is shorter than its declared length"))
+        elif self._held and self._received:
+            self._whole(0, records.content_end(0, len(trailers), fields_column(trailers)))
         else:
+            if self._held:
+                self._let_go()
             rest = self._untold() if self._received > self._announced else b""
             self._answered(rest + records.content_end(self._handle, len(trailers), fields_column(trailers)))
 
@@ -284,6 +319,8 @@ class ClientCall(ModuleCall):
         error = self.error()
         if error is not None:
             raise error
+        if self._media is not None:
+            self.procedure.media = self._media
         return self.next_message()
 
     # Inside
@@ -291,6 +328,33 @@ class ClientCall(ModuleCall):
     @property
     def _carry(self) -> int:
         return CARRY_STREAM if self.procedure.many_responses else abi.CARRY_WHOLE
+
+    def _show_head(self) -> None:
+        """Have the response's head go with what the module is told next."""
+        fields = self._fields
+        flags = abi.HTTP_END if self._length == 0 else 0
+        self._head = records.response_head(self._handle, flags, self.http_status or 0, len(fields), fields_column(fields))
+
+    def _let_go(self) -> None:
+        """What has been held for `_whole` goes the long way."""
+        self._held = False
+        self._show_head()
+        self._content.add(self._piece)
+
+    def _whole(self, flags: int, ending: bytes) -> None:
+        """The response has come in one piece: one step opens the call and brings the outcome."""
+        self._held = False
+        fields, data, length = self._fields, self._piece, self._received
+        batch = (
+            records.response_head(0, 0, self.http_status or 0, len(fields), fields_column(fields))
+            + records.content(0, flags, length, data if length <= abi.CARRY_WHOLE else data[: abi.CARRY_FIRST])
+            + ending
+        )
+        self._announced = length
+        events = self._open_late(batch)
+        if not self._well(events, data):
+            self._content.add(data)
+            self._tell(self._take(records.decode(events), None)[1])
 
     def _untold(self, flags: int = 0) -> bytes:
         """The command for content that the module does not know of: all of its bytes where that is cheap, else the first."""
@@ -304,4 +368,16 @@ class ClientCall(ModuleCall):
         batch, self._head = self._head + batch, b""
         with self.lock:
             if not self.finished:  # as the thread that sends may have found
+                if self._held:
+                    self._let_go()
+                    batch, self._head = self._head + batch, b""
+                if self._opening is not None:
+                    batch = self._take(records.decode(self._open_late(batch)), None)[1]
                 self._tell(batch)
+
+
+def _sending(handle: int, lengths: list[int], payloads: list[bytes], *, inline: bool) -> bytes:
+    """The command that sends payloads."""
+    if inline:
+        return records.send(handle, abi.SEND_INLINE, lengths, b"".join(payloads))
+    return records.send(handle, 0, lengths)

@@ -10,22 +10,37 @@ from typing import TYPE_CHECKING, Any, Final
 from .._codec.payload import RejectedError, decompressed
 from .._headers import Headers, headers_from_fields
 from .._wasm import abi, columns, records
+from .._wasm.columns import layout
 from .._wasm.configuration import BusyError
 from .._wasm.content import Content, laid_out, payloads_of
 from .._wasm.instance import GuestError
 from .._wasm.pool import POOL
 from ..code import Code
 from ..errors import ConnectError, ErrorDetail
+from .opening import START
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from .._transport.transport import Fields
     from .._wasm.content import Payload
     from .config import ClientConfig
+    from .opening import Opening
     from .procedure import Procedure
 
 __all__ = ["ModuleCall"]
 
 _log: Final = logging.getLogger("connectcore")
+
+# What most responses come to: a head, one message that is not compressed, and a good end with nothing to say.
+_RESPONSE: Final = layout((abi.LAYOUT_RESPONSE, "kind size"))
+_MESSAGE: Final = layout(
+    (abi.LAYOUT_MESSAGES, "kind flags base coding spans_count data_size"),
+    ("start:I length:I", "start length"),
+    (abi.LAYOUT_END_OF_CALL, "kind code"),
+)
+_ONE: Final = 2  # words of a span
+_WELL: Final = records.EndOfCall(bytes(layout((abi.LAYOUT_END_OF_CALL, "")).size), 0)
 
 _TRIES: Final = 3
 """How many instances may fail under one call before that is given up."""
@@ -48,6 +63,7 @@ class ModuleCall:
         # Where the module has to be compiled first, that takes a second or two: before the call's clock starts.
         self._instance = POOL.pick()
         self._handle = 0
+        self._opening: Opening | None = None  # what the module is told when something has come back
         self._content = Content()
         self._fields: Fields = ()  # of the response
         self._inline = False  # whether the module wants all of its content
@@ -128,34 +144,82 @@ class ModuleCall:
 
     # For the class that derives from this one
 
-    def _open(self, opening: bytes, payloads: list[bytes]) -> bytes:
-        """Open the call in its instance with a batch, which may send messages. Gives the content that follows at once.
+    def _open(self, opening: Opening, payloads: list[bytes], alike: Hashable | None) -> bytes:
+        """Open the call in its instance, and send its message, where it has one. Gives the content that follows at once.
 
-        Raises ValueError where the application asks for what makes no sense.
+        Args:
+            opening: the commands.
+            payloads: what they send.
+            alike: what all calls have in common that these commands open; None where that does not matter.
+
+        Raises:
+            ValueError: the application asks for what makes no sense.
+
         """
         try:
-            events = self._opened(opening)
+            self._handle, data = self._opened(opening.batch)
         except GuestError as error:
             self._lost(error)
             return b""
         except BusyError:
             self._fail(abi.REJECT_BUSY, "")
             return b""
-        first = events[0]
-        if isinstance(first, records.Fault):
-            raise ValueError(f"{self.procedure.path.decode()}: {_text(first.text)}")
-        self._handle = first.handle
+        events = records.decode(data)
+        if alike is not None:
+            self.procedure.openings.keep(alike, opening, events, len(data))
         return self._take(events, payloads)[0]
 
-    def _opened(self, batch: bytes) -> list[records.Event]:
-        """What the instance says to a batch that opens a call. Raises GuestError and BusyError."""
-        events = self._instance.tell(batch)
-        first = events[0]
-        if isinstance(first, records.Fault) and first.fault != abi.FAULT_ARGUMENT:
-            if first.fault == abi.FAULT_BUSY:
+    def _opened(self, batch: bytes, skipped: int = 0) -> tuple[int, bytes]:
+        """Give the instance a batch that opens a call: the call's handle, and the events behind the first `skipped` bytes.
+
+        Raises GuestError, BusyError, and ValueError where the application asks for what makes no sense.
+        """
+        data = self._instance.step(batch)
+        kind, handle = START.unpack_from(data)
+        if kind == abi.EV_FAULT:
+            (fault, *_) = self._instance.read(data)  # raises where the instance has failed
+            assert isinstance(fault, records.Fault)
+            if fault.fault == abi.FAULT_BUSY:
                 raise BusyError
-            raise RuntimeError(f"the protocol module refuses a call: {_text(first.text)}")
-        return events
+            if fault.fault == abi.FAULT_ARGUMENT:
+                raise ValueError(f"{self.procedure.path.decode()}: {_text(fault.text)}")
+            raise RuntimeError(f"the protocol module refuses a call: {_text(fault.text)}")
+        return handle, data[skipped:]
+
+    def _open_late(self, batch: bytes) -> bytes:
+        """Open a call whose request is out already, with what came back for it behind. Gives what the module says to that."""
+        opening, self._opening = self._opening, None
+        assert opening is not None
+        commands = opening.batch
+        for _ in range(_TRIES):
+            try:
+                self._handle, events = self._opened(commands + batch, opening.size)
+            except GuestError as error:
+                self._lost(error)
+                return b""
+            except BusyError:  # but the response is there: another instance has to read it
+                self._instance = POOL.other(self._instance)
+                commands = opening.batch_for(self._config.handle_in(self._instance))
+            else:
+                return events
+        self._fail(abi.REJECT_BUSY, "")
+        return b""
+
+    def _well(self, events: bytes, data: bytes) -> bool:
+        """Take what is usual: one message in the content `data`, and a good end. False where the events say anything else."""
+        if not events:
+            return False
+        kind, size = _RESPONSE.unpack_from(events)
+        if kind != abi.EV_RESPONSE or len(events) != size + _MESSAGE.size:
+            return False
+        kind, flags, base, coding, words, inline, start, length, end, code = _MESSAGE.unpack_from(events, size)
+        if kind != abi.EV_MESSAGES or flags or coding or words != _ONE or inline or end != abi.EV_END_OF_CALL or code:
+            return False
+        self._response = records.Response(events, 0)
+        self._end = _WELL
+        self.messages.append(data[base + start : base + start + length])
+        self.finished = True
+        return True
 
     def _tell(self, batch: bytes, payloads: list[bytes] | None = None) -> bytes:
         """Give commands, which may send messages, and do what the events say. Gives content to be written."""
@@ -226,7 +290,7 @@ class ModuleCall:
             if isinstance(why, BaseException):
                 self.cause = why
             self.close()
-            self._wanted = None
+            self._wanted = self._opening = None
             rejection = records.reject(0, reason, explained(why))
             busy = reason == abi.REJECT_BUSY
             for _ in range(_TRIES):
@@ -234,14 +298,13 @@ class ModuleCall:
                 try:
                     handle = self._config.handle_in(self._instance)
                     opening = records.open_client(handle, 0, 0, 0, abi.NO_TIMEOUT, self.procedure.path)
-                    events = self._opened(opening + rejection)
+                    self._handle, events = self._opened(opening + rejection)
                 except GuestError as error:
                     POOL.discard(self._instance, error)
                 except BusyError:
                     busy = True
                 else:
-                    self._handle = events[0].handle
-                    self._take(events, None)
+                    self._take(records.decode(events), None)
                     return
             raise RuntimeError("no instance of the protocol module serves this call")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .._codec.codec import resolve_decoder, resolve_encoder
 from .._wasm.configuration import attributes
 from ..method import StreamType
+from .opening import Openings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,18 @@ class WrongMessageError(TypeError):
 class Procedure:
     """One method as a client with one codec calls it."""
 
-    __slots__ = ("_codec", "_encoders", "attributes", "decode", "many_requests", "many_responses", "method", "path")
+    __slots__ = (
+        "_codec",
+        "_encoders",
+        "attributes",
+        "decode",
+        "many_requests",
+        "many_responses",
+        "media",
+        "method",
+        "openings",
+        "path",
+    )
 
     def __init__(self, method: MethodInfo[Any, Any], codec: Codec[Any, Any]) -> None:
         self.method = method
@@ -34,6 +46,8 @@ class Procedure:
         self.many_responses = method.stream_type in (StreamType.SERVER_STREAM, StreamType.BIDI_STREAM)
         self._codec = codec
         self._encoders: dict[type[Any], Callable[[Any], bytes]] = {}
+        self.openings = Openings()
+        self.media: object = None  # status and media type of the response to a call that went well
         self.decode = resolve_decoder(codec, method.output)
 
     def encode(self, message: Any) -> bytes:

@@ -51,6 +51,7 @@ __all__ = [
     "fields_column",
     "gone_of",
     "length_of",
+    "media_type",
 ]
 
 Fields: TypeAlias = "Sequence[tuple[str, str]] | Sequence[tuple[bytes, bytes]]"
@@ -64,6 +65,14 @@ def fields_column(fields: Fields) -> bytes:
         return "\0".join([part for field in text for part in field]).encode("utf-8", "surrogateescape")
     data: Any = fields
     return join_fields(data)
+
+
+def media_type(fields: Fields) -> str | bytes | None:
+    """The value of a response's `content-type`, if it has one."""
+    for name, value in fields:
+        if name in (b"content-type", "content-type"):
+            return value
+    return None
 
 
 def length_of(fields: Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]) -> int | None:

@@ -1,0 +1,78 @@
+"""Calls that are opened alike, such as those of one procedure with messages of one length and without metadata.
+
+The module answers the same commands by the same request. So it is asked once. The calls that follow are opened in it together
+with what comes back for them, in one step in the place of two; a call that nothing comes back for is never opened.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from .._wasm import abi, records
+from .._wasm.columns import layout
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+__all__ = ["START", "Opening", "Openings"]
+
+_MANY: Final = 256
+"""So many are kept of each procedure."""
+
+_SMALL: Final = 4 << 10
+"""Bytes of commands above which they are not kept."""
+
+START: Final = layout((abi.LAYOUT_DONE, "kind handle"))
+"""How every event begins."""
+
+
+class Opening:
+    """The commands that open a call and send its only message, and the request that the module makes of them.
+
+    Attributes:
+        batch: the commands, with the handle of a configuration in one instance.
+        method: the request's HTTP method.
+        target: its path and query.
+        fields: its header section, as a column.
+        body: its content, around the message.
+        size: how many bytes the events have that say so.
+
+    """
+
+    __slots__ = ("_arguments", "_sending", "batch", "body", "fields", "method", "size", "target")
+    method: str
+    target: str
+    fields: bytes
+    body: records.HttpBody
+    size: int
+
+    def __init__(self, handle: int, arguments: Sequence[Any], sending: bytes) -> None:
+        self._arguments = arguments
+        self._sending = sending
+        self.batch = self.batch_for(handle)
+
+    def batch_for(self, handle: int) -> bytes:
+        """The commands with the configuration's handle in another instance."""
+        return records.open_client(handle, *self._arguments) + self._sending
+
+
+class Openings:
+    """What the module said to the first of calls that are opened alike."""
+
+    __slots__ = ("_known", "find")
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, Opening] = {}
+        self.find = self._known.get
+
+    def keep(self, key: Hashable, opening: Opening, events: Sequence[records.Event], size: int) -> None:
+        """Remember it, if that is all that there is to say of the request."""
+        if len(events) != 2 or len(opening.batch) > _SMALL:
+            return
+        head, body = events
+        if isinstance(head, records.HttpRequestHead) and isinstance(body, records.HttpBody):
+            opening.method, opening.target = head.method.decode("ascii"), head.target.decode("ascii")
+            opening.fields, opening.body, opening.size = head.fields, body, size
+            if len(self._known) >= _MANY:
+                self._known.clear()
+            self._known[key] = opening
