@@ -143,7 +143,8 @@ class Calls(ABC):
                 if content is not None:
                     request.content = content
                 try:
-                    await io.within(limit, exchange(call, request, io))
+                    work = exchange(call, request, io)
+                    await (work if limit is None else io.within(limit, work))
                 except TransportError as late:
                     call.gone(late)
             if call.raised is not None:

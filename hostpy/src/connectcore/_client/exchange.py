@@ -36,8 +36,12 @@ async def exchange(call: ClientCall, request: Request, io: IO) -> None:
         # A transport of the application's own may not say it.
         whole = getattr(response, "whole", False)
         call.head(response.status, response.fields, response.length, whole=whole)
-        while not call.finished:
-            await bring(call, request, response, io)
+        while not call.finished:  # as `bring` does
+            data = await io.read(request, response)
+            if data:
+                call.content(data)
+            else:
+                call.ended(response.trailers)
     except Exception as error:  # noqa: BLE001 - whatever a transport raises, the call has failed
         broken(call, request, error)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -54,8 +55,12 @@ REFUSED_STREAM: Final = 7
 CANCEL: Final = 8
 
 
+_START: Final = Struct(">BHBBI").pack
+
+
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+    size = len(payload)
+    return _START(size >> 16, size & 0xFFFF, kind, flags, stream) + payload
 
 
 def headers(stream: int, block: bytes, *, end: bool) -> bytes:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..transport import Gone
 from . import frames
-from .message import field_block, request_block
+from .message import request_block
 from .parser import (
     NEED_DATA,
     Data,
@@ -127,7 +127,7 @@ class Http2:
         Raises ValueError for a request that cannot be written.
         """
         request = exchange.request
-        block = request_block(request.method, scheme, authority, request.target) + field_block(request.column)
+        block = request_block(request.method, scheme, authority, request.target, request.column)
         number = self._next_id
         self._next_id += 2
         if number > _LAST_ID:
@@ -346,6 +346,8 @@ class Http2:
 
     def abort(self, exchange: Exchange) -> bytes:
         """Nobody wants the rest of the response: what is to be written for it."""
+        if exchange.ended and not exchange.unread and exchange.sent:
+            return b""  # there is no rest
         self._unread -= exchange.unread
         exchange.take()
         self.sending.pop(exchange, None)

@@ -11,7 +11,7 @@ from typing import Final
 
 from ..._wasm.columns import split_fields
 
-__all__ = ["AUTHORIZATION", "field_block", "field_lines", "request_block", "request_line"]
+__all__ = ["AUTHORIZATION", "field_lines", "request_block", "request_line"]
 
 _OF_A_CONNECTION: Final = frozenset(
     {b"connection", b"host", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"http2-settings"}
@@ -77,17 +77,16 @@ def _string(value: bytes) -> bytes:
 
 
 @lru_cache(256)
-def request_block(method: str, scheme: str, authority: str, target: str) -> bytes:
-    """The pseudo-fields (RFC 9113, 8.3.1). Raises ValueError."""
-    written = _METHODS.get(method) or _integer(_METHOD_NAME, 4, 0) + _string(method.encode())
-    authority_ = _integer(_AUTHORITY_NAME, 4, 0) + _string(authority.encode())
-    return written + _SCHEMES[scheme] + authority_ + _integer(_PATH_NAME, 4, 0) + _string(_target(target))
+def request_block(method: str, scheme: str, authority: str, target: str, column: bytes) -> bytes:
+    """The pseudo-fields (RFC 9113, 8.3.1) and the others. Raises ValueError."""
+    # A secret is marked "never indexed" (RFC 7541, 7.1.3), so that no proxy puts it into a table either.
+    return _pseudo_fields(method, scheme, authority, target) + b"".join(
+        [(b"\x10" if name in _SECRET else b"\x00") + _string(name) + _string(value) for name, value in _pairs(column)]
+    )
 
 
 @lru_cache(256)
-def field_block(column: bytes) -> bytes:
-    """The other fields. Raises ValueError."""
-    # A secret is marked "never indexed" (RFC 7541, 7.1.3), so that no proxy puts it into a table either.
-    return b"".join(
-        [(b"\x10" if name in _SECRET else b"\x00") + _string(name) + _string(value) for name, value in _pairs(column)]
-    )
+def _pseudo_fields(method: str, scheme: str, authority: str, target: str) -> bytes:
+    written = _METHODS.get(method) or _integer(_METHOD_NAME, 4, 0) + _string(method.encode())
+    authority_ = _integer(_AUTHORITY_NAME, 4, 0) + _string(authority.encode())
+    return written + _SCHEMES[scheme] + authority_ + _integer(_PATH_NAME, 4, 0) + _string(_target(target))

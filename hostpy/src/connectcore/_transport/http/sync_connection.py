@@ -87,7 +87,8 @@ class SyncConnection:
                     self._wire.write(content)
             else:
                 self._wire.write(head)
-                self._push()
+                if machine.sending:
+                    self._push()
         cancellation = exchange.request.cancellation
         if cancellation is not None:
             cancellation.watch(self._wire.interrupt)
@@ -96,16 +97,18 @@ class SyncConnection:
 
     def send(self, exchange: SyncExchange, chunk: bytes) -> bool:
         """Send a piece of content, and wait until it has left. Gives False if it is not wanted any more. Raises OSError."""
-        machine = self.machine
+        machine, wire = self.machine, self._wire
         with self._lock:
             if exchange.over:
                 return False
             if isinstance(machine, Http1):
                 if chunk:
-                    self._wire.write(machine.content(chunk))
+                    wire.write(machine.content(chunk))
             else:
                 machine.content(exchange, chunk)
                 self._push()
+            if not wire.outgoing and not exchange.pending:
+                return True
         return self._flushed(exchange)
 
     def finish(self, exchange: SyncExchange) -> None:
@@ -160,10 +163,13 @@ class SyncConnection:
 
     def advance(self, exchange: SyncExchange, *, head: bool) -> None:
         """Wait until something comes of an exchange, its head perhaps. Raises OSError, and TimeoutError after its deadline."""
-        deadline = exchange.deadline
-        timeout = -1 if deadline is None else max(0.0, deadline - monotonic())
-        if not self._reading.acquire(timeout=timeout):
-            raise TimeoutError("the deadline has passed")
+        deadline = exchange.request.deadline
+        if deadline is None:
+            self._reading.acquire()
+        else:
+            left = deadline - monotonic()
+            if left <= 0 or not self._reading.acquire(timeout=left):
+                raise TimeoutError("the deadline has passed")
         try:
             if exchange.unread or exchange.over or (head and exchange.status):
                 return  # the sender has read it
@@ -173,10 +179,10 @@ class SyncConnection:
 
     def _receive(self, deadline: float | None) -> None:
         """Read once."""
-        machine = self.machine
+        machine, wire = self.machine, self._wire
         keepalive = self._keepalive
         try:
-            data = self._wire.read(deadline) if keepalive is None else self._read_alive(keepalive, deadline)
+            data = wire.read(deadline) if keepalive is None else self._read_alive(keepalive, deadline)
         except TimeoutError:
             raise
         except OSError as error:
@@ -184,19 +190,20 @@ class SyncConnection:
             return
         with self._lock:
             try:
-                if data is not None:
-                    data = self._wire.received(data)
+                if wire.secure and data is not None:
+                    data = wire.received(data)
                 if data:
                     written = machine.receive(data)
                     if written:
-                        self._wire.write(written)
-                        if self._wire.waiting > _WAITING_MAX:
+                        wire.write(written)
+                        if wire.waiting > _WAITING_MAX:
                             machine.lost("the peer does not read what it asks for")
                 elif data is not None:
                     if isinstance(machine, Http1):
                         machine.receive(b"")
                     machine.lost(ENDED_EARLY)
-                self._push()
+                if wire.outgoing or machine.sending:
+                    self._push()
             except OSError as error:
                 # What was read goes before: a peer may say why it closes.
                 if not isinstance(machine, Http1) or data is None:
@@ -265,14 +272,15 @@ class SyncConnection:
                 if machine.exchange is exchange:
                     machine.abort(exchange)
             else:
-                written = machine.abort(exchange)
                 try:
+                    written = machine.abort(exchange)
                     if written:
                         self._wire.write(written)
-                    self._push()
+                    if self._wire.outgoing:
+                        self._push()
                 except OSError as error:
                     machine.lost(str(error))
-            usable = machine.usable and not self._wire.clogged
+            usable = machine.usable and not self._wire.outgoing
         if usable:
             self.place.release(self)
         else:

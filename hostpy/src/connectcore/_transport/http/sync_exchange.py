@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..content import close_content
@@ -43,7 +42,8 @@ class SyncExchange(Exchange):
     def progressed(self) -> None:
         if self.ended or self.error is not None:
             self.over = True
-            self.drained()
+            if self._room is not None:
+                self._room.set()
 
     def drained(self) -> None:
         if self._room is not None:
@@ -54,13 +54,15 @@ class SyncExchange(Exchange):
     def head(self) -> None:
         """Wait for the response's head. Raises TransportError, OSError, or what the iterator of the content raised."""
         while not self.status:
-            self._check()
+            if self.error is not None or self._failure is not None:
+                self._check()
             self._more(head=True)
 
     def read(self) -> bytes:
         """See `ResponseSync`."""
         while not self.unread:
-            self._check()
+            if self.error is not None or self._failure is not None:
+                self._check()
             if self.ended:
                 return b""
             self._more(head=False)
@@ -144,11 +146,3 @@ class SyncExchange(Exchange):
         if not self.over:
             self._failure = failure
             self.connection.interrupt(self)
-
-    @property
-    def deadline(self) -> float | None:
-        """When the caller's time is up. Raises TimeoutError if it is."""
-        deadline = self.request.deadline
-        if deadline is not None and monotonic() >= deadline:
-            raise TimeoutError("the deadline has passed")
-        return deadline

@@ -58,10 +58,14 @@ class PlaceSync:
 
     def take(self, request: Request) -> SyncConnection:
         """A connection for an exchange. Raises TransportError, and TimeoutError after the request's deadline."""
-        while (connection := self._pick()) is not None:
-            if connection.usable(monotonic()):
-                return connection
-            connection.close()
+        while True:
+            with self._lock:
+                if not self._resting or self._waiting:
+                    break
+                rested = self._resting.pop()
+            if rested.usable(monotonic()):
+                return rested
+            rested.close()
         with self._lock:
             ticket = None if self._count < self.options.max_connections and not self._waiting else _Ticket()
             if ticket is None:
@@ -82,10 +86,6 @@ class PlaceSync:
         except BaseException:
             self._left()
             raise
-
-    def _pick(self) -> SyncConnection | None:
-        with self._lock:
-            return self._resting.pop() if self._resting and not self._waiting else None
 
     def _wait(self, ticket: _Ticket, request: Request) -> SyncConnection | None:
         """Wait for one's turn: a connection, or leave to make one."""
@@ -118,19 +118,19 @@ class PlaceSync:
         """An exchange ended on a connection that can carry another."""
         now = monotonic()
         connection.used = now
-        worn: list[SyncConnection] = []
+        worn: SyncConnection | None = None
         with self._lock:
             if self._closed:
-                worn.append(connection)
+                worn = connection
             elif self._waiting:
                 self._give(connection)
             else:
                 resting = self._resting
                 resting.append(connection)
                 if now - resting[0].used > self.options.idle_timeout:
-                    worn.append(resting.pop(0))
-        for other in worn:
-            other.close()
+                    worn = resting.pop(0)
+        if worn is not None:
+            worn.close()
 
     def lost(self, _connection: SyncConnection) -> None:
         """A connection is gone."""

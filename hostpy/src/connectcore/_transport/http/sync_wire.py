@@ -39,11 +39,13 @@ class Wire:
     Attributes:
         sock: the socket.
         alpn: what ALPN found.
+        secure: whether TLS is over it.
         outgoing: what the socket did not take yet.
 
     """
 
     alpn: str | None = None
+    secure = False
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -98,6 +100,8 @@ class Wire:
 
         """
         sock = self.sock
+        if deadline is None and not peek and not self.outgoing:
+            return sock.recv(_CHUNK)  # as most often
         if peek:
             return sock.recv(_CHUNK) if wait(sock, 0, read=True, write=False) else None
         clogged = bool(self.outgoing)
@@ -131,6 +135,8 @@ class Wire:
 
 class TlsWire(Wire):
     """A connected socket with TLS over it."""
+
+    secure = True
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, host: str, deadline: float | None) -> None:
         """Shake hands. Raises OSError, and TimeoutError after the deadline."""
