@@ -14,6 +14,7 @@ import pyqwest
 import uvicorn
 from google.protobuf.wrappers_pb2 import StringValue
 
+from connectcore._wasm.pool import POOL
 from connectcore.client import ConnectClient, ConnectClientSync, ResponseMetadata
 from connectcore.code import Code
 from connectcore.errors import ConnectError
@@ -227,3 +228,26 @@ def call_any(client: Any, kind: str, texts: list[str], **options: Any) -> Outcom
     if isinstance(client, ConnectClient):
         return asyncio.run(call_async(client, kind, texts, **options))
     return call_sync(client, kind, texts, **options)
+
+
+@contextlib.contextmanager
+def counted_steps() -> Iterator[list[bytes]]:
+    """The batches of all steps that the process's instances make. There are several where threads have met."""
+    batches: list[bytes] = []
+
+    def watched(step: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+        def counted(batch: bytes) -> bytes:
+            batches.append(batch)
+            return step(batch)
+
+        return counted
+
+    POOL.pick()
+    steps = [(instance, instance.step) for instance in POOL.instances()]
+    for instance, step in steps:
+        instance.step = watched(step)
+    try:
+        yield batches
+    finally:
+        for instance, step in steps:
+            instance.step = step

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.protobuf.wrappers_pb2 import BytesValue, StringValue
 
-from connectcore._wasm.pool import POOL
 from connectcore.client import ConnectClient, ConnectClientSync, ResponseMetadata
 from connectcore.code import Code
 from connectcore.codec import proto_json_codec
@@ -20,7 +18,7 @@ from connectcore.errors import ConnectError
 from connectcore.protocol import ProtocolType
 from connectcore.transport import ASGITransport, WSGITransport
 from server_support import ASGI, BIDI, CLIENT, SERVER, UNARY, WSGI, method
-from stream_support import KINDS, PROTOCOLS, Service, call_any, new_client, said, serving_streams, until
+from stream_support import KINDS, PROTOCOLS, Service, call_any, counted_steps, new_client, said, serving_streams, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -337,29 +335,6 @@ def test_reading_on_behind_the_end(mode: str, address: str) -> None:
 
 
 # How much is done at a time
-
-
-@contextlib.contextmanager
-def counted_steps() -> Iterator[list[bytes]]:
-    """The batches of all steps that the process's instances make. There are several where threads have met."""
-    batches: list[bytes] = []
-
-    def watched(step: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
-        def counted(batch: bytes) -> bytes:
-            batches.append(batch)
-            return step(batch)
-
-        return counted
-
-    POOL.pick()
-    steps = [(instance, instance.step) for instance in POOL.instances()]
-    for instance, step in steps:
-        instance.step = watched(step)
-    try:
-        yield batches
-    finally:
-        for instance, step in steps:
-            instance.step = step
 
 
 def test_messages_that_are_ready_go_together() -> None:

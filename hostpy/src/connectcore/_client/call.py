@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._transport.transport import Fields
-    from .config import ClientConfig
-    from .procedure import Procedure
 
 __all__ = ["ClientCall", "OverError"]
 
@@ -51,6 +49,9 @@ _GONE: Final = {
     Gone.MALFORMED: abi.GONE_BROKEN,
     Gone.TOO_LARGE: abi.GONE_LARGE,
 }
+_UNSAID: Final = 512
+"""So many messages go out before the module is told of them."""
+
 _END: Final = records.end(0)
 _NO_PAIRS: Final[list[tuple[bytes, bytes]]] = []
 
@@ -67,18 +68,16 @@ class ClientCall(ModuleCall):
     may be another.
     """
 
-    def __init__(self, config: ClientConfig, procedure: Procedure) -> None:
-        super().__init__(config, procedure)
-        self.http_status: int | None = None
-        self.raised: BaseException | None = None
-        self._deadline: float | None = None
-        self._head = b""  # the command for the response's head, as long as the module has not seen it
-        self._length: int | None = None
-        self._waits = False  # whether the module sees the response when it is whole
-        self._received = 0  # bytes of content that came
-        self._media: object = None  # status and media type of a response of unknown length
-        self._held = False  # whether all of the response is to be told at once, with the call's opening
-        self._piece = b""  # its content, if it comes in one
+    http_status: int | None = None
+    raised: BaseException | None = None
+    _deadline: float | None = None
+    _head = b""  # the command for the response's head, as long as the module has not seen it
+    _length: int | None = None
+    _waits = False  # whether the module sees the response when it is whole
+    _received = 0  # bytes of content that came
+    _media: object = None  # status and media type of a response of unknown length
+    _held = False  # whether all of the response is to be told at once, with the call's opening
+    _piece = b""  # its content, if it comes in one
 
     # The request
 
@@ -159,10 +158,20 @@ class ClientCall(ModuleCall):
                     raise OverError
                 lengths = self._packed(payloads)
                 inline = self._config.inline(False)
+                alone = len(lengths) == 1 and not (last or inline)
+                if alone:
+                    prefix = self.procedure.prefixes.get(lengths[0])
+                    if prefix is not None:
+                        self._unsaid.append(lengths[0])
+                        if len(self._unsaid) >= _UNSAID:
+                            self._say()
+                        return prefix + payloads[0]
                 batch = _sending(self._handle, lengths, payloads, inline=inline) if payloads else b""
                 if last:
                     batch += records.end(self._handle)
                 content = self._tell(batch, payloads)
+                if alone and not self.finished:
+                    self.procedure.learn_prefix(lengths[0], content, payloads[0])
         except RejectedError as rejected:
             self._rejected(rejected)
         else:

@@ -53,26 +53,29 @@ class ModuleCall:
     `lock` is held while the module is asked: the request's messages may be sent by another thread than reads the response.
     """
 
+    # What a call starts with; most never change most of it.
+    finished = False
+    cause: BaseException | None = None
+    retry: records.Retry | None = None  # what another try may do, where that was asked
+    _handle = 0
+    _opening: Opening | None = None  # what the module is told when something has come back
+    _fields: Fields = ()  # of the response
+    _inline = False  # whether the module wants all of its content
+    _announced = 0  # bytes of content that the module knows of
+    _wanted: records.More | None = None
+    _request: records.HttpRequestHead | None = None
+    _response: records.Response | None = None
+    _end: records.EndOfCall | None = None
+
     def __init__(self, config: ClientConfig, procedure: Procedure) -> None:
         self.procedure = procedure
         self.lock = threading.RLock()
         self.messages: deque[Payload] = deque()
-        self.finished = False
-        self.cause: BaseException | None = None
         self._config = config
         # Where the module has to be compiled first, that takes a second or two: before the call's clock starts.
         self._instance = POOL.pick()
-        self._handle = 0
-        self._opening: Opening | None = None  # what the module is told when something has come back
         self._content = Content()
-        self._fields: Fields = ()  # of the response
-        self._inline = False  # whether the module wants all of its content
-        self._announced = 0  # bytes of content that the module knows of
-        self._wanted: records.More | None = None
-        self._request: records.HttpRequestHead | None = None
-        self._response: records.Response | None = None
-        self._end: records.EndOfCall | None = None
-        self.retry: records.Retry | None = None  # what another try may do, where that was asked
+        self._unsaid: list[int] = []  # lengths of messages that are sent, of which the module is told later
 
     # What it came to
 
@@ -225,6 +228,8 @@ class ModuleCall:
         """Give commands, which may send messages, and do what the events say. Gives content to be written."""
         written = b""
         with self.lock:
+            if self._unsaid:
+                self._say()
             while batch:
                 try:
                     events = self._instance.tell(batch)
@@ -234,6 +239,17 @@ class ModuleCall:
                 more, batch = self._take(events, payloads)
                 written += more
         return written
+
+    def _say(self) -> None:
+        """Tell of messages that are sent already. What is to be written for them was known."""
+        lengths, self._unsaid = self._unsaid, []
+        if not self.finished:
+            try:
+                events = self._instance.tell(records.send(self._handle, 0, lengths))
+            except GuestError as error:
+                self._lost(error)
+            else:
+                self._take([event for event in events if not isinstance(event, records.HttpBody)], None)
 
     def _take(self, events: list[records.Event], payloads: list[bytes] | None) -> tuple[bytes, bytes]:
         """Keep what events say. Gives content that they want written, and the answer that they ask for."""

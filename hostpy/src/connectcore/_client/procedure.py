@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .._codec.codec import resolve_decoder, resolve_encoder
 from .._wasm.configuration import attributes
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from ..method import MethodInfo
 
 __all__ = ["Procedure", "WrongMessageError"]
+
+
+_PREFIXES: Final = 1024
+_SHORT: Final = 4 << 10
+"""Longest message for which it pays to remember that."""
 
 
 class WrongMessageError(TypeError):
@@ -36,6 +41,7 @@ class Procedure:
         "method",
         "openings",
         "path",
+        "prefixes",
     )
 
     def __init__(self, method: MethodInfo[Any, Any], codec: Codec[Any, Any]) -> None:
@@ -47,8 +53,16 @@ class Procedure:
         self._codec = codec
         self._encoders: dict[type[Any], Callable[[Any], bytes]] = {}
         self.openings = Openings()
+        self.prefixes: dict[int, bytes] = {}  # what stands before a message of a stream, by its length
         self.media: object = None  # status and media type of the response to a call that went well
         self.decode = resolve_decoder(codec, method.output)
+
+    def learn_prefix(self, length: int, content: bytes, payload: bytes) -> None:
+        """The module wants `content` written for a message in the middle of a stream. It says the same to all of its length."""
+        if len(payload) <= _SHORT and content.endswith(payload):
+            if len(self.prefixes) >= _PREFIXES:
+                self.prefixes.clear()
+            self.prefixes[length] = content[: len(content) - len(payload)]
 
     def encode(self, message: Any) -> bytes:
         """A message as a payload. Finding the function that serializes it is what checks its class.
