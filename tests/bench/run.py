@@ -30,6 +30,8 @@ def main() -> int:
     failed = part("Servers, in process", sys.executable, str(HERE / "inprocess.py"), *few)
     few_orders = ["--orders", "3", "--slices", "1"] if quick else []
     failed |= part("Servers, cases that share a process", sys.executable, str(HERE / "mixed.py"), *few_orders)
+    briefly = ["--quick", "--rounds", "1", "--turns", "2", "--milliseconds", "400"] if quick else []
+    failed |= part("Servers, over loopback", sys.executable, str(HERE / "network.py"), *briefly)
     failed |= part("Clients, over loopback", sys.executable, str(HERE / "clients.py"), *few)
     failed |= part("Start-up", sys.executable, str(HERE / "startup.py"), *(["--rounds", "2"] if quick else []))
     failed |= part(

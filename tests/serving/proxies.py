@@ -144,12 +144,17 @@ def started(command: Sequence[object], **options: Any) -> Iterator[subprocess.Po
 
 
 @contextlib.contextmanager
-def backend(server: str, target: str, grace: int = 2) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """The port and the process of an application under a server, while the block runs. Its calls get `grace` seconds to end."""
+def backend(
+    server: str, target: str, grace: int = 2, variables: dict[str, str] | None = None, stderr: Any = None
+) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """The port and the process of an application under a server, while the block runs.
+
+    Its calls get `grace` seconds to end. `variables` are added to its environment.
+    """
     command = [sys.executable, ROOT / "tests/demo/serve.py", server, target]
     paths = os.pathsep.join(path for path in sys.path if path)
-    environment = {**os.environ, "PYTHONPATH": paths, "SERVING_GRACE": str(grace)}
-    with started(command, env=environment, stdout=subprocess.PIPE) as process:
+    environment = {**os.environ, "PYTHONPATH": paths, "SERVING_GRACE": str(grace), **(variables or {})}
+    with started(command, env=environment, stdout=subprocess.PIPE, stderr=stderr) as process:
         assert process.stdout
         url = process.stdout.readline().strip()
         assert url, f"{server} did not start"

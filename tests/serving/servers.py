@@ -27,7 +27,8 @@ from proxies import behind
 
 HOST = "127.0.0.1"
 GRACE = int(os.environ.get("SERVING_GRACE") or 2)  # seconds that calls get to end in
-THREADS = 16
+THREADS = int(os.environ.get("SERVING_THREADS") or 16)
+SYNC_WORKERS = int(os.environ.get("SERVING_WORKERS") or 4)  # processes of gunicorn that serve a request each
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def uvicorn(serving: Serving, **options: Any) -> None:
     config = server.Config(
         serving.app(),
         log_level="warning",
+        access_log=False,
         timeout_graceful_shutdown=GRACE,
         ssl_certfile=serving.certificate,
         ssl_keyfile=serving.key,
@@ -193,7 +195,7 @@ def gunicorn(serving: Serving, worker_class: str = "gthread") -> None:
         "worker_class": worker_class,
         "http_protocols": "h2,h1" if serving.http2 else "h1",
         "http2_cleartext": "prior-knowledge",
-        "workers": 4 if worker_class == "sync" else 1,
+        "workers": SYNC_WORKERS if worker_class == "sync" else 1,
         "threads": THREADS if worker_class == "gthread" else 1,
         "loglevel": "warning",
         "graceful_timeout": GRACE,
@@ -218,6 +220,10 @@ def gunicorn(serving: Serving, worker_class: str = "gthread") -> None:
 
 def gunicorn_asgi(serving: Serving) -> None:
     gunicorn(serving, "asgi")
+
+
+def gunicorn_asgi_http2(serving: Serving) -> None:
+    gunicorn(replace(serving, http2=True), "asgi")
 
 
 def gunicorn_http2(serving: Serving) -> None:
@@ -291,6 +297,7 @@ ASGI: dict[str, Callable[[Serving], None]] = {
     "pyvoy": pyvoy,
     "daphne": daphne,
     "gunicorn-asgi": gunicorn_asgi,
+    "gunicorn-asgi-http2": gunicorn_asgi_http2,
     # Proxies in front of uvicorn.
     "nginx": lambda serving: behind("nginx", serving, uvicorn_zttp),
     "envoy": lambda serving: behind("envoy", serving, uvicorn_zttp),
