@@ -193,7 +193,7 @@ class Exchange:
         self._writing = True
         try:
             while response.output:
-                message = response.output.popleft()
+                message = response.output.pop(0)
                 if message is None:
                     raise AbortedError
                 await self._send(message)

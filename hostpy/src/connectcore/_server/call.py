@@ -9,7 +9,6 @@ longer than a step.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from .._codec.payload import RejectedError, compressed, decoded, decompressed
@@ -50,10 +49,10 @@ def announced(data: bytes, handle: int = 0, whole: int = abi.CARRY_WHOLE, *, end
 class ServerCall:
     """One call. Tell it what happened; then write what its `response` has, and empty that.
 
-    `messages` holds payloads for the handler, `received` says that no more come, `failure` what receiving ended with.
-    `stopped` is set when the answer was decided without the handler, `done` when nothing more is to be told. `outcome` is the
-    protocol and the code that the call ended with, where the guest is asked for outcomes; else None for what is not known. No
-    method waits, or raises for what a peer does.
+    `messages` holds payloads for the handler, the next one last; `received` says that no more come, `failure` what receiving
+    ended with. `stopped` is set when the answer was decided without the handler, `done` when nothing more is to be told.
+    `outcome` is the protocol and the code that the call ended with, where the guest is asked for outcomes; else None for what
+    is not known. No method waits, or raises for what a peer does.
 
     Where a request is refused it is not `opened`: `request` and `procedure` are not set, and all that there is is a `response`.
     Otherwise whoever serves the call sets `ctx`, and says `close` in the end, whatever happens.
@@ -100,7 +99,7 @@ class ServerCall:
         self._wanted: records.More | None = None
         self.handle = 0
         self.response = Response(service.fields_of)
-        self.messages: deque[Payload] = deque()
+        self.messages: list[Payload] = []
         self.opened = self.received = self.stopped = self.done = False
         self.outcome: tuple[int | None, int | None] = (None, None)
         self.failure: ConnectError | None = None
@@ -187,7 +186,7 @@ class ServerCall:
 
         Raises what receiving ended with where the payload is bad.
         """
-        payload = self.messages.popleft()
+        payload = self.messages.pop()
         try:
             if isinstance(payload, tuple):
                 data, coding, limit = payload
@@ -346,7 +345,7 @@ class ServerCall:
 
     def _on_messages(self, event: records.Messages) -> None:
         if not self._again:
-            self.messages.extend(payloads_of(event, self._content))
+            self.messages[:0] = payloads_of(event, self._content)[::-1]
 
     def _on_received(self, event: records.Received) -> None:
         if not self._again:

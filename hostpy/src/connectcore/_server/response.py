@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from .._wasm import abi
@@ -39,7 +38,7 @@ class Response:
 
     def __init__(self, fields_of: Callable[[bytes], list[tuple[Any, Any]]]) -> None:
         self._fields_of = fields_of
-        self.output: deque[Any] = deque()
+        self.output: list[Any] = []  # a deque takes 760 bytes when it is empty, and idle streams are many
         self.payloads: list[bytes] = []
         self.begun = False
         self.hold = 0.0

@@ -207,7 +207,7 @@ class Exchange:
             hold, response.hold = response.hold, 0.0
             sleep(hold)
         while response.output:
-            message = response.output.popleft()
+            message = response.output.pop(0)
             if message is None:
                 raise AbortedError
             if "status" in message:
