@@ -39,6 +39,7 @@ def main() -> int:
     )
     if not quick:
         failed |= part("What servers hold for slow and idle peers", sys.executable, str(HERE / "held.py"))
+        failed |= part("How soon handlers hear that their callers have left", sys.executable, str(HERE / "leaving.py"))
     period = "100x" if quick else "1s"
     failed |= part("Core and module in Go", "go", "test", "-run=^$", "-bench=.", f"-benchtime={period}", "-benchmem", *PACKAGES)
     failed |= part(
