@@ -10,7 +10,7 @@ import queue
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,6 +18,10 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.wrappers_pb2 import Int64Value, StringValue
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from grpc_status import rpc_status
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "serving"))
+
+from grpcio_servers import serve
 
 LARGE_SIZE = 300_000
 MESSAGE = "not now: é"
@@ -147,35 +151,6 @@ class Loop:
             yield await self.act(request.value, context, trailing)
 
 
-def handlers(service: Any) -> Any:
-    made = {
-        name: getattr(grpc, f"{kind}_rpc_method_handler")(
-            getattr(service, name.lower()), StringValue.FromString, StringValue.SerializeToString
-        )
-        for name, kind in KINDS.items()
-    }
-    return grpc.method_handlers_generic_handler("interop.v1.Interop", made)
-
-
-def in_threads() -> None:
-    with ThreadPoolExecutor(40) as pool:
-        server = grpc.server(pool, handlers=[handlers(Threads())])
-        print(f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}", flush=True)
-        server.start()
-        sys.stdin.read()
-        server.stop(1).wait()
-
-
-async def in_a_loop() -> None:
-    server = grpc.aio.server(handlers=[handlers(Loop())])
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    print(f"http://127.0.0.1:{port}", flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    await server.stop(1)
-
-
-if sys.argv[1:] == ["threads"]:
-    in_threads()
-else:
-    asyncio.run(in_a_loop())
+mode = sys.argv[1]
+service: Any = Threads() if mode == "threads" else Loop()
+serve(mode, "interop.v1.Interop", {name: (kind, getattr(service, name.lower())) for name, kind in KINDS.items()}, 40)
