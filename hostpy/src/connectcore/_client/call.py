@@ -121,8 +121,8 @@ class ClientCall(ModuleCall):
             inline = config.inline(get)
             alike: Any = None
             if payloads and not (inline or binary):
-                alike = (handle, flags, tries, timeout_us, column, lengths[0])
-                opening = procedure.openings.find(alike)
+                alike = (procedure.path, procedure.attributes, handle, flags, tries, timeout_us, column, lengths[0])
+                opening = config.openings.find(alike)
                 if opening is not None:
                     self._opening = opening
                     content = laid_out(opening.body, payloads)

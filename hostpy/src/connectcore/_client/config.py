@@ -13,6 +13,7 @@ from .._wasm.columns import join_names
 from .._wasm.configuration import Configuration, compress_min_of, read_max_of, send_max_of
 from ..compression import GzipCompression, ModuleCompression, native
 from ..protocol import ProtocolType
+from .opening import Openings
 from .procedure import Procedure
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class ClientConfig:
         "codings",
         "compress_min",
         "http2",
+        "openings",
         "origin",
         "packs_with",
         "read_max",
@@ -104,6 +106,7 @@ class ClientConfig:
             send = names.index(name) + 1
             codings[send - 1] = send_compression
         self._procedures: dict[int, Procedure] = {}
+        self.openings = Openings()
         self.codings = codings
         # What Python compresses requests with.
         self.packs_with = None if isinstance(send_compression, ModuleCompression) else send_compression

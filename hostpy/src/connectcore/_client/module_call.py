@@ -169,7 +169,7 @@ class ModuleCall:
             return b""
         events = records.decode(data)
         if alike is not None:
-            self.procedure.openings.keep(alike, opening, events, len(data))
+            self._config.openings.keep(alike, opening, events, len(data))
         return self._take(events, payloads)[0]
 
     def _opened(self, batch: bytes, skipped: int = 0) -> tuple[int, bytes]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["START", "Opening", "Openings"]
 
 _MANY: Final = 256
-"""So many are kept of each procedure."""
+"""So many are kept that are new, and at most as many that were."""
 
 _SMALL: Final = 4 << 10
 """Bytes of commands above which they are not kept."""
@@ -57,13 +57,25 @@ class Opening:
 
 
 class Openings:
-    """What the module said to the first of calls that are opened alike."""
+    """What the module said to the first of calls that are opened alike. Those that no call asks for are forgotten."""
 
-    __slots__ = ("_known", "find")
+    __slots__ = ("_new", "_old")
 
     def __init__(self) -> None:
-        self._known: dict[Hashable, Opening] = {}
-        self.find = self._known.get
+        self._new: dict[Hashable, Opening] = {}
+        self._old: dict[Hashable, Opening] = {}
+
+    def __len__(self) -> int:
+        return len(self._new) + len(self._old)
+
+    def find(self, key: Hashable) -> Opening | None:
+        """What was kept by this key."""
+        opening = self._new.get(key)
+        if opening is None:
+            opening = self._old.get(key)
+            if opening is not None:
+                self._add(key, opening)
+        return opening
 
     def keep(self, key: Hashable, opening: Opening, events: Sequence[records.Event], size: int) -> None:
         """Remember it, if that is all that there is to say of the request."""
@@ -73,6 +85,9 @@ class Openings:
         if isinstance(head, records.HttpRequestHead) and isinstance(body, records.HttpBody):
             opening.method, opening.target = head.method.decode("ascii"), head.target.decode("ascii")
             opening.fields, opening.body, opening.size = head.fields, body, size
-            if len(self._known) >= _MANY:
-                self._known.clear()
-            self._known[key] = opening
+            self._add(key, opening)
+
+    def _add(self, key: Hashable, opening: Opening) -> None:
+        if len(self._new) >= _MANY:
+            self._old, self._new = self._new, {}
+        self._new[key] = opening

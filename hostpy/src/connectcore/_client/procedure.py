@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 from .._codec.codec import resolve_decoder, resolve_encoder
 from .._wasm.configuration import attributes
 from ..method import StreamType
-from .opening import Openings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +38,6 @@ class Procedure:
         "many_responses",
         "media",
         "method",
-        "openings",
         "path",
         "prefixes",
     )
@@ -52,7 +50,6 @@ class Procedure:
         self.many_responses = method.stream_type in (StreamType.SERVER_STREAM, StreamType.BIDI_STREAM)
         self._codec = codec
         self._encoders: dict[type[Any], Callable[[Any], bytes]] = {}
-        self.openings = Openings()
         self.prefixes: dict[int, bytes] = {}  # what stands before a message of a stream, by its length
         self.media: object = None  # status and media type of the response to a call that went well
         self.decode = resolve_decoder(codec, method.output)
