@@ -27,6 +27,8 @@ LIBRARY_FIELDS = {
     # HTTP's own, and what the client that speaks it has to know.
     ("hostpy/src/connectcore/_transport/http/message.py", "proxy-connection"),
     ("hostpy/src/connectcore/_transport/http/message.py", "proxy-authorization"),
+    # Held against that of the response before, and never read.
+    ("hostpy/src/connectcore/_transport/transport.py", "content-type"),
 }
 FIELDS = "hostpy/src/connectcore/_standard/fields.py"  # what core says, generated
 WASM_NAMES = ("connectcore.wasm", "connectcore-codings.wasm")
