@@ -89,6 +89,11 @@ class TestCollected:
         at = [-1, *(place for place, each in enumerate(seen) if each is PAUSE), len(seen)]
         assert max(b - a for a, b in itertools.pairwise(at)) < MESSAGES + 100
 
+    def test_a_batch_is_bounded_in_bytes(self, kind: Callable[[Iterable[Any]], Any]) -> None:
+        seen = driven(kind([bytes(1000)] * 10 * MESSAGES))
+        at = [-1, *(place for place, each in enumerate(seen) if each is PAUSE), len(seen)]
+        assert max(b - a for a, b in itertools.pairwise(at)) * 1000 < 200_000
+
     def test_work_that_takes_long_ends_a_batch(self, kind: Callable[[Iterable[Any]], Any]) -> None:
         def slow() -> Iterable[bytes]:
             for _ in range(5):

@@ -26,7 +26,9 @@ PAUSE: Final = object()
 MESSAGES: Final = 1024
 _SECONDS: Final = 0.002
 _LARGE: Final = 2 << 10
-"""Messages are collected up to so many, for so long, and while the last one is smaller than this."""
+_BYTES: Final = 64 << 10
+"""Messages are collected up to so many, for so long, while the last one is smaller than this, and up to so many bytes, as if
+all were as long as the last: each peer that reads nothing costs a batch."""
 
 _SELDOM: Final = 64
 
@@ -53,7 +55,7 @@ async def collect(messages: AsyncIterator[Any], encode: Callable[[Any], bytes], 
                 add(payload)
             if monotonic() - last < _SECONDS and len(payload) < _LARGE:
                 limit = min(2 * limit, _SELDOM)
-                if len(batch) < MESSAGES:
+                if len(batch) < MESSAGES and len(batch) * len(payload) < _BYTES:
                     continue
             else:
                 limit = 1
