@@ -167,11 +167,17 @@ func TestGRPCGoClientStreams(t *testing.T) {
 // grpcGoServer serves the service by grpc-go, and returns our client for it.
 func grpcGoServer(t *testing.T, options hostgo.ClientOptions) *hostgo.Client {
 	t.Helper()
+	options.Protocol = hostgo.ProtocolGRPC
+	return ownClient(t, grpcGoURL(t, grpc.NewServer(grpc.UnknownServiceHandler(serveGRPC))), options)
+}
+
+// grpcGoURL is where a server of grpc-go's serves until the test ends.
+func grpcGoURL(t *testing.T, server *grpc.Server) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer(grpc.UnknownServiceHandler(serveGRPC))
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	t.Cleanup(func() {
@@ -180,8 +186,81 @@ func grpcGoServer(t *testing.T, options hostgo.ClientOptions) *hostgo.Client {
 			t.Error(err)
 		}
 	})
-	options.Protocol = hostgo.ProtocolGRPC
-	return ownClient(t, "http://"+listener.Addr().String(), options)
+	return "http://" + listener.Addr().String()
+}
+
+// grpcGoService is the service as generated code registers it.
+func grpcGoService() *grpc.Server {
+	type stream = grpc.ServerStream
+	answer := func(ctx context.Context, ask string) (any, error) {
+		return wrapperspb.String(strings.ToUpper(ask)), actGRPC(ctx, ask)
+	}
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(readMax))
+	server.RegisterService(&grpc.ServiceDesc{
+		ServiceName: "interop.v1.Interop",
+		HandlerType: (*any)(nil),
+		Methods: []grpc.MethodDesc{{MethodName: "Unary", Handler: func(_ any, ctx context.Context, receive func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+			var m text
+			if err := receive(&m); err != nil {
+				return nil, err
+			}
+			return answer(ctx, m.GetValue())
+		}}},
+		Streams: []grpc.StreamDesc{
+			{StreamName: "Server", ServerStreams: true, Handler: func(_ any, s stream) error {
+				var m text
+				if err := s.RecvMsg(&m); err != nil {
+					return err
+				}
+				for i := range 3 {
+					if err := s.SendMsg(wrapperspb.String(fmt.Sprintf("%s %d", m.GetValue(), i))); err != nil {
+						return err
+					}
+				}
+				return actGRPC(s.Context(), m.GetValue())
+			}},
+			{StreamName: "Client", ClientStreams: true, Handler: func(_ any, s stream) error {
+				all, err := collectGRPCServer(s, nil)
+				if err != nil {
+					return err
+				}
+				reply, err := answer(s.Context(), strings.Join(all, "+"))
+				if err != nil {
+					return err
+				}
+				return s.SendMsg(reply)
+			}},
+			{StreamName: "Bidi", ServerStreams: true, ClientStreams: true, Handler: func(_ any, s stream) error {
+				_, err := collectGRPCServer(s, func(ask string) error {
+					reply, err := answer(s.Context(), ask)
+					if err != nil {
+						return err
+					}
+					return s.SendMsg(reply)
+				})
+				return err
+			}},
+		},
+	}, struct{}{})
+	return server
+}
+
+// collectGRPCServer gives all messages that come, and does something with each.
+func collectGRPCServer(s grpc.ServerStream, do func(string) error) (all []string, err error) {
+	for {
+		var m text
+		if err := s.RecvMsg(&m); errors.Is(err, io.EOF) {
+			return all, nil
+		} else if err != nil {
+			return all, err
+		}
+		all = append(all, m.GetValue())
+		if do != nil {
+			if err := do(m.GetValue()); err != nil {
+				return all, err
+			}
+		}
+	}
 }
 
 // serveGRPC is the service on grpc-go's side, for all procedures.
@@ -240,6 +319,8 @@ func actGRPC(ctx context.Context, ask string) error {
 			return err
 		}
 		return s.Err()
+	case askPlain:
+		return errors.New(secret)
 	case askSleep:
 		<-ctx.Done()
 		return ctx.Err()
