@@ -94,7 +94,9 @@ func TestGRPCGoClientUnary(t *testing.T) {
 	})
 }
 
-func collectGRPC(stream grpc.ClientStream) (all []string, err error) {
+// collectGRPC gives all messages that come over a stream of either side, and
+// does something with each.
+func collectGRPC(stream interface{ RecvMsg(m any) error }, each ...func(string) error) (all []string, err error) {
 	for {
 		var m text
 		if err := stream.RecvMsg(&m); errors.Is(err, io.EOF) {
@@ -103,6 +105,11 @@ func collectGRPC(stream grpc.ClientStream) (all []string, err error) {
 			return all, err
 		}
 		all = append(all, m.GetValue())
+		for _, do := range each {
+			if err := do(m.GetValue()); err != nil {
+				return all, err
+			}
+		}
 	}
 }
 
@@ -220,7 +227,7 @@ func grpcGoService() *grpc.Server {
 				return actGRPC(s.Context(), m.GetValue())
 			}},
 			{StreamName: "Client", ClientStreams: true, Handler: func(_ any, s stream) error {
-				all, err := collectGRPCServer(s, nil)
+				all, err := collectGRPC(s)
 				if err != nil {
 					return err
 				}
@@ -231,7 +238,7 @@ func grpcGoService() *grpc.Server {
 				return s.SendMsg(reply)
 			}},
 			{StreamName: "Bidi", ServerStreams: true, ClientStreams: true, Handler: func(_ any, s stream) error {
-				_, err := collectGRPCServer(s, func(ask string) error {
+				_, err := collectGRPC(s, func(ask string) error {
 					reply, err := answer(s.Context(), ask)
 					if err != nil {
 						return err
@@ -243,24 +250,6 @@ func grpcGoService() *grpc.Server {
 		},
 	}, struct{}{})
 	return server
-}
-
-// collectGRPCServer gives all messages that come, and does something with each.
-func collectGRPCServer(s grpc.ServerStream, do func(string) error) (all []string, err error) {
-	for {
-		var m text
-		if err := s.RecvMsg(&m); errors.Is(err, io.EOF) {
-			return all, nil
-		} else if err != nil {
-			return all, err
-		}
-		all = append(all, m.GetValue())
-		if do != nil {
-			if err := do(m.GetValue()); err != nil {
-				return all, err
-			}
-		}
-	}
 }
 
 // serveGRPC is the service on grpc-go's side, for all procedures.
