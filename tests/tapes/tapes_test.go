@@ -105,11 +105,17 @@ func TestModule(t *testing.T) {
 
 func TestPythonAgrees(t *testing.T) {
 	t.Parallel()
+	compare(t, dumped(t, exec.Command(pythonOf(t), "test_tapes.py")))
+}
+
+// pythonOf is the virtual environment's.
+func pythonOf(t *testing.T) string {
+	t.Helper()
 	python := "../../.venv/bin/python"
 	if _, err := os.Stat(python); err != nil {
 		missing(t, "no virtual environment: run `make setup`")
 	}
-	compare(t, dumped(t, exec.Command(python, "test_tapes.py")))
+	return python
 }
 
 func TestNodeAgrees(t *testing.T) {
