@@ -22,7 +22,7 @@ PLUGIN := $(wildcard hostpy/src/connectcore/_plugin/*.py)
 STAMPS := .cache/stamps
 
 .PHONY: help setup wasm wasm-check abi vuln mutate profile generate package versions demo test test-go test-python test-tapes \
-	conformance fuzz bench lint types clean
+	conformance fuzz battery bench lint types clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -125,7 +125,7 @@ test-go: setup
 
 test-python: setup
 	@echo "test: Python"
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest -c hostpy/pyproject.toml --rootdir=. -rs hostpy/tests tests/lint tests/parity tests/demo tests/deployment tests/interop tests/mutate tests/nodehost tests/package tests/tapes
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest -c hostpy/pyproject.toml --rootdir=. -rs hostpy/tests tests/battery tests/lint tests/parity tests/demo tests/deployment tests/interop tests/mutate tests/nodehost tests/package tests/tapes
 
 # Verbose, so that a runner that is skipped is seen.
 test-tapes: setup
@@ -137,6 +137,9 @@ conformance: setup ## the official suite: both hosts, both roles
 
 fuzz: $(STAMPS)/go ## a short run of every fuzz target (FUZZTIME=10s)
 	@$(PY) tests/lint/fuzz.py $(or $(FUZZTIME),10s)
+
+battery: setup ## what servers and clients must come through, under 30 minutes; writes its report (BATTERY="slow soak": these alone)
+	@$(PY) tests/battery/battery.py $(BATTERY)
 
 bench: setup ## figures, with the ratio to the peer in the same run (BENCH=quick for a short one)
 	@$(PY) tests/bench/run.py $(BENCH)
@@ -156,7 +159,7 @@ lint: $(STAMPS)/venv $(STAMPS)/go $(EXAMPLE) ## gofmt, go vet, ruff, stale gener
 types: setup ## mypy --strict and pyright strict, on generated code too
 	@echo "types: mypy"
 	@cd hostpy && ../$(VENV)/bin/mypy
-	@for folder in bench codings conformance demo deployment interop lint mutate nodehost package parity serving tapes; do \
+	@for folder in battery bench codings conformance demo deployment interop lint mutate nodehost package parity serving tapes; do \
 		(cd tests/$$folder && $(CURDIR)/$(VENV)/bin/mypy --config-file ../mypy.ini *.py) || exit 1; done
 	@cd hostpy/examples && ../../$(VENV)/bin/mypy --strict *.py greet/v1/greet_connectcore.py
 	@echo "types: pyright"

@@ -7,7 +7,7 @@ import sys
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
-import brotli  # type: ignore[import-untyped]
+import brotli
 import cramjam
 import zstandard
 

@@ -10,12 +10,14 @@ import base64
 import contextlib
 import os
 import sys
+import time
 import traceback
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import brotli  # type: ignore[import-untyped]
+import brotli
 import cramjam
 import pytest
 import zstandard
@@ -137,7 +139,7 @@ def memory(which: str) -> int:
 
 
 def measure(way: str, side: str, path: str) -> None:
-    """Print by how many KiB the memory grew, for every place: what the tests' child processes do."""
+    """Print by how many KiB the memory grew, and the CPU's ms, for every place: what the tests' child processes do."""
     bomb = Path(path).read_bytes()
     small = packed(WAYS[way].name(), SMALL)
     for number in range(len(list(places(way, side, small)))):
@@ -152,9 +154,9 @@ def measure(way: str, side: str, path: str) -> None:
             place, call, verdict = list(places(way, side, bomb))[number]
             with open("/proc/self/clear_refs", "w") as file:
                 file.write("5")  # the peak is now what is in use
-            before = memory("VmRSS")
+            before, begun = memory("VmRSS"), time.process_time()
             found = call()
-            print(memory("VmHWM") - before, place, flush=True)
+            print(memory("VmHWM") - before, round((time.process_time() - begun) * 1000), place, flush=True)
             assert found == verdict, (place, found)
         except BaseException:
             traceback.print_exc()
@@ -162,10 +164,35 @@ def measure(way: str, side: str, path: str) -> None:
         os._exit(0)
 
 
+@dataclass
+class Measured:
+    """What one bomb cost: KiB of memory, and milliseconds of the CPU."""
+
+    place: str
+    grown: int
+    cpu: int
+
+
+def measured(what: str, side: str, bombs: dict[str, Path]) -> list[Measured]:
+    """What a bomb costs in every place, measured in processes of their own. Fails where one comes to anything else."""
+    here = str(Path(__file__).parent)
+    way = "snappy" if what is SHORT else what
+    bomb = str(bombs[SHORT if what is SHORT else WAYS[way].name()])
+    said = module_support.run(
+        f"import sys; sys.path.insert(0, {here!r}); import test_bombs; test_bombs.measure({way!r}, {side!r}, {bomb!r})",
+        cache="",
+    )
+    parts = [line.split(maxsplit=2) for line in said.splitlines()]
+    return [Measured(place, int(grown), int(cpu)) for grown, cpu, place in parts]
+
+
 @pytest.fixture(scope="module")
 def bombs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Files of them, made piece by piece."""
-    folder = tmp_path_factory.mktemp("bombs")
+    return make(tmp_path_factory.mktemp("bombs"), SIZE)
+
+
+def make(folder: Path, size: int) -> dict[str, Path]:
+    """Files of bombs of this size, made piece by piece."""
     zero = bytes(1 << 20)
     gzip, deflate = zlib.compressobj(9, zlib.DEFLATED, 31), zlib.compressobj(9)
     br, zstd, snappy = brotli.Compressor(quality=5), zstandard.ZstdCompressor().compressobj(), cramjam.snappy.Compressor()
@@ -178,7 +205,7 @@ def bombs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
     for coding, (compress, finish) in made.items():
         with open(folder / coding, "wb") as file:
-            file.writelines(compress(zero) for _ in range(SIZE // len(zero)))
+            file.writelines(compress(zero) for _ in range(size // len(zero)))
             file.write(finish())
     (folder / SHORT).write_bytes(packed("snappy", bytes(64 << 20)))
     return {name: folder / name for name in (*made, SHORT)}
@@ -187,14 +214,7 @@ def bombs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.parametrize("side", ["asgi", "wsgi", "async", "sync"])
 @pytest.mark.parametrize("what", [*WAYS, SHORT])
 def test_bomb(what: str, side: str, bombs: dict[str, Path]) -> None:
-    here = str(Path(__file__).parent)
-    way = "snappy" if what is SHORT else what
-    bomb = str(bombs[SHORT if what is SHORT else WAYS[way].name()])
-    said = module_support.run(
-        f"import sys; sys.path.insert(0, {here!r}); import test_bombs; test_bombs.measure({way!r}, {side!r}, {bomb!r})",
-        cache="",
-    )
-    grown = {line.partition(" ")[2]: int(line.partition(" ")[0]) for line in said.splitlines()}
+    grown = {each.place: each.grown for each in measured(what, side, bombs)}
     assert len(grown) == 8
     assert {place: size for place, size in grown.items() if size > MOST} == {}
 

@@ -193,6 +193,7 @@ def gunicorn(serving: Serving, worker_class: str = "gthread") -> None:
     values: dict[str, Any] = {
         "bind": f"{HOST}:0",
         "worker_class": worker_class,
+        "preload_app": bool(os.environ.get("SERVING_PRELOAD")),
         "http_protocols": "h2,h1" if serving.http2 else "h1",
         "http2_cleartext": "prior-knowledge",
         "workers": SYNC_WORKERS if worker_class == "sync" else 1,
