@@ -2,7 +2,6 @@
 import { Instance, compress, decompress, isNative, pairUp } from "./module.mjs";
 
 const [WHOLE, FIRST] = [16 * 1024, 4 * 1024]; // content of up to the one size is carried whole, of more the first so much
-const NEVER = 0xffff_ffff_ffff_ffffn;
 const LONGEST = 2 ** 31 - 1; // milliseconds, 24 days: no timer takes more, and no deadline beyond that is kept
 const LOST = () => [{ kind: "reject", reason: 5 }];
 let current;
@@ -127,28 +126,25 @@ export class Call {
     }
   }
 
-  #unpack(coding, data, limit) {
-    return decompress(this.configuration.codings[coding - 1], data, limit);
-  }
+  #unpack = (coding, data, limit) => decompress(this.configuration.codings[coding - 1], data, limit);
 
   // Tells the guest when this many microseconds have passed.
   expire(us) {
     if (us <= LONGEST * 1000) this.timer = setTimeout(() => this.say({ kind: "deadline" }), Number(us) / 1000);
   }
 
-  finish() {
+  done() {
     this.over = true;
     clearTimeout(this.timer);
   }
 }
 
-export const microseconds = (ms) => (ms === undefined ? NEVER : BigInt(ms) * 1000n);
+export const microseconds = (ms) => (ms === undefined ? 2n ** 64n - 1n : BigInt(ms) * 1000n); // the one is for ever
 export const fieldsOf = (raw) => pairUp(raw).map(([name, value]) => [name.toLowerCase(), value]);
 export const asText = (binary) => binary.map(([name, value]) => [name, value.toString("base64").replace(/=+$/, "")]);
 // The metadata among fields of which the guest hides some.
-export function shown(fields, { hidden, binary }) {
-  return [...fields.filter((_, i) => !((hidden[i >> 3] >> (i & 7)) & 1)), ...asText(binary)];
-}
+export const shown = (fields, { hidden, binary }) =>
+  fields.filter((_, i) => !((hidden[i >> 3] >> (i & 7)) & 1)).concat(asText(binary));
 
 function laidOut({ count, prefix, data }, payloads) {
   const parts = payloads.splice(0, count).flatMap((payload, i) => [data.subarray(i * prefix, (i + 1) * prefix), payload]);

@@ -56,9 +56,8 @@ class ClientCall extends Call {
     this.say({ kind: "response-head", status: response.statusCode, fields: this.fields });
   }
 
-  #gone({ code = "", message: text }) {
+  #gone = ({ code = "", message: text }) =>
     this.say({ kind: "peer-gone", reason: code === "ECONNREFUSED" ? 2 : code.startsWith("HPE_") ? 4 : 1, text });
-  }
 
   response(event) {
     this.inline = event["content-inline"];
@@ -102,7 +101,7 @@ class ClientCall extends Call {
     } finally {
       if (this.outcome === undefined) this.http?.destroy();
       this.instance.closing.push({ kind: "close", handle: this.handle });
-      this.finish();
+      this.done();
     }
   }
 

@@ -19,9 +19,7 @@ function instantiate(name) {
 }
 
 // What a result names in the guest's memory: copied, because it holds only until the next call.
-function copied(guest, result) {
-  return Buffer.from(new Uint8Array(guest.memory.buffer, Number(result >> 32n), Number(result & 0xffff_ffffn)));
-}
+const copied = ({ memory }, at) => Buffer.from(new Uint8Array(memory.buffer, Number(at >> 32n), Number(at & 0xffff_ffffn)));
 
 export class Instance {
   broken = false;
@@ -74,19 +72,15 @@ function transform(verb, name, argument, data) {
 
 const u32 = (value = 0) => Buffer.of(value, value >>> 8, value >>> 16, value >>> 24);
 const EMPTY = Buffer.alloc(0);
+const counted = (value, parts) => [Buffer.concat([u32(value.length), u32(Buffer.concat(parts).length)]), Buffer.concat(parts)];
 // For each type: its fixed part, and the bytes that it announces. Each character of a field stands for a byte.
 const writers = {
   u32: (value) => [u32(value)],
   u64: (value = 0n) => [Buffer.from(BigUint64Array.of(value).buffer)],
   bytes: (value = EMPTY) => [u32(Buffer.byteLength(value)), Buffer.from(value)],
-  fields(value = []) {
-    const bytes = Buffer.from(value.flat().join("\0"), "latin1");
-    return [Buffer.concat([u32(value.length), u32(bytes.length)]), bytes];
-  },
-  pairs(value = []) {
-    const bytes = Buffer.concat(value.flatMap(([a, b]) => [u32(Buffer.byteLength(a)), u32(b.length), Buffer.from(a), b]));
-    return [Buffer.concat([u32(value.length), u32(bytes.length)]), bytes];
-  },
+  fields: (value = []) => counted(value, [Buffer.from(value.flat().join("\0"), "latin1")]),
+  pairs: (value = []) =>
+    counted(value, value.flatMap(([a, b]) => [u32(Buffer.byteLength(a)), u32(b.length), Buffer.from(a), b])),
   words: (value = []) => [u32(value.length), Buffer.concat(value.map(u32))],
 };
 

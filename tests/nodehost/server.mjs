@@ -20,7 +20,6 @@ class ServerCall extends Call {
   ready = (answer) => answer();
   write = (data, end) => this.response[end ? "end" : "write"](data);
   stop = () => this.#canceled.abort();
-  done = () => this.finish();
 
   constructor(configuration, procedures, codecs, request, response) {
     const [path, ...query] = request.url.split("?");
@@ -42,9 +41,7 @@ class ServerCall extends Call {
     if (this.procedures[event.procedure].attributes & 1) this.say({ kind: "reject", reason: 7 });
   }
 
-  received() {
-    if (this.payload) queueMicrotask(() => this.over || this.#serve());
-  }
+  received = () => this.payload && queueMicrotask(() => this.over || this.#serve());
 
   async #serve() {
     const [procedure, codec] = [this.procedures[this.head.procedure], this.codecs[this.head.codec]];
@@ -54,9 +51,8 @@ class ServerCall extends Call {
     } catch ({ message: text }) {
       return this.say({ kind: "reject", reason: 1, text });
     }
-    const { timeout_us, get } = this.head;
-    const [metadata, { signal }] = [shown(this.fields, this.head), this.#canceled];
-    const context = { metadata, timeout_us, get, signal, leading: [], trailing: [] };
+    const [{ timeout_us, get }, { signal }] = [this.head, this.#canceled];
+    const context = { metadata: shown(this.fields, this.head), timeout_us, get, signal, leading: [], trailing: [] };
     let first = true;
     const say = (...commands) => this.say(...(first ? [{ kind: "headers", fields: context.leading }] : []), ...commands);
     const encoded = (reply) => this.send(codec.encode(procedure, reply));

