@@ -38,6 +38,10 @@ func (z *Gzip) Compress(dst, src []byte) []byte {
 		byte(size), byte(size>>8), byte(size>>16), byte(size>>24))
 }
 
+// MaxMembers is how many members, or frames of zstd, one message may consist of.
+// Ours, rule 13: each costs a thousand times what its bytes do.
+const MaxMembers = 4096
+
 // Decompress appends what src stands for: one or more gzip members (RFC 1952,
 // section 2.2) and nothing else. limit is the most bytes that this may be; it is
 // tested while decompressing, before the bytes are there. The errors are
@@ -47,9 +51,9 @@ func (z *Gzip) Decompress(dst, src []byte, limit int) ([]byte, error) {
 	limit = max(limit, 0)
 	whole := len(dst)
 	out := z.reserve(dst, src, limit)
-	for first := true; first || len(src) > 0; first = false {
+	for members := 0; members == 0 || len(src) > 0; members++ {
 		head := gzipHeader(src)
-		if head == 0 {
+		if head == 0 || members == MaxMembers {
 			return dst, ErrMalformed
 		}
 		src = src[head:]

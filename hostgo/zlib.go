@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"sync"
+
+	"github.com/connectcore/connectcore/wasm/abi"
 )
 
 // packer is a coding that this side does itself, a message at a time. It is safe for
@@ -134,7 +136,7 @@ func (z *zlibPacker) decompress(dst, src []byte, limit int) ([]byte, error) {
 	// A byte more than may come out tells "exactly the limit" from "too much".
 	end := len(dst) + limit + 1
 	out := slices.Grow(dst, min(limit+1, max(least, 4*len(src))))
-	for {
+	for members := 1; ; {
 		n, err := r.(io.Reader).Read(out[len(out):min(cap(out), end)])
 		out = out[:len(out)+n]
 		switch {
@@ -142,7 +144,8 @@ func (z *zlibPacker) decompress(dst, src []byte, limit int) ([]byte, error) {
 			return dst, errCodingTooLarge
 		case err == io.EOF && in.Len() == 0:
 			return out, nil
-		case err == io.EOF && z.members:
+		case err == io.EOF && z.members && members < abi.MaxMembers:
+			members++
 			if r, err = z.reset(r, in); err != nil {
 				return dst, errCodingMalformed
 			}

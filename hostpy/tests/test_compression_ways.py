@@ -6,18 +6,16 @@ import base64
 import random
 import sys
 import time
-import types
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 import module_support
-from compression_support import STANDARD, packed
+from compression_support import STANDARD
 from connectcore.code import Code
 from connectcore.compression import brotli, zstd
-from connectcore.compression._members import MANY
 from connectcore.compression.brotli import BrotliCompression
 from connectcore.compression.deflate import DeflateCompression
 from connectcore.compression.zstd import ZstdCompression
@@ -172,38 +170,6 @@ def test_bombs(coding: str, name: str) -> None:
     grown = {line.partition(" ")[2]: int(line.partition(" ")[0]) for line in said.splitlines()}
     assert len(grown) == 4
     assert {what: size for what, size in grown.items() if size > 24 << 10} == {}
-
-
-@pytest.mark.parametrize("name", NAMES["zstd"])
-@pytest.mark.parametrize(
-    "unit",
-    [b"\x28\xb5\x2f\xfd\x20\x01\x09\x00\x00a", b"\x28\xb5\x2f\xfd\x20\x00\x01\x00\x00", b"\x50\x2a\x4d\x18\x00\x00\x00\x00"],
-    ids=["of a byte", "of nothing", "to skip"],
-)
-def test_many_frames_take_time_in_proportion(name: str, unit: bytes) -> None:
-    data = unit * ((1 << 20) // len(unit))
-    start = time.process_time()
-    assert set(WAYS["zstd"][name].decompress(data, 1 << 20)) <= {ord("a")}
-    assert time.process_time() - start < 20
-
-
-@pytest.mark.parametrize("end", [b"", packed("zstd", b"a" * 5000), b"no frame"], ids=["good", "large", "bad"])
-def test_a_library_gets_no_more_frames_than_messages_have(end: bytes) -> None:
-    """What follows is the module's: zstd's libraries take 10 us to start one, and there may be half a million."""
-    way: Any = zstd._WAYS[STANDARD]()
-    library, made = way._library, 0
-
-    def counted() -> Any:
-        nonlocal made
-        made += 1
-        return library.ZstdDecompressor()
-
-    way._library = types.SimpleNamespace(ZstdDecompressor=counted, ZstdError=library.ZstdError)
-    data = packed("zstd", b"a") * 2000 + end
-    wanted = judge(lambda: WAYS["zstd"]["module"].decompress(data, 4000))
-    assert judge(lambda: way.decompress(data, 4000)) == wanted
-    assert wanted[0] == {0: "good", len(b"no frame"): "bad"}.get(len(end), "large")
-    assert made == MANY
 
 
 @pytest.mark.parametrize("name", NAMES["br"])

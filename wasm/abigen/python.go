@@ -47,7 +47,7 @@ var constants = []struct {
 	{"FAULT_ARGUMENT", abi.FaultArgument},
 	{"DEFAULT_READ_MAX", abi.DefaultReadMax}, {"DEFAULT_GET_MAX", abi.DefaultGetMax},
 	{"DEFAULT_COMPRESS_MIN", abi.DefaultCompressMin}, {"MAX_CALLS", abi.MaxCalls}, {"MAX_CONFIGS", abi.MaxConfigs},
-	{"CARRY_WHOLE", abi.CarryWhole}, {"CARRY_FIRST", abi.CarryFirst},
+	{"CARRY_WHOLE", abi.CarryWhole}, {"CARRY_FIRST", abi.CarryFirst}, {"MAX_MEMBERS", abi.MaxMembers},
 }
 
 // pythonNumbers writes hostpy's abi.py.

@@ -3,6 +3,7 @@ package guest
 import (
 	"github.com/klauspost/compress/zstd"
 
+	numbers "github.com/connectcore/connectcore/wasm/abi"
 	"github.com/connectcore/connectcore/wasm/codings/abi"
 )
 
@@ -40,9 +41,9 @@ func (c *zstdCoding) decompress(dst, src []byte, limit int) ([]byte, error) {
 			zstd.WithDecoderMaxWindow(abi.MaxWindow), zstd.WithDecodeAllCapLimit(true))
 	}
 	out := dst
-	for first := true; first || len(src) > 0; first = false {
+	for frames := 0; frames == 0 || len(src) > 0; frames++ {
 		f, ok := parseFrame(src)
-		if !ok {
+		if !ok || frames == numbers.MaxMembers {
 			return dst, errMalformed
 		}
 		left := uint64(limit - (len(out) - len(dst)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final, Protocol
 
+from .._wasm.abi import MAX_MEMBERS
 from ..code import Code
 from ..errors import ConnectError
 
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["Member", "decompress_members", "too_large"]
 
 _LEAST_PIECE: Final = 64
-
-MANY: Final = 256
-"""More members than messages have: to start one with zstd's libraries takes 10 us, so that 4 MiB of them would take 5 s."""
 
 
 class Member(Protocol):
@@ -47,7 +45,6 @@ def decompress_members(
     limit: int | None,
     start: Callable[[memoryview, int], Member],
     most: int = sys.maxsize,
-    rest: Callable[[memoryview, int], bytes] | None = None,
 ) -> bytes:
     """Decompress members, one after the other, to at most `limit` bytes in all; nothing from nothing.
 
@@ -58,11 +55,10 @@ def decompress_members(
         limit: the most bytes that may come out; None for any number.
         start: makes what decompresses the member that the given bytes start with, when so many bytes may still come out.
         most: how long a piece may be, in bytes, that is given to a member.
-        rest: decompresses what follows `MANY` members to so many bytes at most, where it costs much to start one.
 
     Raises:
         ConnectError: `RESOURCE_EXHAUSTED`: more would come out. The excess is never made.
-        ValueError: the last member ends too early.
+        ValueError: the last member ends too early, or there are too many: each costs a thousand times what its bytes do.
         Exception: what the members raise where data is bad.
 
     """
@@ -75,12 +71,11 @@ def decompress_members(
     size = len(content)
     members = 0
     while at < len(content):
+        if members == MAX_MEMBERS:
+            raise ValueError(f"it has more than {MAX_MEMBERS} members")
+        members += 1
         begin = at
         left = sys.maxsize - 1 if limit is None else limit - len(out)
-        if members == MANY and rest is not None:
-            out += rest(content[at:], left)
-            break
-        members += 1
         member = start(content[at:], left)
         while not member.eof:
             if at == len(content):

@@ -10,7 +10,6 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from .._wasm.codings_abi import MAX_WINDOW
-from ..errors import ConnectError
 from ._members import Member, decompress_members, too_large
 from ._ways import Module, Way, best
 
@@ -139,16 +138,10 @@ def _by_frames(
             raise ValueError("a frame needs a window above 8 MiB")
         return make()
 
-    def rest(frames: memoryview, left: int) -> bytes:
-        try:
-            return Module("zstd").decompress(frames, left)
-        except ConnectError:  # it says the limit that it was given
-            raise too_large(limit) from None
-
     try:
         if not len(data):
             raise ValueError("there is none")
-        return decompress_members(data, limit, start, piece, rest)
+        return decompress_members(data, limit, start, piece)
     except (error, ValueError) as e:
         raise ValueError(f"not zstd data: {e}") from e
 
