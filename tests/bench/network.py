@@ -9,7 +9,7 @@ What servers log goes to .cache/bench/servers.log.
 
 The second ratio is of the servers' CPU a call, turned over, which other work on the machine disturbs less.
 
-"load" is how busy the load generator was with the fastest contender, at most: near 100 % it, and not the server, was measured.
+"load" is how busy the load generator was at most: near 100 % it, and not the server, was measured.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Measured:
         self.samples = {name: Samples() for name in contenders}
         self.ratios: dict[str, list[float]] = {name: [] for name in others}
         self.cpu: dict[str, list[float]] = {name: [] for name in others}
-        self.busy = 0.0
+        self.busy = dict.fromkeys(contenders, 0.0)
 
 
 def measure(row: Row, rounds: int, turns: int, milliseconds: int) -> Measured:
@@ -145,7 +145,7 @@ def measure(row: Row, rounds: int, turns: int, milliseconds: int) -> Measured:
                         measured.samples[name].problem = str(error)
                         continue
                     measured.samples[name].values.append(turn[name].rate * row.case.messages / 1000)
-                    measured.busy = max(measured.busy, turn[name].busy)
+                    measured.busy[name] = max(measured.busy[name], turn[name].busy)
                 for name in turn.keys() & row.wanted.keys() if "ours" in turn else ():
                     measured.ratios[name].append(turn["ours"].rate / turn[name].rate)
                     if turn["ours"].cpu:
@@ -158,10 +158,8 @@ def report(row: Row, measured: Measured) -> int:
     """A line for each contender. Gives how many failed."""
     title, failed = row.title, 0
     for name, sample in measured.samples.items():
-        line = f"{title:44}{name:12}{sample.row()}"
-        if name == "ours":
-            line += f"   load {measured.busy:.0%}"
-        elif measured.ratios[name]:
+        line = f"{title:44}{name:12}{sample.row()} {measured.busy[name]:5.0%}"
+        if measured.ratios.get(name):
             wanted = row.wanted[name]
             line += f"   {statistics.median(measured.ratios[name]):5.2f}"
             line += f" {statistics.median(measured.cpu[name]):5.2f}" if measured.cpu[name] else ""
@@ -184,7 +182,7 @@ def main() -> int:
     LOG.unlink(missing_ok=True)
     for name, program in PROGRAMS.items():
         subprocess.run(["go", "build", "-o", program, f"./tests/bench/{name}"], cwd=ROOT, check=True)
-    heads = f"{'1000 requests or messages a second':44}{'':12}{'min':>9} {'median':>9} {'max':>9}"
+    heads = f"{'1000 requests or messages a second':44}{'':12}{'min':>9} {'median':>9} {'max':>9}  load"
     print(f"{heads}   ours to theirs, by CPU (wanted)", flush=True)
     failed = 0
     for name, row in ROWS.items():
