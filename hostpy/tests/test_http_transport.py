@@ -298,6 +298,27 @@ def test_upload_through_small_windows(pieces: bool) -> None:
         assert len(server.connections[0].received[1]) == size
 
 
+def test_windows_are_raised_seldom_and_in_time() -> None:
+    """A response of 16 KiB needs no window of its own, and so many of them, more than the connection's window, need a few."""
+    raised: list[int] = []
+    small = answering(bytes(16384))
+
+    def heard(connection: Connection, event: Any) -> None:
+        if isinstance(event, h2.events.WindowUpdated) and connection.received:
+            raised.append(event.stream_id)
+        small(connection, event)
+
+    async def run() -> None:
+        async with HTTPTransport() as transport:
+            for _ in range(600):
+                assert len((await fetch(transport, request(server.address, b"a", http2=True)))[1]) == 16384
+
+    with http2_server(heard) as server:
+        finish(run())
+    assert set(raised) == {0}
+    assert 5 < len(raised) < 20
+
+
 def test_a_window_that_becomes_negative_in_mid_upload() -> None:
     def heard(connection: Connection, event: Any) -> None:
         if isinstance(event, h2.events.DataReceived):

@@ -5,9 +5,9 @@ of their content waits for a window, and our own windows:
 
 - Each stream starts with a window of 1 MiB, the connection with 8 MiB: 64 KiB, HTTP/2's default, would let through no more than
   that in each round trip.
-- The parser raises a window again as soon as content has been parsed. Here a stream's raise is kept back while more than half
-  of its window lies unread, and the connection's while more than half of its own does: so a slow reader stops its peer, after
-  one and a half windows at most.
+- The parser raises a window again as soon as content has been parsed. Here a raise is kept back until it is an eighth of the
+  window: most responses need none. And a stream's is kept back while more than half of its window lies unread, the connection's
+  while more than half of its own does: so a slow reader stops its peer, after one and a half windows at most.
 - A peer that sends more than it was allowed to has broken the protocol. With that, what a connection holds is bounded.
 """
 
@@ -43,6 +43,8 @@ __all__ = ["Http2"]
 _STREAM_WINDOW: Final = 1 << 20
 _WINDOW: Final = 8 << 20
 _DEFAULT_WINDOW: Final = 65535
+_WORTH: Final = 8
+"""The part of a window that is worth a frame of its own: it costs both sides a system call."""
 
 _RESETS_MAX: Final = 200
 """So many resets by the peer, and the connection takes no more exchanges: the parser gives a connection up at 256."""
@@ -322,7 +324,7 @@ class Http2:
 
     def _raise(self, exchange: Exchange) -> bytes:
         due = exchange.consumed
-        if not due or exchange.unread > _STREAM_WINDOW // 2:
+        if due < _STREAM_WINDOW // _WORTH or exchange.unread > _STREAM_WINDOW // 2:
             return b""
         exchange.consumed = 0
         exchange.credit += due
@@ -330,7 +332,7 @@ class Http2:
 
     def _raise_connection(self) -> bytes:
         due = self._due
-        if not due or self._unread > _WINDOW // 2:
+        if due < _WINDOW // _WORTH or self._unread > _WINDOW // 2:
             return b""
         self._due = 0
         self._credit += due
