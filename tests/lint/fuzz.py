@@ -1,12 +1,15 @@
 """Runs every Go fuzz target for a while: `fuzz.py [TIME]`, TIME as go test wants it (10s).
 
-Inputs that it finds and that matter land in the package's testdata/fuzz, to be committed with the fix.
+Inputs that it finds and that matter land in the package's testdata/fuzz, to be committed with the fix. At the end it says how
+many inputs were tried, and of how many the corpus is.
 """
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,8 +37,14 @@ def only_time_ended(output: str) -> bool:
     return bool(fail) and [line.strip() for line in details] == ["context deadline exceeded"]
 
 
-def fuzz(package: str, name: str, period: str) -> bool:
-    """Runs one target, shows what go test prints, and says whether it passed."""
+def tried(output: str) -> tuple[int, int]:
+    """How many inputs go test says it has tried, and of how many its corpus is."""
+    found = re.findall(r"execs: (\d+) .*\(total: (\d+)\)", output)
+    return (int(found[-1][0]), int(found[-1][1])) if found else (0, 0)
+
+
+def fuzz(package: str, name: str, period: str) -> tuple[bool, str]:
+    """Runs one target and shows what go test prints: whether it passed, and the output."""
     command = ["go", "test", "-run=^$", f"-fuzz=^{name}$", f"-fuzztime={period}", "-parallel=2", package]
     output = ""
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
@@ -44,8 +53,8 @@ def fuzz(package: str, name: str, period: str) -> bool:
             output += line
     if process.returncode and only_time_ended(output):
         print("fuzz: passed: no input failed, the time was over (golang/go#75804)", flush=True)
-        return True
-    return process.returncode == 0
+        return True, output
+    return process.returncode == 0, output
 
 
 def main() -> int:
@@ -54,10 +63,14 @@ def main() -> int:
     if not plan:
         print("fuzz: no target was found", file=sys.stderr)
         return 1
-    failed = 0
+    failed = executions = corpus = 0
+    started = time.monotonic()
     for number, (package, name) in enumerate(plan, 1):
         print(f"fuzz: {number} of {len(plan)}: {name} in {package} for {period}", flush=True)
-        failed += not fuzz(package, name, period)
+        passed, output = fuzz(package, name, period)
+        more = tried(output)
+        failed, executions, corpus = failed + (not passed), executions + more[0], corpus + more[1]
+    print(f"fuzz: {executions:,} inputs in {time.monotonic() - started:.0f} s, {corpus:,} in the corpus")
     print(f"{len(plan) - failed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fuzz import only_time_ended
+from fuzz import only_time_ended, tried
 
 HEAD = "fuzz: elapsed: 6s, execs: 238740 (0/sec), new interesting: 5 (total: 103)\n--- FAIL: FuzzGet (6.02s)\n"
 TAIL = "FAIL\nexit status 1\nFAIL\tpackage\t6.028s\n"
@@ -25,6 +25,11 @@ def test_the_end_of_the_time_is_no_failure() -> None:
 )
 def test_a_failing_input_is_one(details: str) -> None:
     assert not only_time_ended(HEAD + details + TAIL)
+
+
+def test_inputs_are_counted() -> None:
+    assert tried(HEAD + TAIL) == (238740, 103)
+    assert tried("FAIL\n") == (0, 0)
 
 
 def test_a_package_that_does_not_build_failed() -> None:
