@@ -14,7 +14,7 @@ from peers import Server, serving
 from proxies import HOST
 
 Peer = Callable[[int, int], Coroutine[None, None, str]]
-LATE = 3  # seconds after it that a busy machine may need
+LATE = 10  # seconds after it that a busy machine may need
 EACH = {
     "write": 64,
     "read": 384,
