@@ -97,7 +97,7 @@ def figures(whole: bool) -> Iterator[Figure]:
         found = asyncio.run(calls(server, 600 if whole else 4, samples, before["process"]))
         good, gone = found.pop("", 0), found.pop(GONE, 0)
         what = f"wrong among {good + gone + found.total():,} calls in {samples[-1][0]:.1f} minutes"
-        # Of some 100,000 calls over HTTP/2 one has had no answer, and who loses it is not known yet: the short form bears it.
+        # The short form bears one: a machine that is very busy may end a call by its deadline.
         yield none(what, found) if whole else Figure(what, f"{found.total()}", "at most 1", found.total() <= 1)
         what = "calls whose connection the server closed, as it does over many cancellations"
         yield Figure(what, f"{gone}", "1 in 1,000", gone <= good / 1000 + 10)
