@@ -309,6 +309,26 @@ def test_streams_and_connections_have_a_bound() -> None:
         asyncio.run(asyncio.wait_for(run(), 20))
 
 
+def test_a_connection_that_is_no_longer_wanted_and_then_is() -> None:
+    """Who comes while it is being given up has one of its own made, at whatever moment that is."""
+
+    async def run(address: str) -> None:
+        for turns in range(12):
+            transport = HTTPTransport()
+            leaving = asyncio.create_task(transport.open(request(address)))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            leaving.cancel()
+            got = await asyncio.wait_for(asyncio.create_task(transport.open(request(address))), 10)
+            await got.close()
+            with contextlib.suppress(asyncio.CancelledError):
+                await (await leaving).close()
+            await transport.close()
+
+    with serving(OK) as server:
+        asyncio.run(run(server.address))
+
+
 def test_the_peers_bound_of_streams() -> None:
     """SETTINGS_MAX_CONCURRENT_STREAMS is kept, and more connections are made."""
     most = 0

@@ -167,6 +167,7 @@ class Place:
         if not self.waiting:
             for task in self._connecting:
                 task.cancel()
+            self._connecting.clear()  # whoever comes while these end has others made
 
     async def _connect(self) -> None:
         try:
