@@ -21,7 +21,7 @@ EXAMPLE := hostpy/examples/greet/v1/greet_connectcore.py
 PLUGIN := $(wildcard hostpy/src/connectcore/_plugin/*.py)
 STAMPS := .cache/stamps
 
-.PHONY: help setup wasm wasm-check abi vuln mutate profile generate package versions demo test test-go test-python test-tapes \
+.PHONY: help setup wasm wasm-check abi vuln mutate profile generate package versions demo docs test test-go test-python test-tapes \
 	conformance fuzz battery bench lint types clean
 
 help: ## list the targets
@@ -116,6 +116,9 @@ versions: setup ## test the Python package with the oldest versions of all that 
 
 demo: $(STAMPS)/venv $(STAMPS)/go $(EXAMPLE) ## serve and call the example in every way, and show what went over the wire
 	@$(PY) tests/demo/demo.py
+
+docs: $(STAMPS)/venv ## build the documentation's site into .cache/site; a dead link fails
+	@$(PY) hostpy/site/build.py .cache/site
 
 test: setup wasm-check lint types test-go test-python test-tapes ## every test: Go, Python, tapes on all runners, lint, types
 

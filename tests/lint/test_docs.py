@@ -37,8 +37,9 @@ def commands(page: Path) -> list[tuple[str, str]]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of the pages and of the README as files."""
     folder = tmp_path_factory.mktemp("docs")
-    for name, text in {**programs(README), **programs(SERVICES), **programs(TESTING)}.items():
-        (folder / name).write_text(text)
+    for page in (README, *DOCS.glob("*.md")):
+        for name, text in programs(page).items():
+            (folder / name).write_text(text)
     return folder
 
 
@@ -51,6 +52,8 @@ def environment(folder: Path) -> dict[str, str]:
 
 # The page's programs that serve, and where they are said to.
 SERVED = {"standard": ADDRESS, "pages": ADDRESS.replace("8000", "8001")}
+# Pages whose programs have tests of their own, here and elsewhere.
+APART = {"deployment", "generating", "services", "testing"}
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +121,41 @@ def test_services_snippets_run(environment: dict[str, str]) -> None:
     text = "\n".join(["from standard import *", *blocks])
     done = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def example(environment: dict[str, str]) -> Iterator[str]:
+    """The example's server, which the snippets of most pages call."""
+    with serving("greet_server", environment) as address:
+        yield address
+
+
+@pytest.mark.parametrize("page", sorted(path.stem for path in DOCS.glob("*.md") if "```python" in path.read_text()))
+def test_snippets_run(page: str, example: str, folder: Path, environment: dict[str, str]) -> None:
+    if page in APART:
+        return
+    command = [sys.executable, str(ROOT / "tests/lint/fragments.py"), str(DOCS / f"{page}.md"), example]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_tokens_commands_print_what_is_shown(environment: dict[str, str]) -> None:
+    with serving("auth_tokens", environment) as address:
+        shown = commands(DOCS / "authentication.md")
+        assert len(shown) == 3
+        for command, output in shown:
+            real = ["bash", "-c", command.replace(ADDRESS, address)]
+            done = subprocess.run(real, cwd=EXAMPLES, env=environment, capture_output=True, text=True, timeout=60, check=False)
+            assert done.stdout.splitlines() == output.splitlines(), done.stderr
+
+
+def test_the_site_builds(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "hostpy/site/build.py"), str(tmp_path / "site")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    reference = (tmp_path / "site/api.html").read_text()
+    for name in ("client.ConnectClient", "server.ConnectASGIApplication", "errors.ConnectError", "interceptor.Interceptor"):
+        assert f'id="connectcore.{name}"' in reference
 
 
 def test_tests_pass(folder: Path, environment: dict[str, str]) -> None:
