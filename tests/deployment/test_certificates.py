@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from connectcore.testing import client
 from greet.v1.greet_connectcore import GreetServiceClient
 from greet.v1.greet_pb2 import GreetRequest
 
-from ports import take_port
+from ports import take_port, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "hostpy/examples"
@@ -50,11 +48,7 @@ def serving(command: str, folder: Path) -> Iterator[int]:
     words = command.replace("8443", str(port)).split()
     with subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            end = time.monotonic() + 60
-            while process.poll() is None and time.monotonic() < end:
-                with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1):
-                    break
-                time.sleep(0.02)
+            wait_for(HOST, port, process)
             yield port
         finally:
             process.terminate()

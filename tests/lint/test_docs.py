@@ -8,12 +8,13 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from test_readme import ADDRESS, EXAMPLES, README, ROOT, programs
+from test_readme import ADDRESS, EXAMPLES, README, ROOT, programs, proto, start
 
 sys.path.append(str(ROOT / "tests/serving"))
 
@@ -137,6 +138,22 @@ def test_snippets_run(page: str, example: str, folder: Path, environment: dict[s
     command = [sys.executable, str(ROOT / "tests/lint/fragments.py"), str(DOCS / f"{page}.md"), example]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_start_is_the_readmes(example: str, environment: dict[str, str]) -> None:
+    page = DOCS / "getting-started.md"
+    assert (programs(page), proto(page)) == (programs(), proto())
+    assert start(page)[1] == start()[1]
+    [command] = re.findall(r"^curl .*$", page.read_text(), re.MULTILINE)
+    real = ["bash", "-c", command.replace(ADDRESS, example)]
+    done = subprocess.run(real, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert json.loads(done.stdout) == {"greeting": "Hello, World!"}
+
+
+def test_extras_exist() -> None:
+    extras = tomllib.loads((ROOT / "hostpy/pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = {extra for page in DOCS.glob("*.md") for extra in re.findall(r"connectcore\[([\w-]+)\]", page.read_text())}
+    assert {"cli", "opentelemetry", "protovalidate"} <= named <= set(extras)
 
 
 def test_tokens_commands_print_what_is_shown(environment: dict[str, str]) -> None:

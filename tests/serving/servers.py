@@ -7,7 +7,6 @@ port once requests are taken, and returns when the process gets SIGTERM. `OPTION
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib
 import os
 import signal
@@ -16,13 +15,12 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ports import take_port
+from ports import take_port, wait_for
 from proxies import behind
 
 HOST = "127.0.0.1"
@@ -118,10 +116,7 @@ def granian(serving: Serving, interface: str = "asgi") -> None:
     port = take_port(HOST)
 
     def announce() -> None:
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1):
-                break
-            time.sleep(0.01)
+        wait_for(HOST, port)
         serving.ready(port)
 
     threading.Thread(target=announce, daemon=True).start()
