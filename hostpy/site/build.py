@@ -11,7 +11,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -43,8 +48,20 @@ def shown(path: Path) -> str:
     return "\n".join(sorted(each.name for each in path.iterdir())) if path.is_dir() else path.read_text()
 
 
+def named(nav: Any) -> Iterator[str]:
+    """The pages that the site's navigation has."""
+    for each in nav.values() if isinstance(nav, dict) else nav:
+        if isinstance(each, str):
+            yield each
+        else:
+            yield from named(each)
+
+
 def prepare(folder: Path) -> None:
-    """Write what the site is built from."""
+    """Write what the site is built from. Raises ValueError where a page is not in the navigation."""
+    missing = set(pages()) - set(named(tomllib.loads((HERE / "zensical.toml").read_text())["project"]["nav"]))
+    if missing:
+        raise ValueError(f"zensical.toml does not say where these pages are: {', '.join(sorted(missing))}")
     for name, source in pages().items():
         text = source.read_text()
         for link in set(LINK.findall(text)):

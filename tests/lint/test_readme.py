@@ -99,7 +99,8 @@ def test_programs_are_short() -> None:
 
 def test_programs_run(folder: Path, server: str) -> None:
     client = folder / "client.py"
-    client.write_text(client.read_text().replace(ADDRESS, server))
+    # A machine that has much else to do may take longer than the page lets the call take.
+    client.write_text(client.read_text().replace(ADDRESS, server).replace("timeout_ms=1000", "timeout_ms=30_000"))
     assert python(folder, "client.py") == ["Hello, World!", "Code.INVALID_ARGUMENT a greeting needs a name"]
     (folder / "stream.py").write_text(STREAM.replace(ADDRESS, server))
     assert python(folder, "stream.py") == ["Hello 0, World!", "Hello 1, World!"]

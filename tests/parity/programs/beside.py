@@ -60,7 +60,7 @@ async def main():
         codec=proto_json_codec(),
         send_compression=GzipCompression(),
         accept_compression=[GzipCompression()],
-        timeout_ms=5000,
+        timeout_ms=20000,
         http_client=Client(ASGITransport(app)),
     )
     async with client:
@@ -71,7 +71,7 @@ async def main():
         print(response.text)
         for message in (Sentence(text="Hello"), Sentence(text="x" * 2000)):
             try:
-                await client.say(message, timeout_ms=1000)
+                await client.say(message, timeout_ms=20000)
             except ConnectError as e:
                 print(e.code.value, [detail.value(Sentence) for detail in e.details])
 
