@@ -25,7 +25,7 @@ app = GreetServiceASGIApplication(Greeter())
 
 
 class RequireCertificate(MetadataInterceptor[None]):
-    """Takes the caller's name from the header in which Envoy forwards it, and lets those in who are known.
+    """Takes the caller's name from the header in which the proxy forwards it, and lets those in who are known.
 
     Only the proxy can be asked for that: it drops the header from what callers send, and nobody reaches the server around it.
     """

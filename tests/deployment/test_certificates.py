@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import auth_certificates
 import pytest
@@ -19,7 +21,10 @@ from connectcore.testing import client
 from greet.v1.greet_connectcore import GreetServiceClient
 from greet.v1.greet_pb2 import GreetRequest
 
-from ports import take_port, wait_for
+from ports import take_port
+from proxies import ENVOY_SAYS_WHO, NGINX_SAYS_WHO, backend, proxy, until_listening
+from servers import Serving
+from test_proxies import need
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "hostpy/examples"
@@ -48,7 +53,7 @@ def serving(command: str, folder: Path) -> Iterator[int]:
     words = command.replace("8443", str(port)).split()
     with subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            wait_for(HOST, port, process)
+            until_listening(port)
             yield port
         finally:
             process.terminate()
@@ -67,6 +72,32 @@ def test_only_those_with_a_certificate_get_in(server: str, folder: Path) -> None
         assert called(port, folder, "client.pem", "client.key") == ["Hello, World!"]
         [refused] = called(port, folder)
         assert refused.startswith("unavailable: ")
+
+
+@pytest.mark.parametrize("name", ["nginx", "envoy"])
+def test_a_proxy_checks_certificates(name: str, folder: Path) -> None:
+    need(name)
+    files: dict[str, Any] = {
+        "certificate": folder / "server.pem",
+        "key": folder / "server.key",
+        "clients": folder / "authority.pem",
+    }
+    serving = Serving("", lambda port: None, **files)
+    with (
+        backend("uvicorn-zttp", "auth_certificates:behind_proxy") as (server, _),
+        proxy(name, serving, [server], [server]) as port,
+    ):
+        assert called(port, folder, "client.pem", "client.key") == ["Hello, World!"]
+        # An authority's own certificate is signed by that authority, and not known to the application.
+        assert called(port, folder, "authority.pem", "authority.key") == [
+            "permission_denied: authority may not call this service"
+        ]
+
+
+def test_the_page_says_how_proxies_say_who_calls() -> None:
+    assert NGINX_SAYS_WHO in PAGE
+    for option in json.dumps(ENVOY_SAYS_WHO).replace('"', "").replace("True", "true").strip("{}").split(", "):
+        assert option in PAGE
 
 
 @pytest.mark.parametrize(

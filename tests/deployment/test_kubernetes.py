@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ports import take_port, wait_for
+from ports import take_port
+from proxies import until_listening
 from tools import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +39,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Any:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(EXAMPLES)])}
     with subprocess.Popen([sys.executable, "-m", *command], env=environment, stderr=subprocess.DEVNULL) as process:
         try:
-            wait_for("127.0.0.1", port, process)
+            until_listening(port)
             yield f"127.0.0.1:{port}"
         finally:
             process.terminate()

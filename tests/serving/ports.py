@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import random
 import socket
-import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import IO
 
-__all__ = ["take_port", "wait_for"]
+__all__ = ["take_port"]
 
 _PORTS = range(20_000, 30_000)  # below those that systems choose themselves, for servers and clients
 _held: list[IO[str]] = []
@@ -37,14 +34,3 @@ def take_port(host: str) -> int:
             _held.append(lock)
             return port
     raise OSError(f"no port of {_PORTS} is free")
-
-
-def wait_for(host: str, port: int, process: subprocess.Popen[str] | subprocess.Popen[bytes] | None = None) -> None:
-    """Wait until somebody listens there. Raises OSError where that process, which should, has ended or takes a minute."""
-    end = time.monotonic() + 60
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
-            return
-        if process is not None and (process.poll() is not None or time.monotonic() > end):
-            raise OSError(f"nobody listens at port {port}")
-        time.sleep(0.01)

@@ -59,6 +59,7 @@ def nginx_command(serving: Any, ports: dict[str, list[int]], folder: Path) -> li
         changes[r" +ssl_certificate.*\n"] = ""
     if serving.clients:
         changes[r"( +)client_max_body_size"] = rf"\1ssl_client_certificate {serving.clients};\n\1ssl_verify_client on;\n\g<0>"
+        changes[r"grpc_set_header Host"] = f"{NGINX_SAYS_WHO}\n\\g<0>"
     # What nginx keeps on disk belongs into the folder, too.
     kept = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     changes["access_log off;"] = f"access_log off; {kept}"
@@ -84,6 +85,7 @@ def envoy_command(serving: Any, ports: dict[str, list[int]], folder: Path) -> li
         if serving.clients:
             tls["require_client_certificate"] = True
             tls["common_tls_context"]["validation_context"] = {"trusted_ca": {"filename": str(serving.clients)}}
+            chain["filters"][0]["typed_config"] |= ENVOY_SAYS_WHO
     else:
         del chain["transport_socket"]
     for cluster in config["static_resources"]["clusters"]:
@@ -96,6 +98,10 @@ def envoy_command(serving: Any, ports: dict[str, list[int]], folder: Path) -> li
     quiet = ("--log-level", "error", "--disable-hot-restart", "--concurrency", "1", "--drain-time-s", "1")
     return [program, "-c", folder / "envoy.yaml", *quiet]
 
+
+# How the server hears whose certificate a caller has shown: docs/authentication.md has these, too.
+NGINX_SAYS_WHO = """grpc_set_header x-forwarded-client-cert 'Subject="$ssl_client_s_dn"';"""
+ENVOY_SAYS_WHO = {"forward_client_cert_details": "SANITIZE_SET", "set_current_client_cert_details": {"subject": True}}
 
 COMMANDS = {"nginx": nginx_command, "envoy": envoy_command}
 

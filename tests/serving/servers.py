@@ -7,6 +7,7 @@ port once requests are taken, and returns when the process gets SIGTERM. `OPTION
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import os
 import signal
@@ -15,12 +16,13 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ports import take_port, wait_for
+from ports import take_port
 from proxies import behind
 
 HOST = "127.0.0.1"
@@ -116,7 +118,10 @@ def granian(serving: Serving, interface: str = "asgi") -> None:
     port = take_port(HOST)
 
     def announce() -> None:
-        wait_for(HOST, port)
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1):
+                break
+            time.sleep(0.01)
         serving.ready(port)
 
     threading.Thread(target=announce, daemon=True).start()
