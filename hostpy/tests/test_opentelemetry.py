@@ -25,7 +25,23 @@ from connectcore.errors import ConnectError
 from connectcore.opentelemetry import OpenTelemetryClientInterceptor, OpenTelemetryServerInterceptor
 from connectcore.protocol import ProtocolType
 from connectcore.transport import ASGITransport, WSGITransport
-from server_support import ASGI, BIDI, CLIENT, SERVER, SERVICE, UNARY, WSGI, Request, call_asgi, call_wsgi, message, method
+from server_support import (
+    ASGI,
+    BIDI,
+    CLIENT,
+    CONNECT,
+    SERVER,
+    SERVICE,
+    UNARY,
+    WSGI,
+    Request,
+    call_asgi,
+    call_wsgi,
+    envelope,
+    environ,
+    message,
+    method,
+)
 from stream_support import KINDS, call_any, new_client, said, under_uvicorn, until
 
 if TYPE_CHECKING:
@@ -361,6 +377,29 @@ def test_a_current_span_is_the_parent(sides: Sides) -> None:
     parent = sides.server.spans()[-1].parent
     assert parent is not None
     assert (parent.trace_id, parent.span_id) == (int("1" * 32, 16), int("2" * 16, 16))
+
+
+def test_a_thread_that_is_left_with_a_call_serves_others(sides: Sides) -> None:
+    """Nobody says that a WSGI server reads a response where it has asked for it."""
+    app = sides.wsgi()
+    found: list[bytes] = []
+
+    def begun() -> None:
+        response = iter(app(environ(Request(SERVER, [envelope(message("a b c"))], **CONNECT)), lambda *_: print))
+        found.append(next(response))
+        rest.append(response)
+        call_wsgi(app, Request())
+
+    rest: list[Any] = []
+    thread = threading.Thread(target=begun)
+    thread.start()
+    thread.join()
+    found.extend(rest[0])
+    assert len(found) == 4
+    unary, stream = sides.server.spans()
+    assert (unary.name, stream.name) == (f"{SERVICE}/Unary", f"{SERVICE}/ServerStream")
+    assert unary.parent is None
+    assert stream.parent is None
 
 
 def test_baggage_and_recorded_metadata(sides: Sides) -> None:

@@ -23,7 +23,7 @@ try:
     from opentelemetry.metrics import get_meter
     from opentelemetry.propagate import get_global_textmap
     from opentelemetry.propagators.textmap import Getter, Setter
-    from opentelemetry.trace import SpanKind, StatusCode, get_current_span, get_tracer, set_span_in_context
+    from opentelemetry.trace import INVALID_SPAN, SpanKind, StatusCode, get_current_span, get_tracer, set_span_in_context
 except ImportError as error:  # pragma: no cover - depends on what is installed
     raise ImportError("connectcore.opentelemetry needs OpenTelemetry: pip install 'connectcore[opentelemetry]'") from error
 
@@ -47,6 +47,9 @@ __all__ = ["OpenTelemetryClientInterceptor", "OpenTelemetryServerInterceptor"]
 SCHEMA: Final = "https://opentelemetry.io/schemas/1.44.0"
 SYSTEM: Final = "connectrpc"
 """The system is the library, whichever of its protocols a call speaks."""
+
+_SERVED: Final = contexts.create_key("connectcore-served")
+"""Where a context has the span of the call that is served in it."""
 
 _BOUNDARIES: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 
@@ -204,10 +207,15 @@ class OpenTelemetryServerInterceptor(_Telemetry):
     def on_start_sync(self, ctx: Call, /) -> _Recording:
         """Start a span, which stays the current one until `on_end_sync`."""
         parent = contexts.get_current()
-        if not get_current_span(parent).get_span_context().is_valid:
-            parent = self._carrier.extract(ctx.request_headers, parent, _METADATA)
+        span = get_current_span(parent)
+        # Another call's may be current where a WSGI server reads a stream of responses in several threads, each of which serves
+        # others in between.
+        if not span.get_span_context().is_valid or contexts.get_value(_SERVED, parent) is span:
+            outside = set_span_in_context(INVALID_SPAN, parent)
+            parent = self._carrier.extract(ctx.request_headers, outside, _METADATA)
         more = {**_address("server", ctx.server_address), **_address("network.peer", ctx.client_address)}
         call = self._start(ctx, parent, more, {})
+        call.context = contexts.set_value(_SERVED, call.span, call.context)
         call.__enter__()
         return call
 
