@@ -6,7 +6,7 @@ import importlib
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -99,3 +99,20 @@ class Protoc:
         command = [sys.executable, "-m", "grpc_tools.protoc", f"--descriptor_set_in={self.known}", f"-I{self.sources}"]
         command += [*plugins, *outputs, *(only or self.files)]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def rules() -> bytes:
+    """`buf/validate/validate.proto` and what it imports, as protoc takes them."""
+    from google.protobuf import descriptor_pb2
+    from protovalidate import ViolationsPb
+
+    files: dict[str, descriptor_pb2.FileDescriptorProto] = {}
+
+    def add(file: Any) -> None:
+        if file.name not in files:
+            for dependency in file.dependencies:
+                add(dependency)
+            files[file.name] = descriptor_pb2.FileDescriptorProto.FromString(file.proto.to_binary())
+
+    add(ViolationsPb.desc().file)
+    return descriptor_pb2.FileDescriptorSet(file=files.values()).SerializeToString()

@@ -9,7 +9,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from google.protobuf import descriptor_pb2
 from protovalidate import ViolationsPb
 
 from connectcore.client import ConnectClientSync
@@ -17,7 +16,7 @@ from connectcore.code import Code
 from connectcore.errors import ConnectError
 from connectcore.protovalidate import ValidateInterceptor
 from connectcore.transport import ASGITransport, WSGITransport
-from protoc import Protoc
+from protoc import Protoc, rules
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -54,20 +53,6 @@ message Broken {
 """
 
 ONE_REQUEST, ONE_RESPONSE = ("put", "follow", "judge"), ("put", "put_all", "judge")
-
-
-def rules() -> bytes:
-    """`buf/validate/validate.proto` and what it imports, as protoc takes them."""
-    files: dict[str, descriptor_pb2.FileDescriptorProto] = {}
-
-    def add(file: Any) -> None:
-        if file.name not in files:
-            for dependency in file.dependencies:
-                add(dependency)
-            files[file.name] = descriptor_pb2.FileDescriptorProto.FromString(file.proto.to_binary())
-
-    add(ViolationsPb.desc().file)
-    return descriptor_pb2.FileDescriptorSet(file=files.values()).SerializeToString()
 
 
 class Orders:

@@ -16,7 +16,9 @@ import pytest
 
 from test_readme import ADDRESS, EXAMPLES, README, ROOT, programs, proto, start
 
-sys.path.append(str(ROOT / "tests/serving"))
+sys.path += [str(ROOT / "tests/serving"), str(ROOT / "hostpy/tests")]
+
+from protoc import Protoc, rules
 
 from tools import PACKAGES, program
 
@@ -154,6 +156,11 @@ def test_extras_exist() -> None:
     extras = tomllib.loads((ROOT / "hostpy/pyproject.toml").read_text())["project"]["optional-dependencies"]
     named = {extra for page in DOCS.glob("*.md") for extra in re.findall(r"connectcore\[([\w-]+)\]", page.read_text())}
     assert {"cli", "opentelemetry", "protovalidate"} <= named <= set(extras)
+
+
+def test_rules_of_messages_compile(tmp_path: Path) -> None:
+    [text] = re.findall(r"^```protobuf\n(.*?)^```$", (DOCS / "validation.md").read_text(), re.MULTILINE | re.DOTALL)
+    Protoc(tmp_path, {"greet.proto": f'syntax = "proto3";\n{text}'}, rules()).make_messages("google")
 
 
 def test_tokens_commands_print_what_is_shown(environment: dict[str, str]) -> None:
