@@ -10,6 +10,7 @@ procedure, from the call's start to the end of its last stream, and the call's d
 
 from __future__ import annotations
 
+from functools import lru_cache
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -28,7 +29,7 @@ except ImportError as error:  # pragma: no cover - depends on what is installed
     raise ImportError("connectcore.opentelemetry needs OpenTelemetry: pip install 'connectcore[opentelemetry]'") from error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
     from contextvars import Token
 
     from opentelemetry.context import Context
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     Call = RequestContext[Any, Any]
     Attributes = dict[str, AttributeValue]
+    Values = Mapping[str, AttributeValue]
 
 __all__ = ["OpenTelemetryClientInterceptor", "OpenTelemetryServerInterceptor"]
 
@@ -162,14 +164,16 @@ class _Telemetry:
     def _carrier(self) -> TextMapPropagator:
         return self._propagator or get_global_textmap()
 
-    def _start(self, ctx: Call, parent: Context | None, more: Attributes, measured: Attributes) -> _Recording:
+    def _start(self, ctx: Call, parent: Context | None, more: Values, measured: Values) -> _Recording:
         """Start a span. `more` is said of it alone, `measured` of the duration as well."""
         method = f"{ctx.method.service_name}/{ctx.method.name}"
-        measured = {"rpc.system.name": SYSTEM, "rpc.method": method, **measured}
-        attributes = {**measured, **more, **_recorded("request", self._request_metadata, ctx.request_headers)}
+        counted: Attributes = {"rpc.system.name": SYSTEM, "rpc.method": method, **measured}
+        attributes = {**counted, **more}
+        if self._request_metadata:
+            attributes |= _recorded("request", self._request_metadata, ctx.request_headers)
         began = time_ns()
         span = self._tracer.start_span(method, parent, self._side.kind, attributes, start_time=began)
-        return _Recording(span, set_span_in_context(span, parent), measured, began)
+        return _Recording(span, set_span_in_context(span, parent), counted, began)
 
     def _end(self, call: _Recording, ctx: Call, error: BaseException | None) -> None:
         span = call.span
@@ -341,7 +345,8 @@ class OpenTelemetryClientInterceptor(_Telemetry):
     intercept_server_stream_sync = intercept_bidi_stream_sync = _many_sync
 
 
-def _address(prefix: str, address: str | None) -> Attributes:
+@lru_cache(1024)  # each call has the same one as others before it
+def _address(prefix: str, address: str | None) -> Values:
     """A `host:port` as two attributes."""
     if not address:
         return {}
