@@ -111,9 +111,9 @@ def test_a_registry_of_the_other_runtime_is_refused() -> None:
 
 @pytest.mark.parametrize("codec", [proto_binary_codec(), proto_json_codec()])
 def test_what_is_no_message_is_a_type_error(codec: Codec) -> None:
-    with pytest.raises(TypeError, match=r"builtins\.dict is a message of neither"):
+    with pytest.raises(TypeError, match=r"^dict is a message of neither"):
         codec.encode({})
-    with pytest.raises(TypeError, match=r"builtins\.dict is a message of neither"):
+    with pytest.raises(TypeError, match=r"^dict is a message of neither"):
         codec.decode(b"", dict)
 
 

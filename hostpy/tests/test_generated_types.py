@@ -112,6 +112,76 @@ greet_connectcore.GreetServiceClientSync("http://localhost").greet_group(iter([G
 """
 WRONG_LINES = {9, 13, 14}
 
+# What people get wrong, beside what test_mistakes.py has.
+MISTAKES = """
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connectcore.request import RequestContext
+from x import greet_connectcore
+from x.greet{suffix} import GreetRequest, GreetResponse
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+Context = RequestContext[GreetRequest, GreetResponse]
+
+
+class Plain(greet_connectcore.GreetService):
+    def greet(self, request: GreetRequest, ctx: Context, /) -> GreetResponse:  # a mistake
+        return GreetResponse()
+
+    async def greet_many(self, request: GreetRequest, ctx: Context, /) -> GreetResponse:  # a mistake
+        return GreetResponse()
+
+
+class Asynchronous(greet_connectcore.GreetServiceSync):
+    async def greet(self, request: GreetRequest, ctx: Context, /) -> GreetResponse:  # a mistake
+        return GreetResponse()
+
+    def greet_many(self, request: GreetRequest, ctx: Context, /) -> Iterator[GreetResponse]:
+        yield GreetRequest()  # a mistake
+
+
+class Wrong(greet_connectcore.GreetService):
+    async def greet(self, request: GreetRequest, ctx: Context, /) -> GreetResponse:
+        return request  # a mistake
+
+    async def greet_many(self, request: GreetRequest, ctx: Context, /) -> AsyncIterator[GreetResponse]:
+        yield None  # a mistake
+
+
+greet_connectcore.GreetServiceASGIApplication(Wrong)  # a mistake
+greet_connectcore.GreetServiceASGIApplication(Asynchronous())  # a mistake
+greet_connectcore.GreetServiceWSGIApplication(Wrong())  # a mistake
+greet_connectcore.GreetServiceASGIApplication(Wrong(), acces_log=True)  # a mistake
+greet_connectcore.GreetServiceASGIApplication(Wrong(), codecs=["json"])  # a mistake
+greet_connectcore.GreetServiceClient("http://localhost", timout=1)  # a mistake
+greet_connectcore.GreetServiceClient("http://localhost", protocol="grpc")  # a mistake
+app = greet_connectcore.GreetServiceASGIApplication(Wrong())
+greet_connectcore.GreetServiceClient("http://localhost", http_client=app)  # a mistake
+client = greet_connectcore.GreetServiceClient("http://localhost")
+client_sync = greet_connectcore.GreetServiceClientSync("http://localhost")
+
+
+async def call() -> None:
+    client.greet(GreetRequest()).greeting  # a mistake
+    client.gret(GreetRequest())  # a mistake
+    await client.greet(GreetResponse())  # a mistake
+    await client.greet({{"name": "x"}})  # a mistake
+    await client.greet(GreetRequest(), timout=1)  # a mistake
+    await client_sync.greet(GreetRequest())  # a mistake
+    await client.greet_many(GreetRequest())  # a mistake
+    for _ in client.greet_many(GreetRequest()):  # a mistake
+        pass
+    with client:  # a mistake
+        pass
+    async with client_sync:  # a mistake
+        pass
+"""
+MISTAKEN_LINES = {number for number, line in enumerate(MISTAKES.splitlines(), 1) if line.endswith("# a mistake")}
+
 
 @pytest.fixture(scope="module", params=["google", "protobuf-py"])
 def generated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -126,6 +196,7 @@ def generated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     suffix = "_pb2" if messages == "google" else "_pb"
     (protoc.out / "user.py").write_text(USER.format(suffix=suffix))
     (protoc.out / "wrong.py").write_text(WRONG.format(suffix=suffix))
+    (protoc.out / "mistakes.py").write_text(MISTAKES.format(suffix=suffix))
     (protoc.out / "pyrightconfig.json").write_text(
         json.dumps(
             {
@@ -155,11 +226,12 @@ def test_mypy_strict(generated: Path) -> None:
     files = outputs(generated)
     text = run(
         generated, sys.executable, "-m", "mypy", "--strict", "--python-version=3.11", "--explicit-package-bases",
-        "--enable-error-code=deprecated", "--no-error-summary", "user.py", "wrong.py", *files,
+        "--enable-error-code=deprecated", "--no-error-summary", "user.py", "wrong.py", "mistakes.py", *files,
     )  # fmt: skip
     lines = [line for line in text.splitlines() if ": note:" not in line and "_pb2.pyi:" not in line]
     assert {int(line.split(":")[1]) for line in lines if line.startswith("wrong.py:")} == WRONG_LINES, text
-    assert [line for line in lines if not line.startswith("wrong.py:")] == []
+    assert {int(line.split(":")[1]) for line in lines if line.startswith("mistakes.py:")} == MISTAKEN_LINES, text
+    assert [line for line in lines if not line.startswith(("wrong.py:", "mistakes.py:"))] == []
 
 
 def test_pyright_strict(generated: Path) -> None:
@@ -170,7 +242,8 @@ def test_pyright_strict(generated: Path) -> None:
         (d["file"].rpartition("/")[2], d["range"]["start"]["line"] + 1, d["message"]) for d in report["generalDiagnostics"]
     ]
     assert {line for name, line, _ in found if name == "wrong.py"} == WRONG_LINES, found
-    assert [each for each in found if each[0] != "wrong.py"] == []
+    assert {line for name, line, _ in found if name == "mistakes.py"} == MISTAKEN_LINES, found
+    assert [each for each in found if each[0] not in ("wrong.py", "mistakes.py")] == []
 
 
 def test_ruff_finds_nothing_even_where_it_is_told_not_to_look(generated: Path) -> None:

@@ -39,7 +39,7 @@ def check(interceptors: Iterable[Interceptor]) -> list[Interceptor]:
         TypeError: one has no method of an async interceptor, or both kinds of method, so that part of it would never run.
 
     """
-    checked = list(interceptors)
+    checked = _listed(interceptors)
     for interceptor in checked:
         _check(interceptor, "", "asynchronous", _SYNC, "a synchronous")
     return checked
@@ -52,10 +52,18 @@ def check_sync(interceptors: Iterable[InterceptorSync]) -> list[InterceptorSync]
         TypeError: one has no method of a sync interceptor, or both kinds of method, so that part of it would never run.
 
     """
-    checked = list(interceptors)
+    checked = _listed(interceptors)
     for interceptor in checked:
         _check(interceptor, _SYNC, "synchronous", "", "an asynchronous")
     return checked
+
+
+def _listed(interceptors: Iterable[Any]) -> list[Any]:
+    try:
+        return list(interceptors)
+    except TypeError:
+        name = type(interceptors).__qualname__
+        raise TypeError(f"interceptors must be a list of them, if only of one, not {name}") from None
 
 
 def _check(interceptor: object, suffix: str, kind: str, other: str, other_kind: str) -> None:

@@ -245,7 +245,7 @@ class ClientBase(Generic[I, H]):
     def _timeout_of(self, timeout: float | None, timeout_ms: float | None) -> float | None:
         """Seconds that this call may take."""
         if self._closed:
-            raise RuntimeError("this client is closed")
+            raise RuntimeError("this client is closed: make another, or call inside of its block (`with`, or `async with`)")
         if timeout is None and timeout_ms is None:
             return self._config.timeout
         return timeout_seconds(timeout, timeout_ms)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from .._interceptors import check, wrap
 from ..method import StreamType
@@ -59,6 +59,15 @@ class ConnectClient(_Base):
         self, _type: type[BaseException] | None, _value: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+    if not TYPE_CHECKING:  # a checker says it before
+
+        def __enter__(self) -> NoReturn:
+            name = type(self).__name__
+            raise TypeError(f"{name} is asynchronous: use 'async with', or the client {name}Sync")
+
+        def __exit__(self, *_: object) -> None:
+            pass
 
     async def execute_unary(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from .._interceptors import check_sync, wrap_sync
 from ..method import StreamType
@@ -59,6 +59,15 @@ class ConnectClientSync(_Base):
         self, _type: type[BaseException] | None, _value: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    if not TYPE_CHECKING:  # a checker says it before
+
+        async def __aenter__(self) -> NoReturn:
+            name = type(self).__name__
+            raise TypeError(f"{name} is synchronous: use 'with', or the client {name.removesuffix('Sync')}")
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
 
     def execute_unary(
         self,

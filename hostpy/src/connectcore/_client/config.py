@@ -6,12 +6,12 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from .._codec.codec import proto_binary_codec
+from .._codec.codec import checked_codec, proto_binary_codec
 from .._version import __version__
 from .._wasm import abi, records
 from .._wasm.columns import join_names
 from .._wasm.configuration import Configuration, compress_min_of, read_max_of, send_max_of
-from ..compression import GzipCompression, ModuleCompression, native
+from ..compression import GzipCompression, ModuleCompression, checked, native
 from ..protocol import ProtocolType
 from .opening import Openings
 from .procedure import Procedure
@@ -91,14 +91,14 @@ class ClientConfig:
             raise TypeError(f"protocol must be a connectcore.protocol.ProtocolType, not {protocol!r}")
         # gRPC is defined over HTTP/2 alone: servers speak it at once over cleartext, and in no other version.
         self.http2 = True if protocol is ProtocolType.GRPC else None
-        self.codec: Codec[Any, Any] = proto_binary_codec() if codec is None else codec
-        codings: list[Any] = [GzipCompression()] if accept_compression is None else list(accept_compression)
+        self.codec: Codec[Any, Any] = proto_binary_codec() if codec is None else checked_codec(codec)
+        codings: list[Any] = [GzipCompression()] if accept_compression is None else [*map(checked, accept_compression)]
         names = [coding.name() for coding in codings]
         if len(set(names)) != len(names):
             raise ValueError(f"accept_compression names one compression twice: {', '.join(names)}")
         send = 0
         if send_compression is not None:
-            name = send_compression.name()
+            name = checked(send_compression).name()
             # The interface knows one list. What a client can compress it can read, so offering it does no harm.
             if name not in names:
                 codings.append(send_compression)
@@ -172,7 +172,11 @@ def timeout_seconds(timeout: float | None, timeout_ms: float | None) -> float | 
         timeout = timeout_ms / 1000
     if timeout is None:
         return None
-    if math.isnan(timeout):
+    try:
+        no_number = math.isnan(timeout)
+    except TypeError:
+        raise TypeError(f"a timeout must be a number of seconds, not {timeout!r}") from None
+    if no_number:
         raise ValueError("a timeout must be a number of seconds, not NaN")
     return None if timeout == math.inf else timeout
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from .._codec.codec import resolve_decoder, resolve_encoder
+from .._codec.messages import described, runtime_of
 from .._wasm.configuration import attributes
 from ..method import StreamType
 
@@ -77,10 +78,10 @@ class Procedure:
         wanted, given = self.method.input, message.__class__
         if not isinstance(message, wanted):
             name = f"{self.method.service_name}.{self.method.name}"
-            raise WrongMessageError(f"{name} takes {_name(wanted)}, not {_name(given)}")
+            runtimes = runtime_of(wanted), runtime_of(given)
+            hint = ""
+            if None not in runtimes and runtimes[0] != runtimes[1]:
+                hint = f", which is of {runtimes[1]}: this client's code was generated for {runtimes[0]}"
+            raise WrongMessageError(f"{name} takes {described(wanted)}, not {described(given)}{hint}")
         encode = self._encoders[given] = resolve_encoder(self._codec, given)
         return encode
-
-
-def _name(kind: type[Any]) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Codec",
+    "checked_codec",
     "default_codecs",
     "proto_binary_codec",
     "proto_json_codec",
     "resolve_decoder",
     "resolve_encoder",
+    "writes_protobuf",
 ]
 
 
@@ -151,6 +153,18 @@ def proto_json_codec(registry: object = None, *, ignore_unknown_fields: bool = T
     if registry is None and ignore_unknown_fields:
         return _json
     return _ProtoJSONCodec(registry, ignore_unknown_fields=ignore_unknown_fields)
+
+
+def writes_protobuf(codec: object) -> bool:
+    """Whether a codec is one of these two: then what it writes is a message of the method's class, and nothing else."""
+    return isinstance(codec, _ProtoCodec)
+
+
+def checked_codec(codec: Any) -> Any:
+    """A codec as it is given. Raises TypeError for what is none."""
+    if isinstance(codec, type) or not all(callable(getattr(codec, name, None)) for name in ("name", "encode", "decode")):
+        raise TypeError(f"{codec!r} is no codec: one is an object such as connectcore.codec.proto_json_codec() gives")
+    return codec
 
 
 def default_codecs() -> tuple[Codec, ...]:

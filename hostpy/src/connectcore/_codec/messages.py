@@ -16,11 +16,13 @@ __all__ = [
     "binary_decoder",
     "binary_encoder",
     "decode_binary",
+    "described",
     "encode_binary",
     "find_class",
     "is_google",
     "is_protobuf_py",
     "not_a_message",
+    "runtime_of",
     "type_name_of",
 ]
 
@@ -37,10 +39,19 @@ def is_protobuf_py(message_class: type[Any]) -> bool:
     return hasattr(message_class, "to_binary") and hasattr(message_class, "desc")
 
 
+def runtime_of(message_class: type[Any]) -> str | None:
+    """What a message class's runtime is called, for people; None where it is no message class."""
+    return "Google's protobuf" if is_google(message_class) else "protobuf-py" if is_protobuf_py(message_class) else None
+
+
+def described(kind: type[Any]) -> str:
+    """A class's full name, for people."""
+    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+
+
 def not_a_message(message_class: type[Any]) -> TypeError:
     """The error for a class of neither runtime."""
-    name = f"{message_class.__module__}.{message_class.__qualname__}"
-    return TypeError(f"{name} is a message of neither Google's protobuf nor protobuf-py")
+    return TypeError(f"{described(message_class)} is a message of neither Google's protobuf nor protobuf-py")
 
 
 def type_name_of(message_class: type[Any]) -> str:

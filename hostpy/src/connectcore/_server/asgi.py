@@ -13,6 +13,7 @@ from .access import ASGIEntry
 from .asgi_call import Exchange, awaitable
 from .asgi_request import HALF_DUPLEX, addresses, has_content, head_of, length_of
 from .call import ServerCall
+from .handlers import checked, missing
 from .lifespan import serve_other
 from .options import Options
 from .response import whole
@@ -193,14 +194,20 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
     def _resolve(self, service: SVC) -> Service:
         if isinstance(service, type):
             raise TypeError(f"{service.__qualname__} is a class: pass an instance of it as the service")
-        endpoints = {
-            path: (
-                endpoint.method,
-                wrap(endpoint.method.stream_type, endpoint.function, self._interceptors),
-            )
-            for path, endpoint in self._endpoints(service).items()
-        }
-        return Service(endpoints, **self._settings)
+        try:
+            endpoints = self._endpoints(service)
+        except AttributeError as error:
+            raise missing(service, error) or error from None
+        return Service(
+            {
+                path: (
+                    each.method,
+                    wrap(each.method.stream_type, checked(path, each.method, each.function), self._interceptors),
+                )
+                for path, each in endpoints.items()
+            },
+            **self._settings,
+        )
 
 
 async def _rest(first: bytes, limit: int, receive: Receive) -> tuple[bytes | None, bool]:

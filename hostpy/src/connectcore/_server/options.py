@@ -80,7 +80,10 @@ class Options:
         max_timeout: float | None = None,
         on_error: ErrorHook | None = None,
         access_log: bool = False,
+        **others: Any,
     ) -> None:
+        for name in others:
+            raise _unknown(name)
         flags = _refusals(protocols)
         if require_protocol_version:
             flags |= abi.SERVER_REQUIRE_VERSION
@@ -115,6 +118,14 @@ def _refusals(protocols: Iterable[ProtocolType] | None) -> int:
     if not served:
         raise ValueError("protocols names none: a server must serve at least one, or leave the option out")
     return flags
+
+
+def _unknown(name: str) -> TypeError:
+    from difflib import get_close_matches
+
+    known = ["interceptors", "read_max_bytes", "compressions", "codecs", *ServerOptions.__annotations__]
+    meant = "".join(f": is {each} meant?" for each in get_close_matches(name, known, 1))
+    return TypeError(f"an application has no option {name!r}{meant or ', but ' + ', '.join(known)}")
 
 
 def _microseconds(max_timeout: float | None) -> int:

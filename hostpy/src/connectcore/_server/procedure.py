@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._codec.codec import resolve_decoder, resolve_encoder
+from .._codec.codec import resolve_decoder, resolve_encoder, writes_protobuf
+from .._codec.messages import runtime_of, type_name_of
 from .._wasm import abi
 from .._wasm.configuration import attributes
 from ..method import StreamType
 from ..request import ServerContext
+from .handlers import wrong_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from .._wasm import records
 
 __all__ = ["Procedure"]
+
+K = TypeVar("K")
 
 
 class Procedure:
@@ -40,9 +44,31 @@ class Procedure:
             for index, codec in enumerate(codecs)
         ]
         self.encoders = [
-            _when_used(resolve_encoder, codec, method.output) if index else resolve_encoder(codec, method.output)
+            _when_used(self._encoder, codec, index) if index else self._encoder(codec, index)
             for index, codec in enumerate(codecs)
         ]
+
+    def _encoder(self, codec: Codec, index: int) -> Callable[[Any], bytes]:
+        """What serializes replies, and refuses what is none: a runtime would send any message of its own.
+
+        A stream's messages cost little beside this test, so once one was good it is not made again.
+        """
+        method, kind = self.method, self.method.output
+        encode = resolve_encoder(codec, kind)
+        if not writes_protobuf(codec):
+            return encode
+
+        def check(reply: Any) -> bytes:
+            if reply.__class__ is not kind and not _stands_for(kind, reply.__class__):
+                raise wrong_reply(method, reply)
+            return encode(reply)
+
+        def check_first(reply: Any) -> bytes:
+            payload = check(reply)
+            self.encoders[index] = encode
+            return payload
+
+        return check_first if self.many_responses else check
 
     def context(
         self,
@@ -58,9 +84,13 @@ class Procedure:
         return ServerContext(self.method, http_method, fields, request.hidden, request.binary, ends, addresses, source)
 
 
-def _when_used(
-    resolve: Callable[[Codec, type[Any]], Callable[[Any], Any]], codec: Codec, kind: type[Any]
-) -> Callable[[Any], Any]:
+def _stands_for(kind: type[Any], given: type[Any]) -> bool:
+    """Whether messages of a class are the same as those of another, of another pool perhaps."""
+    runtime = runtime_of(given)
+    return runtime is not None and runtime == runtime_of(kind) and type_name_of(given) == type_name_of(kind)
+
+
+def _when_used(resolve: Callable[[Codec, K], Callable[[Any], Any]], codec: Codec, kind: K) -> Callable[[Any], Any]:
     """The function that `resolve` gives, which is asked for at the first call."""
     function: Callable[[Any], Any] | None = None
 

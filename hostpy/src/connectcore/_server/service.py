@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from .._codec.codec import default_codecs
+from .._codec.codec import checked_codec, default_codecs
 from .._wasm import abi, records
 from .._wasm.columns import join_fields, join_names, join_text_fields, layout, split_fields, split_text_fields
 from .._wasm.configuration import BusyError, Configuration
 from .._wasm.instance import GuestError
 from .._wasm.pool import POOL
-from ..compression import GzipCompression, native
+from ..compression import GzipCompression, checked, native
 from .call import ServerCall, announced
 from .memory import Heads, Memory
 from .procedure import Procedure
@@ -68,8 +68,8 @@ class Service:
         text: bool,
         prepare: bool,
     ) -> None:
-        known = list(default_codecs() if codecs is None else codecs)
-        self.codings: list[Any] = [GzipCompression()] if compressions is None else list(compressions)
+        known = [*default_codecs()] if codecs is None else [*map(checked_codec, codecs)]
+        self.codings: list[Any] = [GzipCompression()] if compressions is None else [*map(checked, compressions)]
         self.procedures = [Procedure(path, *endpoint, known) for path, endpoint in endpoints.items()]
         self.routes = {procedure.name: procedure for procedure in self.procedures}
         record = records.configure_server(

@@ -11,6 +11,7 @@ from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
 from ..request import expired
 from .access import WSGIEntry
 from .call import ServerCall
+from .handlers import checked_sync
 from .options import Options
 from .rsgi import NoRSGI
 from .service import Service
@@ -34,9 +35,6 @@ __all__ = ["ConnectWSGIApplication"]
 
 _WHOLE: Final = 1_000_000
 """Content of less than so many bytes is read before the guest is asked; longer content when the head was found good."""
-
-_ASYNCHRONOUS: Final = 0x80 | 0x200
-"""Flags of code: a coroutine's, an asynchronous generator's (`inspect.CO_COROUTINE`, `inspect.CO_ASYNC_GENERATOR`)."""
 
 
 class ConnectWSGIApplication(NoRSGI, ABC):
@@ -85,13 +83,11 @@ class ConnectWSGIApplication(NoRSGI, ABC):
             ValueError: an option makes no sense; the text says which and why.
 
         """
-        for path, endpoint in endpoints.items():
-            _check_sync(path, endpoint.function)
         self._leading, others = split_leading_sync(check_sync(interceptors))
         self._service = Service(
             {
-                path: (endpoint.method, wrap_sync(endpoint.method.stream_type, endpoint.function, others))
-                for path, endpoint in endpoints.items()
+                path: (each.method, wrap_sync(each.method.stream_type, checked_sync(path, each.method, each.function), others))
+                for path, each in endpoints.items()
             },
             codecs=codecs,
             compressions=compressions,
@@ -175,10 +171,3 @@ class ConnectWSGIApplication(NoRSGI, ABC):
         if ended and verdict.plain.holds(data):
             return verdict, data
         return self._service.open(head, data, end=ended), data
-
-
-def _check_sync(path: str, function: Any) -> None:
-    """Refuse a handler whose work nobody would do: no loop runs under WSGI. Raises TypeError."""
-    code = getattr(getattr(function, "__func__", function), "__code__", None)
-    if getattr(code, "co_flags", 0) & _ASYNCHRONOUS:
-        raise TypeError(f"the handler of {path} is asynchronous: serve it under ASGI, or make it a plain function")

@@ -65,4 +65,12 @@ def _of_pyqwest(http_client: Any, kind: str) -> bool:
 
 
 def _wrong(wanted: str, http_client: object) -> TypeError:
-    return TypeError(f"http_client must be {wanted} transport of connectcore.transport, not {type(http_client).__name__}")
+    hint = ""
+    if isinstance(http_client, Transport):
+        hint = ", which is for an async client"
+    elif isinstance(http_client, TransportSync):
+        hint = ", which is for a sync client"
+    elif callable(http_client) and hasattr(http_client, "path"):  # a generated application
+        hint = ": an application is called through ASGITransport(app) or WSGITransport(app)"
+    name = type(http_client).__name__
+    return TypeError(f"http_client must be {wanted} transport of connectcore.transport, not {name}{hint}")

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from ..code import Code
 from ..errors import ConnectError
@@ -60,6 +60,15 @@ class ModuleCompression:
 
 AnyCompression: TypeAlias = Compression | ModuleCompression
 """What servers and clients can be given."""
+
+
+def checked(compression: Any) -> Any:
+    """A compression as it is given. Raises TypeError for what is none."""
+    if isinstance(compression, type) or not callable(getattr(compression, "name", None)):
+        raise TypeError(
+            f"{compression!r} is no compression: one is an object such as connectcore.compression.gzip.GzipCompression() makes"
+        )
+    return compression
 
 
 def native(compressions: Iterable[AnyCompression]) -> bytes:
