@@ -12,6 +12,7 @@ import greet_server
 import greet_server_wsgi
 import pytest
 from connectcore.code import Code
+from connectcore.cors import CORSASGIMiddleware, CORSWSGIMiddleware
 from connectcore.errors import ConnectError
 from connectcore.method import IdempotencyLevel, MethodInfo, StreamType
 from connectcore.server import (
@@ -298,11 +299,14 @@ class TestGranian:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
         assert "GreetServiceASGIApplication does not speak RSGI: start granian with --interface asgi" in done.stderr
 
-    @pytest.mark.parametrize("router", [False, True])
+    @pytest.mark.parametrize("around", ["nothing", "router", "CORS"])
     @pytest.mark.parametrize("interface", ["asgi", "wsgi"])
-    def test_says_what_to_do(self, interface: str, router: bool) -> None:
+    def test_says_what_to_do(self, interface: str, around: str) -> None:
         app = asgi(Seen()) if interface == "asgi" else wsgi(Seen())
-        if router:
+        if around == "router":
             app = ConnectASGIRouter(app) if interface == "asgi" else ConnectWSGIRouter(app)
+        elif around == "CORS":
+            cors: Any = CORSASGIMiddleware if interface == "asgi" else CORSWSGIMiddleware
+            app = cors(app, origins="*")
         with pytest.raises(RuntimeError, match=f"does not speak RSGI: start granian with --interface {interface}"):
             app.__rsgi_init__(None)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from ._server.rsgi import NoRSGI
 from ._standard.fields import METHODS, REQUEST, RESPONSE, TRAILER_PREFIX
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class _Policy:
         return [("access-control-allow-origin", "*" if self._any else origin), *self._common, *more]
 
 
-class CORSASGIMiddleware:
+class CORSASGIMiddleware(NoRSGI):
     """Answers preflights, and lets pages of these origins see an ASGI application's responses.
 
     Args:
@@ -94,6 +95,8 @@ class CORSASGIMiddleware:
         ValueError: an origin is none, or any origin is to send credentials.
 
     """
+
+    _interface = "asgi"
 
     def __init__(
         self,
@@ -129,11 +132,13 @@ class CORSASGIMiddleware:
         await self._app(scope, receive, answer)
 
 
-class CORSWSGIMiddleware:
+class CORSWSGIMiddleware(NoRSGI):
     """Answers preflights, and lets pages of these origins see a WSGI application's responses.
 
     The arguments are those of `CORSASGIMiddleware`.
     """
+
+    _interface = "wsgi"
 
     def __init__(
         self,

@@ -7,8 +7,9 @@
 procedure), `lifespan` answers ASGI's other scopes. `service` is what an application offers: it opens a call, or knows that it
 is plain and needs none. `call` is a call without I/O; `asgi_call` and `wsgi_call` own it, run the handler and write.
 
-`procedure` is one method and `endpoint` how it is declared; `memory` is what is remembered of requests that come again,
-`response` what is to be written, `outcome` how a call ends, and `usual` the records that most calls consist of.
+`procedure` is one method, `endpoint` how it is declared, and `handlers` what its function must be; `memory` is what is
+remembered of requests that come again, `response` what is to be written, `outcome` how a call ends, and `usual` the records
+that most calls consist of.
 """
 
 from __future__ import annotations
