@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from connectcore._cli.schema import Schema
     from connectcore._wasm.instance import Instance
+    from mistakes_support import Made
     from stream_support import Service
 
 
@@ -81,3 +82,16 @@ def instance() -> Iterator[Instance]:
     fresh.failed = True
     for spoilt in POOL.instances():
         POOL.discard(spoilt, "test")
+
+
+@pytest.fixture(scope="module", params=["google", "protobuf-py"])
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Generated code of either message runtime, and handlers for it."""
+    from mistakes_support import Made
+    from protoc import GREET, Protoc
+
+    package = f"mistakes_{request.param.replace('-', '_')}"
+    protoc = Protoc(tmp_path_factory.mktemp(package), {f"{package}/greet.proto": GREET.replace("greet.v1", package)})
+    protoc.generate(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        return Made(protoc.load(patch, f"{package}.greet_connectcore"), request.param)
