@@ -81,8 +81,8 @@ type Event struct {
 
 	// ResponseHead, RequestHead, Body: the HTTP message ends with this.
 	End bool
-	// ResponseHead: a Trailers event will end the response. Prepared: see there.
-	HasTrailers bool
+	// ResponseHead: a Trailers event will end it, or should. Prepared: see there.
+	HasTrailers, LacksTrailers bool
 
 	Status  uint32 // ResponseHead
 	Method  []byte // RequestHead

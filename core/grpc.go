@@ -26,7 +26,8 @@ func endGRPC(c *ServerCall, e *Error, fields Fields, binary Pairs) {
 		c.d.begin(c)
 		c.scratch = addStatus(&c.head, e, c.scratch)
 		c.scratch = addMetadata(&c.lead, "", fields, binary, c.scratch)
-		c.finishHead(200).End = true
+		h := c.finishHead(200)
+		h.End, h.LacksTrailers = true, true
 		return
 	}
 	if !c.headSent {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/connectcore/connectcore/wasm/abi"
@@ -109,6 +110,7 @@ type Handler struct {
 	logger     *slog.Logger
 	access     *slog.Logger
 	onError    func(context.Context, *Call, error) *Error
+	lacking    sync.Once // said that trailers are wanted which cannot be sent
 }
 
 // NewHandler makes a handler. It fails if the module does not load, or if

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -113,12 +114,23 @@ func TestGRPCTrailersOverHTTP2(t *testing.T) {
 }
 
 // HTTP/1.0 has no chunks, and so no trailers: the call is refused in gRPC's own
-// form before its handler runs. Connect works.
+// form before its handler runs, and the log says so once. Connect works.
 func TestHTTP10(t *testing.T) {
-	server := httptest.NewServer(handlerOn(t, defaultModule, grpcServices()...))
-	t.Cleanup(server.Close)
+	var log bytes.Buffer
+	h, err := NewHandler(&HandlerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))}, grpcServices()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(h)
+	t.Cleanup(func() {
+		server.Close()
+		if got := strings.Count(log.String(), "a version of HTTP that has no trailers"); got != 1 {
+			t.Errorf("the log says it %d times, want once: %s", got, log.String())
+		}
+	})
 	for contentType, want := range map[string]string{
 		grpcType:            "Grpc-Status: 12\r\n",
+		"application/grpc":  "Grpc-Status: 12\r\n",
 		"application/proto": "Content-Length: 8\r\n",
 	} {
 		_, reader := raw(t, server, "POST "+echoBytes.Path+" HTTP/1.0\r\nContent-Type: "+contentType+

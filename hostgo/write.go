@@ -152,6 +152,12 @@ func (c *Call) writeResponseHead(op *operation, fields []byte, early bool) {
 		// handler leaves some of the request unread.
 		h["Connection"] = []string{"close"}
 	}
+	if op.flags&abi.HTTPLacks != 0 {
+		c.handler.lacking.Do(func() {
+			c.handler.logger.Warn("connectcore: a client calls by gRPC over a version of HTTP that has no trailers: the call fails",
+				"version", c.r.Proto, "peer", c.r.RemoteAddr)
+		})
+	}
 	c.sendHead(int(op.status), op.flags&abi.HTTPTrailers != 0)
 }
 

@@ -37,6 +37,16 @@ if TYPE_CHECKING:
     Context = RequestContext[Any, Any]
 
 
+def test_without_trailers_the_log_says_once_what_to_do(interface: str, caplog: pytest.LogCaptureFixture) -> None:
+    server = Server(interface, {UNARY: lambda request, ctx: request, BIDI: repeat})
+    for procedure in (UNARY, BIDI, UNARY):
+        answer = server.call(procedure=procedure, chunks=[envelope(message("a"))], **{**GRPC, "trailers": False})
+        assert (answer.status, answer.values("grpc-status"), answer.trailers) == (200, ["12"], [])
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "needs a server that sends trailers" in said
+    assert ("uvicorn with" if interface == "asgi" else "pyvoy") in said
+
+
 def requests(*texts: str) -> bytes:
     return b"".join(envelope(message(each)) for each in texts)
 

@@ -136,6 +136,7 @@ const (
 	// ResponseHead, RequestHead, Body.
 	HTTPEnd      uint16 = 1 // nothing follows: the HTTP message ends with this
 	HTTPTrailers uint16 = 2 // ResponseHead: a Trailers event will end the response
+	HTTPLacks    uint16 = 4 // ResponseHead: trailers should, and the host cannot send them
 )
 
 // Compressed marks, in the high bit of a length, a payload that is compressed

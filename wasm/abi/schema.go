@@ -74,7 +74,7 @@ var Schemas = []Schema{
 	{EvMessages, "messages", []string{"inline"}, []Column{
 		{"base", U64}, {"coding", U32}, {"limit", U32}, {"spans", Words}, {"data", Bytes}}},
 	{EvReceived, "received", nil, []Column{{"code", U32}, {"message", Bytes}}},
-	{EvResponseHead, "http-response-head", []string{"end", "trailers"}, []Column{
+	{EvResponseHead, "http-response-head", []string{"end", "trailers", "lacks-trailers"}, []Column{
 		{"status", U32}, {"fields", Fields}}},
 	{EvRequestHead, "http-request-head", []string{"end"}, []Column{
 		{"method", Bytes}, {"target", Bytes}, {"fields", Fields}}},

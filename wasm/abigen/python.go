@@ -34,6 +34,7 @@ var constants = []struct {
 	{"CONFIGURED_SEND_INLINE", uint64(abi.ConfiguredSendInline)}, {"CONFIGURED_GET_INLINE", uint64(abi.ConfiguredGetInline)},
 	{"REQUEST_SEND_INLINE", uint64(abi.RequestSendInline)}, {"REQUEST_GET", uint64(abi.RequestGet)}, {"MESSAGES_INLINE", uint64(abi.MessagesInline)},
 	{"HTTP_END", uint64(abi.HTTPEnd)}, {"HTTP_TRAILERS", uint64(abi.HTTPTrailers)},
+	{"HTTP_LACKS_TRAILERS", uint64(abi.HTTPLacks)},
 	{"UNARY", abi.Unary}, {"CLIENT_STREAM", abi.ClientStream}, {"SERVER_STREAM", abi.ServerStream},
 	{"BIDI_STREAM", abi.BidiStream}, {"NO_SIDE_EFFECTS", abi.NoSideEffects},
 	{"PROTOCOL_CONNECT", abi.Connect}, {"PROTOCOL_GRPC", abi.GRPC}, {"PROTOCOL_GRPC_WEB", abi.GRPCWeb},

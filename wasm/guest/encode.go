@@ -87,7 +87,8 @@ func (g *Guest) encodeEvent(handle uint32, e *core.Event) {
 		return
 	case core.EventResponseHead:
 		fields := e.Fields.Bytes()
-		r := g.record(abi.EvResponseHead, flag(e.End, abi.HTTPEnd)|flag(e.HasTrailers, abi.HTTPTrailers), handle, h+12+len(fields))
+		r := g.record(abi.EvResponseHead, flag(e.End, abi.HTTPEnd)|flag(e.HasTrailers, abi.HTTPTrailers)|
+			flag(e.LacksTrailers, abi.HTTPLacks), handle, h+12+len(fields))
 		_ = r[h+11]
 		le.PutUint32(r[h:], e.Status)
 		le.PutUint32(r[h+4:], uint32(e.Fields.Len()))

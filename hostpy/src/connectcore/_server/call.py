@@ -357,6 +357,11 @@ class ServerCall:
         if not self._again:
             self._wanted = event
 
+    def _on_head(self, event: records.HttpResponseHead) -> None:
+        if event.flags & abi.HTTP_LACKS_TRAILERS:
+            self._service.lacks_trailers()
+        self.response.head(event)
+
     def _on_stop(self, event: records.Stop) -> None:
         self.stopped = True
         self.failure = error_of(event.code, event.message)
@@ -383,7 +388,7 @@ _ON: Final[dict[type[Any], Callable[[ServerCall, Any], None]]] = {
     records.Request: ServerCall._on_request,
     records.Messages: ServerCall._on_messages,
     records.Received: ServerCall._on_received,
-    records.HttpResponseHead: lambda call, event: call.response.head(event),
+    records.HttpResponseHead: ServerCall._on_head,
     records.HttpBody: lambda call, event: call.response.body(event),
     records.HttpTrailers: lambda call, event: call.response.trailers(event),
     records.Stop: ServerCall._on_stop,

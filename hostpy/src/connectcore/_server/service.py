@@ -20,6 +20,7 @@ from .._wasm.pool import POOL
 from ..compression import GzipCompression, checked, native
 from .call import ServerCall, announced
 from .memory import Heads, Memory
+from .outcome import log
 from .procedure import Procedure
 from .verdict import Plain, Verdict
 
@@ -49,6 +50,7 @@ class Service:
         "_configuration",
         "_plains",
         "_prepare",
+        "_told",
         "_verdicts",
         "access_log",
         "codings",
@@ -88,6 +90,20 @@ class Service:
         self.on_error = options.on_error
         self._verdicts: Heads[Verdict] = Heads(text=text)
         self._plains: Memory[tuple[Plain, records.Prepared]] = Memory()
+        self._told = False
+
+    def lacks_trailers(self) -> None:
+        """A call failed because this server sends no trailers. The log is told once."""
+        if not self._told:
+            self._told = True
+            others = (
+                "pyvoy, gunicorn over HTTP/2" if self.fields_of is split_text_fields else "uvicorn with '--http zttp --http2'"
+            )
+            log.warning(
+                "A client calls by gRPC, which needs a server that sends trailers, and this one does not: the call fails. "
+                "Serve the application under one that does (%s), or let the client call by another protocol",
+                others,
+            )
 
     def open(self, head: Head, content: bytes | None = None, *, end: bool = False, waits: bool = False) -> Verdict | ServerCall:
         """Open a call: with its head alone, or with content that came, and may have ended. Raises ModuleError.

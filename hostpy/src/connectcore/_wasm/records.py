@@ -417,7 +417,7 @@ class Received:
 
 
 class HttpResponseHead:
-    """`http-response-head`. Flags: 1 end, 2 trailers."""
+    """`http-response-head`. Flags: 1 end, 2 trailers, 4 lacks-trailers."""
 
     __slots__ = ("fields", "flags", "handle", "status")
     handle: int
