@@ -49,7 +49,10 @@ def serving_wsgi(app: Any) -> Iterator[str]:
     try:
         yield f"http://{HOST}:{listener.getsockname()[1]}"
     finally:
-        server.trigger.pull_trigger(end)
+        # Not `pull_trigger`: between the two of its steps the loop, awake for another reason, may close what it writes to.
+        with server.trigger.lock:
+            server.trigger.thunks.append(end)
+            server.trigger.pull_trigger()
         thread.join(20)
         server.task_dispatcher.shutdown()
         listener.close()
