@@ -19,26 +19,16 @@ from typing import Any
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / "serving"), str(TESTS / "deployment"), str(TESTS.parent / "hostpy/examples")]
 
-from connectcore.transport import HTTPTransport  # noqa: E402
-from greet.v1.greet_connectcore import GreetServiceClient  # noqa: E402
-from greet.v1.greet_pb2 import GreetRequest  # noqa: E402
 
-from proxies import HOST, backend  # noqa: E402
-from test_leaving import SERVERS, WHOLE, endless  # noqa: E402
+from proxies import backend  # noqa: E402
+from test_leaving import SERVERS, calling  # noqa: E402
 
 WANTED_MS = 100
 
 
 async def measure(server: str, http: Any, port: int, times: int) -> None:
-    url = f"http://{HOST}:{port}"
-    async with HTTPTransport(http_version=http) as transport, GreetServiceClient(url, http_client=transport) as client:
-
-        async def said(what: str) -> str:
-            return (await client.greet(GreetRequest(name=what), timeout=20)).greeting
-
-        for name, call in endless(client).items():
-            if server in WHOLE and name in ("GreetGroup", "Chat"):
-                continue
+    async with calling(server, http, port) as (said, calls):
+        for name, call in calls.items():
             took = []
             for _ in range(times):
                 task = asyncio.create_task(call())

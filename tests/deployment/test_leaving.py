@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
@@ -49,6 +50,21 @@ def endless(client: GreetServiceClient) -> dict[str, Callable[[], Coroutine[Any,
     }
 
 
+@contextlib.asynccontextmanager
+async def calling(
+    server: str, http: Any, port: int
+) -> AsyncIterator[tuple[Callable[[str], Coroutine[Any, Any, str]], dict[str, Any]]]:
+    """What asks the service for its news, and the endless calls of which this server tells that they were left."""
+    url = f"http://{HOST}:{port}"
+    async with HTTPTransport(http_version=http) as transport, GreetServiceClient(url, http_client=transport) as client:
+
+        async def said(what: str) -> str:
+            return (await client.greet(GreetRequest(name=what), timeout=20)).greeting
+
+        unheard = ("GreetGroup", "Chat") if server in WHOLE else ()
+        yield said, {name: call for name, call in endless(client).items() if name not in unheard}
+
+
 @pytest.mark.parametrize(("server", "http"), SERVERS)
 def test_leaving_and_ending(server: str, http: Any, tmp_path: Path) -> None:
     with backend(server, "told:asgi", grace=60) as (port, process):
@@ -56,15 +72,8 @@ def test_leaving_and_ending(server: str, http: Any, tmp_path: Path) -> None:
 
 
 async def leave_and_end(server: str, http: Any, port: int, process: Any, file: Path) -> None:
-    url = f"http://{HOST}:{port}"
-    async with HTTPTransport(http_version=http) as transport, GreetServiceClient(url, http_client=transport) as client:
-
-        async def said(what: str) -> str:
-            return (await client.greet(GreetRequest(name=what), timeout=20)).greeting
-
-        for name, call in endless(client).items():
-            if server in WHOLE and name in ("GreetGroup", "Chat"):
-                continue
+    async with calling(server, http, port) as (said, calls):
+        for name, call in calls.items():
             task = asyncio.create_task(call())
             assert await said("began") == name
             task.cancel()

@@ -10,7 +10,7 @@ from .._codec.payload import FATAL, encoded
 from .._interceptors import MetadataRunSync
 from ..request import expired
 from .outcome import AbortedError
-from .wsgi_request import addresses, send_trailers, trailers_of
+from .wsgi_request import CHUNK, addresses, send_trailers, trailers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Exchange", "answer_nobody", "followed", "status_line"]
 
-_CHUNK: Final = 64 << 10
 _DRAIN: Final = 8 << 20
 """Bytes of content that are read and forgotten after an answer over HTTP/1 that did not want them. Over HTTP/2 the connection
 goes on without that, and the peer may wait for the answer with its content open."""
@@ -194,7 +193,7 @@ class Exchange:
         call, content = self.call, self._content
         if call.resume():
             return
-        data = content.read(_CHUNK) if whole else content.read_some(_CHUNK)
+        data = content.read(CHUNK) if whole else content.read_some(CHUNK)
         if content.gone:
             call.peer_gone()
         else:

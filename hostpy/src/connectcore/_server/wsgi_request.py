@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .procedure import Procedure
     from .service import Service
 
-__all__ = ["Fields", "Layout", "RequestContent", "addresses", "head_of", "layout_of", "send_trailers", "trailers_of"]
+__all__ = ["CHUNK", "Fields", "Layout", "RequestContent", "addresses", "head_of", "layout_of", "send_trailers", "trailers_of"]
 
 _SEND_TRAILERS: Final = "wsgi.ext.http.send_trailers"
 _GUNICORN: Final = "gunicorn.http2.send_trailers"
@@ -56,7 +56,8 @@ class Layout:
             self.values = lambda environ: tuple(environ[key] for key in wanted)
 
 
-_CHUNK: Final = 64 << 10
+CHUNK: Final = 64 << 10
+"""Bytes of content that are read at a time."""
 
 _DIGITS: Final = 19  # no length has so many, and reading a number with thousands fails
 
@@ -174,7 +175,7 @@ class RequestContent:
         whether that was its end."""
         data, parts, size = first, [first], len(first)
         while data and size <= most and not expired(ctx):
-            data = self.read_some(_CHUNK)
+            data = self.read_some(CHUNK)
             parts.append(data)
             size += len(data)
         return b"".join(parts), not data
@@ -198,7 +199,7 @@ class RequestContent:
 
     def drain(self, most: int) -> None:
         """Read and forget up to `most` bytes: a server that closes the connection over unread bytes may break it."""
-        while most > 0 and (data := self.read(min(most, _CHUNK))):
+        while most > 0 and (data := self.read(min(most, CHUNK))):
             most -= len(data)
 
 

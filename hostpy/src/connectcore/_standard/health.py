@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Health", "HealthASGIApplication", "HealthWSGIApplication", "ServingStatus"]
 
 _NAME: Final = "grpc.health.v1.Health"
-_PATH: Final = f"/{_NAME}"
 _METHODS: Final = {name: method(_NAME, name) for name in ("Check", "List", "Watch")}
 _RESPONSE: Final = message("grpc.health.v1.HealthCheckResponse")
 _LIST: Final = message("grpc.health.v1.HealthListResponse")
@@ -196,9 +195,9 @@ class HealthASGIApplication(Named, ConnectASGIApplication[Health]):
         super().__init__(
             service=health,
             endpoints=lambda _: {
-                f"{_PATH}/Check": Endpoint.unary(_METHODS["Check"], check),
-                f"{_PATH}/List": Endpoint.unary(_METHODS["List"], list_),
-                f"{_PATH}/Watch": Endpoint.server_stream(_METHODS["Watch"], watch),
+                f"{self.path}/Check": Endpoint.unary(_METHODS["Check"], check),
+                f"{self.path}/List": Endpoint.unary(_METHODS["List"], list_),
+                f"{self.path}/Watch": Endpoint.server_stream(_METHODS["Watch"], watch),
             },
             interceptors=interceptors,
         )
@@ -241,9 +240,9 @@ class HealthWSGIApplication(Named, ConnectWSGIApplication):
 
         super().__init__(
             endpoints={
-                f"{_PATH}/Check": EndpointSync.unary(_METHODS["Check"], check),
-                f"{_PATH}/List": EndpointSync.unary(_METHODS["List"], list_),
-                f"{_PATH}/Watch": EndpointSync.server_stream(_METHODS["Watch"], watch),
+                f"{self.path}/Check": EndpointSync.unary(_METHODS["Check"], check),
+                f"{self.path}/List": EndpointSync.unary(_METHODS["List"], list_),
+                f"{self.path}/Watch": EndpointSync.server_stream(_METHODS["Watch"], watch),
             },
             interceptors=interceptors,
         )

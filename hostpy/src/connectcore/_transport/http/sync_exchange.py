@@ -42,8 +42,7 @@ class SyncExchange(Exchange):
     def progressed(self) -> None:
         if self.ended or self.error is not None:
             self.over = True
-            if self._room is not None:
-                self._room.set()
+            self.drained()
 
     def drained(self) -> None:
         if self._room is not None:
