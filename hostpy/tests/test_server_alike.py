@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
+from connectcore._server.service import Service
 from server_support import UNARY, Answer, Request, Server, envelope, message, watched_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from connectcore._server.call import ServerCall
+    from connectcore._server.memory import Head
+    from connectcore._server.verdict import Verdict
 
     Pairs = Sequence[tuple[str, str]]
 
@@ -24,6 +29,46 @@ WEB = ("application/grpc-web+proto", "grpc-timeout", "grpc-encoding", True)
 TEXT = ("application/grpc-web-text+proto", "grpc-timeout", "grpc-encoding", True)
 
 LONG = "x" * 9000
+
+
+class General(Service):
+    """A service that takes no call for plain."""
+
+    __slots__ = ()
+
+    def open(
+        self, head: Head, content: bytes | None = None, *, end: bool = False, waits: bool = False, size: int | None = None
+    ) -> Verdict | ServerCall:
+        return self._open(head, content, end, 0)
+
+
+class Noted:
+    """An interceptor of metadata, which notes how calls end: None, or the error's class."""
+
+    def __init__(self) -> None:
+        self.ends: list[type[Exception] | None] = []
+
+    def _end(self, error: Exception | None) -> None:
+        self.ends.append(None if error is None else type(error))
+
+
+class NotedAsync(Noted):
+    async def on_start(self, ctx: Any) -> None:
+        assert ctx.request_headers is not None
+
+    async def on_end(self, token: None, ctx: Any, error: Exception | None) -> None:
+        self._end(error)
+
+
+class NotedSync(Noted):
+    def on_start_sync(self, ctx: Any) -> None:
+        assert ctx.request_headers is not None
+
+    def on_end_sync(self, token: None, ctx: Any, error: Exception | None) -> None:
+        self._end(error)
+
+
+NOTED = {"asgi": NotedAsync, "wsgi": NotedSync}
 
 
 def shown(request: StringValue, ctx: Any) -> StringValue:
@@ -135,7 +180,8 @@ def test_remembered_and_general_way_agree(interface: str, protocol: tuple[str, s
     if enveloped:
         usual, empty = envelope(usual), envelope(empty)
     remembering, general = Server(interface, {UNARY: shown}), Server(interface, {UNARY: shown})
-    general.application._service._prepare = False
+    general.application._service.__class__ = General
+    led = Server(interface, {UNARY: shown}, {"interceptors": [NOTED[interface]()]})
     number = served = 0
     for name, fields in heads(timeout, coding):
         number += 1
@@ -147,7 +193,10 @@ def test_remembered_and_general_way_agree(interface: str, protocol: tuple[str, s
         with watched_steps() as steps:
             found = remembering.call(request)
             served += not steps.batches
-        assert _same(found) == _same(general.call(request)), (name, fields)
+        after = led.call(request)
+        expected = _same(general.call(request))
+        assert _same(found) == expected, (name, fields)
+        assert _same(after) == expected, (name, fields, "with an interceptor before")
     assert number >= 100
     assert served >= (0 if protocol is TEXT else 30), f"{served} of {number} heads were remembered"
 
@@ -180,7 +229,10 @@ def test_contents_agree(interface: str, protocol: tuple[str, str, str, bool], na
     content_type, _, coding, enveloped = protocol
     options = {"read_max_bytes": 1000}
     remembering, general = (Server(interface, {UNARY: shown}, options) for _ in range(2))
-    general.application._service._prepare = False
+    general.application._service.__class__ = General
+    noted, wanted = NOTED[interface](), NOTED[interface]()
+    led, general_led = (Server(interface, {UNARY: shown}, {**options, "interceptors": [each]}) for each in (noted, wanted))
+    general_led.application._service.__class__ = General
     contents = dict(CONTENTS)
     if enveloped:
         contents = {
@@ -198,6 +250,9 @@ def test_contents_agree(interface: str, protocol: tuple[str, str, str, bool], na
             expected = _same(general.call(request))
             for _ in range(3):
                 assert _same(remembering.call(request)) == expected, (name, accepts)
+                assert _same(led.call(request)) == expected, (name, accepts, "with an interceptor before")
+                assert _same(general_led.call(request)) == expected
+                assert noted.ends == wanted.ends, (name, accepts)
     if protocol is not TEXT and named != "br":
         large = message("x" * 500)
         content = envelope(large) if enveloped else large
@@ -208,6 +263,10 @@ def test_contents_agree(interface: str, protocol: tuple[str, str, str, bool], na
                 answer = remembering.call(request)
         assert answer.values("grpc-encoding" if enveloped else "content-encoding") == ["gzip"]
         assert len(answer.content) < len(large)
+        assert not steps.batches
+        for _ in range(3):
+            with watched_steps() as steps:
+                assert _same(led.call(request)) == _same(answer)
         assert not steps.batches
         content = GOOD if named == "gzip" else message("hello")
         chunks = [envelope(content, int(named == "gzip")) if enveloped else content]

@@ -29,6 +29,7 @@ class Case:
     messages: int = 1  # figures are per message
     target: float | None = None  # wanted ratio of our time to the peer's
     http_version: str = "1.1"
+    noted: bool = False  # a metadata interceptor looks at each call
     unlike: tuple[str, str] | None = None  # a field whose value, made with a number, is each call's own
     reply: bytes = field(default=b"", repr=False)  # the content that a right answer has, decompressed
 
@@ -117,6 +118,16 @@ CASES: dict[str, Case] = {
         unlike=("connect-timeout-ms", "1{:07d}"),
         reply=_small,
     ),
+    "noted52": Case(
+        "ASGI unary, 52 B, an interceptor",
+        "asgi",
+        "Unary",
+        "application/proto",
+        (("authorization", "Bearer abc"),),
+        _small,
+        noted=True,
+        reply=_small,
+    ),
     "json52": Case("ASGI unary, json", "asgi", "Unary", "application/json", content=_json, reply=_json),
     "gzip52": Case("ASGI unary, 52 B, gzip", "asgi", "Unary", "application/proto", _gzip, gzip.compress(_small), reply=_small),
     "gzip64k": Case(
@@ -203,6 +214,16 @@ CASES: dict[str, Case] = {
         content=_small,
         target=0.42,
         unlike=_trace,
+        reply=_small,
+    ),
+    "wsginoted52": Case(
+        "WSGI unary, 52 B, an interceptor",
+        "wsgi",
+        "Unary",
+        "application/proto",
+        (("authorization", "Bearer abc"),),
+        _small,
+        noted=True,
         reply=_small,
     ),
     "wsgigzip52": Case(

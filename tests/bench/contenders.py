@@ -50,6 +50,18 @@ class EchoSync:
         return last
 
 
+class Noted:
+    """A metadata interceptor that looks at one field, as authentication does."""
+
+    async def on_start(self, ctx: Any) -> None:
+        assert ctx.request_headers.get("authorization")
+
+
+class NotedSync:
+    def on_start_sync(self, ctx: Any) -> None:
+        assert ctx.request_headers.get("authorization")
+
+
 def _end(case: Case) -> bytes:
     """What follows the messages of a response."""
     return ENDS.get(case.content_type.partition("+")[0], b"")
@@ -117,5 +129,5 @@ def application(contender: str, case: Case) -> Any:
         return bare_asgi(case) if case.interface == "asgi" else bare_wsgi(case)
     generated = importlib.import_module(f"echo_gen.echo_{GENERATED_SUFFIX[contender]}")
     if case.interface == "asgi":
-        return generated.EchoServiceASGIApplication(Echo())
-    return generated.EchoServiceWSGIApplication(EchoSync())
+        return generated.EchoServiceASGIApplication(Echo(), interceptors=[Noted()] if case.noted else [])
+    return generated.EchoServiceWSGIApplication(EchoSync(), interceptors=[NotedSync()] if case.noted else [])

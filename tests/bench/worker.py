@@ -23,14 +23,15 @@ WARM_UP_NS = 100_000_000
 
 def main() -> None:
     contender, *names = sys.argv[1:]
-    applications: dict[str, Any] = {}
+    applications: dict[tuple[str, bool], Any] = {}
     players: dict[str, AsgiDriver | WsgiDriver] = {}
     try:
         for name in names:
             case = CASES[name]
-            if case.interface not in applications:
-                applications[case.interface] = application(contender, case)
-            players[name] = driver(applications[case.interface], case)
+            kind = case.interface, case.noted
+            if kind not in applications:
+                applications[kind] = application(contender, case)
+            players[name] = driver(applications[kind], case)
             players[name].check()
         if len(names) == 1:
             player = players[names[0]]

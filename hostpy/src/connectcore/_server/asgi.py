@@ -16,6 +16,7 @@ from .call import ServerCall
 from .handlers import checked, missing
 from .lifespan import serve_other
 from .options import Options
+from .plain_call import PlainCall
 from .response import whole
 from .rsgi import NoRSGI
 from .service import Service
@@ -98,7 +99,7 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             "compressions": None if compressions is None else list(compressions),
             "options": Options(read_max_bytes=read_max_bytes, **options),
             "text": False,
-            "prepare": not self._leading,
+            "early": bool(self._leading),
         }
         self._service: Service | None = None
         if not isinstance(service, AsyncGeneratorType):
@@ -124,9 +125,12 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             entry.procedure = procedure
         content: bytes | None = None
         more = True
-        if procedure is not None and not procedure.many_requests and not self._leading:
+        size: int | None = None
+        if procedure is not None and not procedure.many_requests:
             length = length_of(head)
-            if length == b"0":
+            if self._leading:
+                size = int(length) if length is not None and length.isdigit() else None
+            elif length == b"0":
                 content, more = b"", False
             elif length is not None:
                 event = await receive()
@@ -134,7 +138,7 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
                     return  # gone before it asked for anything
                 content, more = event.get("body", b""), event.get("more_body", False)
         # Else the head alone decides what is to be read, or whether anything is.
-        opened = service.open(head, content, end=not more)
+        opened = service.open(head, content, end=not more, size=size)
         if more and content is not None and isinstance(opened, Verdict):
             content, more = await _rest(content, opened.plain.limit, receive)
             if content is None:
@@ -162,7 +166,8 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             for message in whole(opened.plain.status, *answer, opened.plain.trailers):
                 await send(message)
             return
-        call = ServerCall.settled(service, head, opened, content, ctx)
+        call = PlainCall(service, head, opened)
+        call.settle(content, ctx)
         if entry is not None:
             entry.opened = call
         exchange = Exchange(call, receive, send)

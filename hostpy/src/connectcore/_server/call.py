@@ -22,7 +22,6 @@ from ..request import expired, response_metadata
 from . import usual
 from .outcome import AbortedError, ending, error_of, log, rejection
 from .response import Response
-from .verdict import OK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from .memory import Head
     from .procedure import Procedure
     from .service import Service
-    from .verdict import Verdict
 
 __all__ = ["ServerCall", "announced"]
 
@@ -67,7 +65,6 @@ class ServerCall:
         "_refused",
         "_service",
         "_unopened",
-        "_verdict",
         "_wanted",
         "ctx",
         "done",
@@ -92,8 +89,7 @@ class ServerCall:
         self._head = head
         self._instance = instance
         self._full: Instance | None = None  # an instance that has no room for this call
-        self._verdict: Verdict | None = None
-        self._unopened: bytes | None = None  # the content, where the call is to be opened in the next step
+        self._unopened: tuple[bytes | None, bool] = None, False  # content to open the call with, and if it ends
         self._again = self._refused = False
         self._content = Content()
         self._wanted: records.More | None = None
@@ -103,20 +99,6 @@ class ServerCall:
         self.opened = self.received = self.stopped = self.done = False
         self.outcome: tuple[int | None, int | None] = (None, None)
         self.failure: ConnectError | None = None
-
-    @classmethod
-    def settled(
-        cls, service: Service, head: Head, verdict: Verdict, content: bytes | None, ctx: ServerContext[Any, Any]
-    ) -> ServerCall:
-        """The call of a verdict, whose content is all there and was taken; None where it is not, and nobody wants it any more.
-
-        It is not open in any instance. It is opened when there is more to tell than a plain success, and all is told at once.
-        """
-        call = cls(service, head, None)
-        call._verdict, call._unopened = verdict, content
-        call.request, call.procedure, call.ctx = verdict.request, verdict.procedure, ctx
-        call.opened = call.received = True
-        return call
 
     # What happened
 
@@ -186,15 +168,11 @@ class ServerCall:
 
         Raises what receiving ended with where the payload is bad.
         """
-        payload = self.messages.pop()
+        taken = self.messages.pop()
         try:
-            if isinstance(payload, tuple):
-                data, coding, limit = payload
-                payload = decompressed(self._service.codings[coding - 1], data, limit)
-            return decoded(self.procedure.decoders[self.request.codec], payload)
+            return decoded(self.procedure.decoders[self.request.codec], self._payload(taken))
         except RejectedError as bad:
-            self.messages.clear()
-            self._step(rejection(self.handle, self.procedure.name, bad))
+            self._reject(bad)
             raise self.failure or bad from None
 
     def reply(self, payloads: list[bytes]) -> None:
@@ -214,14 +192,6 @@ class ServerCall:
             self.deadline()
             return
         plainly = error is None and not self.procedure.many_responses and not any(response_metadata(self.ctx))
-        if plainly and self._verdict is not None:
-            plain = self._verdict.plain
-            prepared = plain.answer(payloads[0], self.ctx)
-            if prepared is not None:
-                self.done = True
-                self.outcome = self.request.protocol, OK
-                self.response.whole(plain.status, *prepared, plain.trailers)
-                return
         try:
             if plainly and not self.request.flags & abi.REQUEST_SEND_INLINE:
                 batch = usual.reply(self.handle, *self._lengths(payloads))
@@ -239,6 +209,17 @@ class ServerCall:
         else:
             self.response.output.extend(answer)
             self.done = True
+
+    def _payload(self, taken: Payload) -> bytes:
+        """A message, decompressed if it was compressed. Raises RejectedError."""
+        if not isinstance(taken, tuple):
+            return taken
+        data, coding, limit = taken
+        return decompressed(self._service.codings[coding - 1], data, limit)
+
+    def _reject(self, bad: RejectedError) -> None:
+        self.messages.clear()
+        self._step(rejection(self.handle, self.procedure.name, bad))
 
     # Inside: what is told
 
@@ -282,8 +263,8 @@ class ServerCall:
         try:
             if self._instance is None:
                 self._instance = POOL.pick() if self._full is None else POOL.other(self._full)
-                content = self._unopened
-                batch = self._service.opening(self._instance, self._head, 0, content, end=content is not None) + batch
+                content, end = self._unopened
+                batch = self._service.opening(self._instance, self._head, 0, content, end=end) + batch
             return self._instance.step(batch)
         except (GuestError, BusyError, module.ModuleError) as error:
             self.lose(error)
@@ -304,7 +285,8 @@ class ServerCall:
         """Let another instance write the answer, if none was begun: the guest alone knows an error's form."""
         self.messages.clear()
         self.response.payloads.clear()
-        self._wanted = self._instance = self._unopened = None
+        self._wanted = self._instance = None
+        self._unopened = None, False
         self.handle = 0
         if self.response.begun or self._refused:
             self._abort()

@@ -21,6 +21,7 @@ from ..compression import GzipCompression, checked, native
 from .call import ServerCall, announced
 from .memory import Heads, Memory
 from .outcome import log
+from .plain_call import PlainCall
 from .procedure import Procedure
 from .verdict import Plain, Verdict
 
@@ -41,15 +42,15 @@ _START: Final = layout((abi.LAYOUT_DONE, "kind size")).unpack_from
 class Service:
     """What a server offers.
 
-    With `text` fields are given and taken as text, a character per byte, as WSGI has them; else as bytes. Without `prepare` no
-    call is taken for plain.
+    With `text` fields are given and taken as text, a character per byte, as WSGI has them; else as bytes. With `early` the
+    application has something to do before it wants a request's content.
     """
 
     __slots__ = (
         "_column",
         "_configuration",
+        "_early",
         "_plains",
-        "_prepare",
         "_told",
         "_verdicts",
         "access_log",
@@ -68,7 +69,7 @@ class Service:
         compressions: Iterable[AnyCompression] | None,
         options: Options,
         text: bool,
-        prepare: bool,
+        early: bool,
     ) -> None:
         known = [*default_codecs()] if codecs is None else [*map(checked_codec, codecs)]
         self.codings: list[Any] = [GzipCompression()] if compressions is None else [*map(checked, compressions)]
@@ -85,7 +86,7 @@ class Service:
         self._configuration = Configuration.of(record)
         self.fields_of: Callable[[bytes], list[tuple[Any, Any]]] = split_text_fields if text else split_fields
         self._column: Callable[[Iterable[tuple[Any, Any]]], bytes] = join_text_fields if text else join_fields
-        self._prepare = prepare
+        self._early = early
         self.access_log = options.access_log
         self.on_error = options.on_error
         self._verdicts: Heads[Verdict] = Heads(text=text)
@@ -105,24 +106,34 @@ class Service:
                 others,
             )
 
-    def open(self, head: Head, content: bytes | None = None, *, end: bool = False, waits: bool = False) -> Verdict | ServerCall:
+    def open(
+        self, head: Head, content: bytes | None = None, *, end: bool = False, waits: bool = False, size: int | None = None
+    ) -> Verdict | ServerCall:
         """Open a call: with its head alone, or with content that came, and may have ended. Raises ModuleError.
 
         Where the answer is a verdict, nothing is open, and it holds for the content that is here. `waits`: the caller waits for
-        the rest of a verdict's content, and looks at the deadline.
+        the rest of a verdict's content, and looks at the deadline. `size`: the bytes that are still to come, if that is known.
         """
-        if content is not None and self._prepare:
-            verdict = self._verdicts.find(head)
-            if verdict is None:
-                opened = self._open(head, content, end, abi.OPEN_PREPARE)
-                if isinstance(opened, ServerCall):
-                    return opened
-                verdict = opened
+        if content is None and not self._early:
+            return self._open(head, content, end, 0)
+        verdict = self._verdicts.find(head)
+        if verdict is None:
+            opened = self._open(head, content, end, abi.OPEN_PREPARE)
+            if isinstance(opened, ServerCall):
+                return opened
+            verdict = opened
+        plain = verdict.plain
+        if content is not None:
             # Content that is still to come is waited for by the call where that has a deadline.
-            plain, waits = verdict.plain, waits or verdict.request.timeout_us == abi.NO_TIMEOUT
+            waits = waits or verdict.request.timeout_us == abi.NO_TIMEOUT
             if len(content) <= plain.limit and (plain.holds(content) if end else waits):
                 return verdict
-        return self._open(head, content, end, 0)
+        elif size is not None and size > plain.limit:
+            return self._open(head, content, end, 0)  # it may be refused for that before anything else is done
+        call = PlainCall(self, head, verdict)
+        if content is not None:
+            call.feed(content, end=end)
+        return call
 
     def _open(self, head: Head, content: bytes | None, end: bool, flags: int) -> Verdict | ServerCall:
         instance = POOL.pick()

@@ -13,6 +13,7 @@ from .access import WSGIEntry
 from .call import ServerCall
 from .handlers import checked_sync
 from .options import Options
+from .plain_call import PlainCall
 from .rsgi import NoRSGI
 from .service import Service
 from .verdict import Verdict
@@ -93,7 +94,7 @@ class ConnectWSGIApplication(NoRSGI, ABC):
             compressions=compressions,
             options=Options(read_max_bytes=read_max_bytes, **options),
             text=True,
-            prepare=not self._leading,
+            early=bool(self._leading),
         )
 
     def __call__(
@@ -125,7 +126,7 @@ class ConnectWSGIApplication(NoRSGI, ABC):
             if content.gone:
                 return answer_nobody(start_response)
         # Else the head alone decides what is to be read, or whether anything is.
-        opened = service.open(head, data, end=ended, waits=True)
+        opened = service.open(head, data, end=ended, waits=True, size=left)
         ctx: Any = None
         if isinstance(opened, Verdict):
             ctx = opened.procedure.context(opened.request, environ["REQUEST_METHOD"], fields, addresses, environ)
@@ -152,7 +153,8 @@ class ConnectWSGIApplication(NoRSGI, ABC):
                 start_response(status_line(plain.status), answer[0])
                 # A list: servers, granian for one, write what is none piece by piece.
                 return [answer[1]] if plain.trailers is None else followed([answer[1]], plain.trailers, environ)
-        call = ServerCall.settled(service, head, opened, data, ctx)
+        call = PlainCall(service, head, opened)
+        call.settle(data, ctx)
         if entry is not None:
             entry.opened = call
         return Exchange(call, content, environ, start_response).end(reply, error)
@@ -165,7 +167,8 @@ class ConnectWSGIApplication(NoRSGI, ABC):
         if content.gone:
             return verdict, data
         if expired(ctx):
-            call = ServerCall.settled(self._service, head, verdict, None, ctx)
+            call = PlainCall(self._service, head, verdict)
+            call.settle(None, ctx)
             call.deadline()
             return call, data
         if ended and verdict.plain.holds(data):

@@ -40,6 +40,11 @@ class Content:
         self._starts: list[int] = []  # their offsets
         self._end = 0
 
+    @property
+    def size(self) -> int:
+        """Bytes that came."""
+        return self._end
+
     def add(self, data: bytes) -> None:
         """Content came."""
         if data:
