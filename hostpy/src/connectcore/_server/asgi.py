@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from types import AsyncGeneratorType
+from types import AsyncGeneratorType, CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from .._codec.payload import decoded, encoded
@@ -154,16 +154,25 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             return
         assert content is not None
         ctx = opened.procedure.context(opened.request, scope["method"], fields, addresses, scope)
-        reply, error, pending, work = None, None, _NOTHING, _answered(opened, content, ctx)
+        plain, procedure, codec = opened.plain, opened.procedure, opened.request.codec
+        encode = procedure.encoders[codec]
+        work: Any = None
+        reply, error, response, pending = None, None, None, _NOTHING
         try:
-            pending = work.send(None)
-        except StopIteration as stop:
-            reply = stop.value
+            work = procedure.function(decoded(procedure.decoders[codec], plain.payload(content)), ctx)
+            if work.__class__ is not CoroutineType:
+                work = _awaited(awaitable(work))
+            try:
+                pending = work.send(None)
+            except StopIteration as stop:
+                response = stop.value
+            if pending is _NOTHING:
+                reply = encoded(encode, response)
         except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
             error = raised
-        answer = opened.plain.answer(reply, ctx) if reply is not None else None
+        answer = plain.answer(reply, ctx) if reply is not None else None
         if answer is not None:
-            for message in whole(opened.plain.status, *answer, opened.plain.trailers):
+            for message in whole(plain.status, *answer, plain.trailers):
                 await send(message)
             return
         call = PlainCall(service, head, opened)
@@ -174,7 +183,7 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
         if pending is _NOTHING:
             await exchange.end(reply, error)
         else:
-            await exchange.run(work, pending)
+            await exchange.run(work, pending, encode)
 
     async def start(self) -> None:
         """Run the service's generator to where it yields the service; nothing where the service was given as it is.
@@ -228,9 +237,6 @@ async def _rest(first: bytes, limit: int, receive: Receive) -> tuple[bytes | Non
     return b"".join(chunks), more
 
 
-async def _answered(verdict: Verdict, content: bytes, ctx: Any) -> bytes:
-    """The work of a plain call."""
-    procedure, codec = verdict.procedure, verdict.request.codec
-    request = decoded(procedure.decoders[codec], verdict.plain.payload(content))
-    response = await awaitable(procedure.function(request, ctx))
-    return encoded(procedure.encoders[codec], response)
+async def _awaited(work: Awaitable[Any]) -> Any:
+    """What a handler that is no coroutine function returned, as a coroutine."""
+    return await work

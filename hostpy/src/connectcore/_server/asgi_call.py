@@ -51,6 +51,9 @@ written, a handler that never waits would let nobody else run."""
 _LONGEST: Final = 365 * 86400.0  # seconds that a timer is set to at most
 
 
+_START: Final = object()
+
+
 def awaitable(work: Any) -> Any:
     """What a handler returned, to be awaited. Raises TypeError."""
     if work.__class__ is not CoroutineType and not hasattr(work, "__await__"):
@@ -107,16 +110,24 @@ class Exchange:
         self._broken: Exception | None = None  # why nothing more can be written
         self._reading = self._writing = self._fired = self._closed = False
 
-    async def run(self, work: Coroutine[Any, Any, bytes | None], *pending: Any) -> None:
-        """Do the work, which may have been started and wait for `pending`; then end the call with the reply that it gives."""
-        reply: bytes | None = None
+    async def run(
+        self, work: Coroutine[Any, Any, Any], pending: Any = _START, encode: Callable[[Any], bytes] | None = None
+    ) -> None:
+        """Do the work, which may have been started and wait for `pending`; then end the call with the reply that it gives.
+
+        If `encode` is given, the reply is a message.
+        """
+        reply: Any = None
         error: BaseException | None = None
         try:
-            reply = await self._supervise(work, pending[0] if pending else work.send(None))
-        except StopIteration as stop:
-            reply = stop.value
+            try:
+                reply = await self._supervise(work, work.send(None) if pending is _START else pending)
+            except StopIteration as stop:
+                reply = stop.value
+            if encode is not None:
+                reply = encoded(encode, reply)
         except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
-            error = raised
+            reply, error = None, raised
         await self.end(reply, error)
 
     async def end(self, reply: bytes | None, error: BaseException | None) -> None:
