@@ -94,7 +94,7 @@ func TestManyFieldsCostTheirSize(t *testing.T) {
 	s := testServer(t, false)
 	c := new(ServerCall)
 	s.Open(c, &RequestHead{Method: []byte("POST"), Path: []byte("/s/Unary"), Fields: f}, Capabilities{}, true)
-	if n := cap(c.in.joined); n > 4*MaxMetadata {
+	if n := cap(c.Memory.in.joined); n > 4*MaxMetadata {
 		t.Errorf("%d bytes for %d bytes of fields", n, len(f.Bytes()))
 	}
 }

@@ -5,8 +5,8 @@ package core
 // events that follow. A command that is not for the call's role or state returns
 // ErrState and changes nothing.
 //
-// Returned events, and all that they point to, hold until the next method. A
-// call is not safe for concurrent use. When it is over it may be opened again;
+// Returned events, and all that they point to, hold until the next method, of any
+// call with the same Memory. A call is not safe for concurrent use. When it is over it may be opened again;
 // its buffers are kept, so that a reused call allocates nothing.
 type Call interface {
 	ResponseHead(status uint32, fields Fields, end bool) ([]Event, error)
@@ -25,9 +25,9 @@ type Call interface {
 
 // call is what both roles have: the two halves, the events, and memory.
 type call struct {
-	// Codings is the memory that (de)compression works in. Where there is none,
-	// the call makes its own when it needs it.
-	Codings *Codings
+	// Memory may be shared with other calls. Where there is none, the call makes
+	// its own.
+	Memory *Memory
 
 	d         *dialect
 	role      role
@@ -36,7 +36,6 @@ type call struct {
 	sending   half
 
 	events []Event
-	in     head
 	receiver
 	sender
 	text    []byte // of an error that is being made
@@ -64,7 +63,7 @@ func (c *call) opened(r role, a *accepts) {
 	c.role, c.accepts = r, a
 	c.d = nil
 	c.receiving, c.sending = idle, idle
-	c.events = c.events[:0]
+	c.events = c.memory().events[:0]
 	c.receiver.reset()
 	c.sender.reset()
 }
@@ -74,21 +73,21 @@ func (c *call) begin(cmd command) error {
 	if c.role == nil || (c.accepts.receiving[c.receiving]|c.accepts.sending[c.sending])&cmd == 0 {
 		return ErrState
 	}
-	c.events = c.events[:0]
+	c.events = c.memory().events[:0]
 	c.receiver.forget()
 	c.stepMessages, c.stepBytes = 0, 0
 	return nil
 }
 
 func (c *call) emit(kind EventKind) *Event {
-	n := len(c.events)
-	if n < cap(c.events) {
+	if n := len(c.events); n < cap(c.events) {
 		c.events = c.events[:n+1]
 		c.events[n] = Event{}
 	} else {
 		c.events = append(c.events, Event{})
+		c.Memory.events = c.events
 	}
-	e := &c.events[n]
+	e := &c.events[len(c.events)-1]
 	e.Kind = kind
 	return e
 }
@@ -151,11 +150,11 @@ func (c *call) fail(code Code, text []byte) *Error {
 	return &c.failure
 }
 
-func (c *call) memory() *Codings {
-	if c.Codings == nil {
-		c.Codings = new(Codings)
+func (c *call) memory() *Memory {
+	if c.Memory == nil {
+		c.Memory = new(Memory)
 	}
-	return c.Codings
+	return c.Memory
 }
 
 // scratch returns b emptied, and without what a large call left behind.

@@ -8,43 +8,46 @@ type coding struct {
 	// compress appends src compressed. decompress appends what src stands for;
 	// it returns ErrTooLarge as soon as that is over limit bytes, and any other
 	// error where src is malformed.
-	compress   func(m *Codings, dst, src []byte) []byte
-	decompress func(m *Codings, dst, src []byte, limit int) ([]byte, error)
+	compress   func(m *Memory, dst, src []byte) []byte
+	decompress func(m *Memory, dst, src []byte, limit int) ([]byte, error)
 }
 
 var codings = [...]coding{
 	{
 		name: "gzip", alias: "x-gzip", // RFC 9110, section 8.4.1.3
-		compress: func(m *Codings, dst, src []byte) []byte { return m.gzip.Compress(dst, src) },
-		decompress: func(m *Codings, dst, src []byte, limit int) ([]byte, error) {
+		compress: func(m *Memory, dst, src []byte) []byte { return m.gzip.Compress(dst, src) },
+		decompress: func(m *Memory, dst, src []byte, limit int) ([]byte, error) {
 			return m.gzip.Decompress(dst, src, limit)
 		},
 	},
 	{
 		name:     "deflate",
-		compress: func(m *Codings, dst, src []byte) []byte { return m.gzip.CompressZlib(dst, src) },
-		decompress: func(m *Codings, dst, src []byte, limit int) ([]byte, error) {
+		compress: func(m *Memory, dst, src []byte) []byte { return m.gzip.CompressZlib(dst, src) },
+		decompress: func(m *Memory, dst, src []byte, limit int) ([]byte, error) {
 			return m.gzip.DecompressZlib(dst, src, limit)
 		},
 	},
 	{
 		name:     "snappy",
-		compress: func(_ *Codings, dst, src []byte) []byte { return AppendSnappy(dst, src) },
-		decompress: func(_ *Codings, dst, src []byte, limit int) ([]byte, error) {
+		compress: func(_ *Memory, dst, src []byte) []byte { return AppendSnappy(dst, src) },
+		decompress: func(_ *Memory, dst, src []byte, limit int) ([]byte, error) {
 			return AppendUnsnappy(dst, src, limit)
 		},
 	},
 }
 
-// Codings is the memory that the core's own codings work in, about 1 MiB once
-// used. The zero value is ready. Calls that are never in a method at the same
-// time may share one.
-type Codings struct {
+// Memory is what calls that are never in a method at the same time may share: it
+// holds the events of the one that was in a method last, with what a head was read
+// for, and the core's own codings work in it, in about 1 MiB once they are used. The
+// zero value is ready.
+type Memory struct {
 	// Made is about how many bytes were decompressed since somebody set it to 0, with
 	// as much as may have been made of what turned out bad.
 	Made int
 
-	gzip Gzip
+	gzip   Gzip
+	events []Event
+	in     head
 }
 
 // codingNamed finds the core's own coding of that name; nil where there is none.

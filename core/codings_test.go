@@ -36,7 +36,7 @@ func codingSamples() [][]byte {
 }
 
 func TestCodingsAgreeWithOthers(t *testing.T) {
-	var m Codings
+	var m Memory
 	for name, ref := range references {
 		c := codingNamed(name)
 		for i, src := range codingSamples() {
@@ -85,7 +85,7 @@ func TestCodingsAgreeWithOthers(t *testing.T) {
 // Any bytes are decompressed to at most the limit or refused; nothing is changed
 // before dst, and what is made of them is read back.
 func FuzzCodings(f *testing.F) {
-	var m Codings
+	var m Memory
 	for i := range codings {
 		for _, s := range codingSamples()[:3] {
 			f.Add(uint8(i), codings[i].compress(&m, nil, s), uint16(100))
@@ -106,7 +106,7 @@ func FuzzCodings(f *testing.F) {
 }
 
 func TestCodingsBombs(t *testing.T) {
-	var m Codings
+	var m Memory
 	zeros := make([]byte, 64<<20)
 	for i := range codings {
 		c := &codings[i]

@@ -140,7 +140,7 @@ func unaryAnswered(c *ClientCall, t ContentType, ours, offered bool) bool {
 		if !c.agreed(t, ours, offered) {
 			return false
 		}
-		if n, ok := parseDigits(c.in.values[fieldContentLength], lengthDigits); ok && n > uint64(c.limit) {
+		if n, ok := parseDigits(c.Memory.in.values[fieldContentLength], lengthDigits); ok && n > uint64(c.limit) {
 			c.receiveBad(RejectTooLarge)
 			return false
 		}

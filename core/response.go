@@ -10,7 +10,7 @@ func (c *ClientCall) ResponseHead(status uint32, fields Fields, end bool) ([]Eve
 	}
 	c.receiving = open
 	c.contentEnded, c.status = end, status
-	h := &c.in
+	h := &c.Memory.in
 	if c.takeTrailer == nil {
 		c.takeTrailer = func(name, value []byte) bool {
 			if c.inTail {

@@ -40,7 +40,7 @@ func (s *Server) Open(c *ServerCall, h *RequestHead, can Capabilities, end bool)
 	c.peer, c.malformed = "request", InvalidArgument
 	c.fault.Message = c.fault.Message[:0]
 	c.faulted, c.nameCodings = false, false
-	f := &c.in
+	f := &c.Memory.in
 	if !f.read(h.Fields, ReservedRequest, nil) {
 		return c.refuse(400, "", "") // RFC 9110 section 5.5: a NUL is invalid
 	}
@@ -234,7 +234,7 @@ func (c *ServerCall) prepare() {
 	}
 	c.d.plain(c, e)
 	e.Limit, e.Status, e.Fields = c.limit, 200, c.head
-	e.Matters, e.HeadMax = c.in.matters, MaxMetadata
+	e.Matters, e.HeadMax = c.Memory.in.matters, MaxMetadata
 	e.ReplyMax = MaxReadMax
 	if c.sendMax > 0 {
 		e.ReplyMax = min(e.ReplyMax, c.sendMax)

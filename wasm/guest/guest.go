@@ -20,7 +20,7 @@ type Guest struct {
 	servers table[core.Server]
 	clients table[core.Client]
 	last    uint32 // handle of the call that this batch opened last
-	memory  core.Codings
+	memory  core.Memory
 	words   []uint32
 	outcome core.Outcome
 	over    []uint32 // calls that this batch has ended

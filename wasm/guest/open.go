@@ -165,7 +165,7 @@ func (g *Guest) openServer(r *abi.Record) bool {
 	}
 	if c.server == nil {
 		c.server = new(core.ServerCall)
-		c.server.Codings = &g.memory
+		c.server.Memory = &g.memory
 	}
 	c.Call = c.server
 	g.encode(g.last, server.Open(c.server, &head, can, r.Flags&abi.OpenEnd != 0))
@@ -197,7 +197,7 @@ func (g *Guest) openClient(r *abi.Record) bool {
 	}
 	if c.client == nil {
 		c.client = new(core.ClientCall)
-		c.client.Codings = &g.memory
+		c.client.Memory = &g.memory
 	}
 	c.Call = c.client
 	events, err := client.Open(c.client, &o)
