@@ -100,6 +100,7 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             "options": Options(read_max_bytes=read_max_bytes, **options),
             "text": False,
             "early": bool(self._leading),
+            "able": "uvicorn with '--http zttp --http2', pyvoy, gunicorn over HTTP/2",
         }
         self._service: Service | None = None
         if not isinstance(service, AsyncGeneratorType):

@@ -43,10 +43,11 @@ class Service:
     """What a server offers.
 
     With `text` fields are given and taken as text, a character per byte, as WSGI has them; else as bytes. With `early` the
-    application has something to do before it wants a request's content.
+    application has something to do before it wants a request's content. `able` names servers that send trailers.
     """
 
     __slots__ = (
+        "_able",
         "_column",
         "_configuration",
         "_early",
@@ -70,6 +71,7 @@ class Service:
         options: Options,
         text: bool,
         early: bool,
+        able: str,
     ) -> None:
         known = [*default_codecs()] if codecs is None else [*map(checked_codec, codecs)]
         self.codings: list[Any] = [GzipCompression()] if compressions is None else [*map(checked, compressions)]
@@ -86,6 +88,7 @@ class Service:
         self._configuration = Configuration.of(record)
         self.fields_of: Callable[[bytes], list[tuple[Any, Any]]] = split_text_fields if text else split_fields
         self._column: Callable[[Iterable[tuple[Any, Any]]], bytes] = join_text_fields if text else join_fields
+        self._able = able
         self._early = early
         self.access_log = options.access_log
         self.on_error = options.on_error
@@ -97,13 +100,10 @@ class Service:
         """A call failed because this server sends no trailers. The log is told once."""
         if not self._told:
             self._told = True
-            others = (
-                "pyvoy, gunicorn over HTTP/2" if self.fields_of is split_text_fields else "uvicorn with '--http zttp --http2'"
-            )
             log.warning(
                 "A client calls by gRPC, which needs a server that sends trailers, and this one does not: the call fails. "
                 "Serve the application under one that does (%s), or let the client call by another protocol",
-                others,
+                self._able,
             )
 
     def open(

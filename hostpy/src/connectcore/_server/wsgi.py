@@ -95,6 +95,7 @@ class ConnectWSGIApplication(NoRSGI, ABC):
             options=Options(read_max_bytes=read_max_bytes, **options),
             text=True,
             early=bool(self._leading),
+            able="pyvoy, gunicorn over HTTP/2",
         )
 
     def __call__(
