@@ -1,4 +1,7 @@
-"""gRPC's server reflection, for services of both message runtimes, under both interfaces."""
+"""gRPC's server reflection, for services of both message runtimes, under both interfaces.
+
+Its own messages are Google's here; test_standard.py runs all of this with those of `protobuf-py`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.wrappers_pb2 import DESCRIPTOR as WRAPPERS
 
-from connectcore._standard.messages import method
+from connectcore._standard.messages import chosen, make, message, method
 from connectcore.client import ConnectClient, ConnectClientSync
 from connectcore.code import Code
 from connectcore.errors import ConnectError
@@ -107,7 +110,12 @@ def described(
 def ask(application: Any, *asked: dict[str, Any], version: str = "v1", http: str = "2") -> list[Any]:
     """The responses to these requests in one stream."""
     info = method(f"grpc.reflection.{version}.ServerReflection", "ServerReflectionInfo")
-    requests = [info.input(**each) for each in asked]
+    extension = message(f"grpc.reflection.{version}.ExtensionRequest")
+
+    def value(each: Any) -> Any:
+        return make(extension, **each) if isinstance(each, dict) else each
+
+    requests = [make(info.input, **{name: value(each) for name, each in fields.items()}) for fields in asked]
     if isinstance(application, ConnectWSGIRouter):
         with ConnectClientSync("http://test", http_client=WSGITransport(application)) as client:
             return list(client.execute_bidi_stream(request=iter(requests), method=info))
@@ -123,29 +131,44 @@ def ask(application: Any, *asked: dict[str, Any], version: str = "v1", http: str
     return asyncio.run(call())
 
 
+def told(response: Any, kind: str) -> Any:
+    """The message that answers, which must be of this kind."""
+    found = chosen(response, "message_response")
+    assert found is not None
+    assert found[0] == kind
+    return found[1]
+
+
+def files(response: Any) -> list[FileDescriptorProto]:
+    """The files in an answer."""
+    found = told(response, "file_descriptor_response").file_descriptor_proto
+    return [FileDescriptorProto.FromString(data) for data in found]
+
+
 def names(response: Any, place: str = "") -> list[str]:
-    found = [FileDescriptorProto.FromString(data).name for data in response.file_descriptor_response.file_descriptor_proto]
+    found = [file.name for file in files(response)]
     return [name.removeprefix(f"{place}/v1/").removesuffix(".proto") for name in found]
 
 
 def error(response: Any) -> tuple[int, str]:
-    return response.error_response.error_code, response.error_response.error_message
+    found = told(response, "error_response")
+    return found.error_code, found.error_message
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_services(described: Described, version: str) -> None:
     [response] = described.ask({"host": "here", "list_services": ""}, version=version)
-    assert [each.name for each in response.list_services_response.service] == [
+    assert [each.name for each in told(response, "list_services_response").service] == [
         "grpc.health.v1.Health",
         f"{described.place}.v1.Things",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
     ]
     assert response.valid_host == "here"
-    assert response.original_request.WhichOneof("message_request") == "list_services"
-    for each in response.list_services_response.service:
+    assert chosen(response.original_request, "message_request") == ("list_services", "")
+    for each in told(response, "list_services_response").service:
         [found] = described.ask({"file_containing_symbol": each.name}, version=version)
-        file = FileDescriptorProto.FromString(found.file_descriptor_response.file_descriptor_proto[0])
+        file = files(found)[0]
         assert each.name in [f"{file.package}.{service.name}" for service in file.service]
 
 
@@ -158,7 +181,7 @@ def test_file_by_name_with_its_imports(described: Described) -> None:
 
 def test_files_are_what_was_compiled(described: Described) -> None:
     [response] = described.ask({"file_by_filename": f"{described.place}/v1/types.proto"})
-    file = FileDescriptorProto.FromString(response.file_descriptor_response.file_descriptor_proto[0])
+    file = files(response)[0]
     [outer] = file.message_type
     assert [field.name for field in outer.field] == ["text", "time", "part"]
     assert outer.field[1].type_name == ".google.protobuf.Timestamp"
@@ -173,13 +196,13 @@ def test_file_by_symbol(described: Described, file: str, symbol: str) -> None:
 def test_extensions(described: Described) -> None:
     base = f"{described.place}.v1.Base"
     [response] = described.ask({"all_extension_numbers_of_type": base})
-    found = response.all_extension_numbers_response
+    found = told(response, "all_extension_numbers_response")
     assert (found.base_type_name, list(found.extension_number)) == (base, [101, 102])
     for number in found.extension_number:
         asked = {"containing_type": base, "extension_number": number}
         assert described.files(file_containing_extension=asked) == ["part", "base"]
     [response] = described.ask({"all_extension_numbers_of_type": f"{described.place}.v1.Outer"})
-    assert list(response.all_extension_numbers_response.extension_number) == []
+    assert list(told(response, "all_extension_numbers_response").extension_number) == []
 
 
 def test_what_is_not_there(described: Described) -> None:
@@ -198,7 +221,7 @@ def test_what_is_not_there(described: Described) -> None:
         (5, f"no extension 150 of '{base}'"),
         (5, "no message 'no.such.Thing'"),
     ]
-    assert len(responses[-1].list_services_response.service) == 4
+    assert len(told(responses[-1], "list_services_response").service) == 4
 
 
 def test_a_question_about_nothing(described: Described) -> None:
@@ -237,16 +260,20 @@ def test_more_files(described: Described) -> None:
 
 
 def test_code_that_does_not_say_its_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An older plugin's, or the official one's, with Google's messages."""
+    """An older plugin's, or the official one's. A file that declares the service says it; Google's are found once imported."""
     application = ASGI(ALL)
-    with pytest.raises(ValueError, match=r"acme\.v1\.Service is not to be found: generate its code anew, or import"):
+    with pytest.raises(ValueError, match=r"acme\.v1\.Service is not to be found: generate its code anew, or give the file"):
         with_reflection(application)
     proto = 'syntax = "proto3"; package acme.v1; service Service {}'
     protoc = Protoc(tmp_path, {"acme_reflected.proto": proto})
+    protoc.generate("protobuf-py")
+    given = [protoc.load(monkeypatch, "acme_reflected_pb").desc()]
     protoc.generate("google")
-    protoc.load(monkeypatch, "acme_reflected_pb2")
-    served = ConnectASGIRouter(*with_reflection(application))
-    assert names(ask(served, {"file_containing_symbol": "acme.v1.Service"})[0]) == ["acme_reflected"]
+    for more in (given, []):
+        if not more:
+            protoc.load(monkeypatch, "acme_reflected_pb2")
+        served = ConnectASGIRouter(*with_reflection(application, files=more))
+        assert names(ask(served, {"file_containing_symbol": "acme.v1.Service"})[0]) == ["acme_reflected"]
 
 
 def test_what_cannot_be_told_of() -> None:
@@ -279,7 +306,5 @@ def test_beside_the_packages_of_grpc() -> None:
     file.message_type.add(name="HealthCheckRequest").field.add(name="service", number=1, type=9, label=1)
     pool = descriptor_pool.Default()
     pool.AddSerializedFile(file.SerializeToString())
-    assert (
-        pool.FindMessageTypeByName("grpc.health.v1.HealthCheckRequest")
-        is not method("grpc.health.v1.Health", "Check").input.DESCRIPTOR
-    )
+    ours = method("grpc.health.v1.Health", "Check").input
+    assert pool.FindMessageTypeByName("grpc.health.v1.HealthCheckRequest") is not getattr(ours, "DESCRIPTOR", None)

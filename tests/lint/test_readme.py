@@ -69,9 +69,10 @@ def server(folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, environment: dict[str, str]) -> Iterator[str]:
-    """The README's server, started as it says: its address."""
-    (command,) = re.findall(r"^# server\.py, served by: (uvicorn .*)$", README.read_text(), re.MULTILINE)
+def serving(folder: Path, environment: dict[str, str], command: str | None = None) -> Iterator[str]:
+    """A server that a command of uvicorn's starts, or else the README's, started as it says: its address."""
+    if command is None:
+        (command,) = re.findall(r"^# server\.py, served by: (uvicorn .*)$", README.read_text(), re.MULTILINE)
     with subprocess.Popen(
         [*command.split(), "--port", "0"], cwd=folder, stderr=subprocess.PIPE, text=True, env=environment
     ) as process:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "lint")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "lint"), str(HERE.parent / "serving")]
 
 from environments import build  # noqa: E402
 

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from environments import Environment, extras
-from test_readme import ADDRESS, clean, programs, serving
+from test_readme import ADDRESS, ROOT, clean, programs, serving
+from tools import run
 
+SERVICES = ROOT / "hostpy/docs/services.md"
 # By the extra: what generates code beside it, how, and what messages' modules end with.
 PROTOC = ["python", "-m", "grpc_tools.protoc", "-I.", "greet/v1/greet.proto"]
 RUNTIMES = {
@@ -28,8 +30,12 @@ plugins:
   - {local: protoc-gen-py, out: .}
   - {local: protoc-gen-connectcore, out: ., opt: messages=protobuf-py}
 """
-# The modules that an extra is for. The first two are written with Google's messages, whatever those of the user are.
-WANTS = {"connectcore.health": "protobuf", "connectcore.reflection": "protobuf", "connectcore.protovalidate": "protovalidate"}
+# The modules that an extra is for; for the first two, either message runtime's.
+WANTS = {
+    "connectcore.health": ["protobuf", "protobuf-py"],
+    "connectcore.reflection": ["protobuf", "protobuf-py"],
+    "connectcore.protovalidate": ["protovalidate"],
+}
 
 EVERYTHING = """
 import importlib, pkgutil, connectcore
@@ -51,8 +57,9 @@ def failed_imports(environment: Environment) -> dict[str, str]:
 
 def check_imports(environment: Environment, *has: str) -> None:
     failed = failed_imports(environment)
-    assert failed.keys() == {name for name, extra in WANTS.items() if extra not in has}
-    assert [name for name, text in failed.items() if f"pip install 'connectcore[{WANTS[name]}]'" not in text] == []
+    assert failed.keys() == {name for name, wanted in WANTS.items() if not {*wanted} & {*has}}
+    for name, text in failed.items():
+        assert [extra for extra in WANTS[name] if f"'connectcore[{extra}]'" not in text] == [], text
 
 
 @pytest.fixture(scope="module", params=RUNTIMES)
@@ -97,6 +104,61 @@ def test_one_message_runtime_is_enough(environments: dict[str, Environment], run
 
 def test_every_module_is_imported(environments: dict[str, Environment], runtime: str) -> None:
     check_imports(environments[runtime], runtime)
+
+
+BY_WSGI = """
+from connectcore._standard.messages import chosen, make, method
+from connectcore.client import ConnectClientSync
+from connectcore.health import Health, HealthWSGIApplication
+from connectcore.reflection import with_reflection
+from connectcore.server import ConnectWSGIRouter
+from connectcore.transport import WSGITransport
+from greet.v1.greet_connectcore import GreetServiceSync, GreetServiceWSGIApplication
+
+class Greeter(GreetServiceSync): ...
+
+health = HealthWSGIApplication(Health(), watch_seconds=0)
+app = ConnectWSGIRouter(*with_reflection(GreetServiceWSGIApplication(Greeter()), health))
+check, watch = (method("grpc.health.v1.Health", name) for name in ("Check", "Watch"))
+info = method("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo")
+with ConnectClientSync("http://test", http_client=WSGITransport(app)) as client:
+    print(int(client.execute_unary(request=check.input(), method=check).status))
+    print([int(each.status) for each in client.execute_server_stream(request=watch.input(), method=watch)])
+    for name in ("greet.v1.GreetService.Greet", "grpc.health.v1.Health"):
+        asked = make(info.input, file_containing_symbol=name)
+        [answer] = client.execute_bidi_stream(request=iter([asked]), method=info)
+        field, told = chosen(answer, "message_response")
+        print(field, len(told.file_descriptor_proto))
+"""
+
+
+def test_health_and_reflection_need_no_other_runtime(
+    environments: dict[str, Environment], runtime: str, tmp_path: Path
+) -> None:
+    """What the page on them shows, by the tools that it names, and Kubernetes' probe; and under WSGI."""
+    environment = environments[runtime]
+    generated(tmp_path, environment, runtime)
+    (tmp_path / "standard.py").write_text(programs(SERVICES)["standard.py"])
+    [command] = re.findall(r"^# standard\.py, served by: (uvicorn .*)$", SERVICES.read_text(), re.MULTILINE)
+    with serving(tmp_path, environment.variables, command) as address:
+        assert call_by_tools(address) == []
+    said = environment.python(BY_WSGI, tmp_path).splitlines()
+    assert said == ["1", "[1]", *["file_descriptor_response 1"] * 2]
+
+
+def call_by_tools(address: str) -> list[str]:
+    """The tools that failed."""
+    plain, greet, world = ["-plaintext", "-max-time", "20"], "greet.v1.GreetService/Greet", '{"name": "World"}'
+    calls = {
+        "greet.v1.GreetService": ["grpcurl", *plain, address, "list"],
+        "rpc Greet (": ["grpcurl", *plain, address, "describe", "greet.v1.GreetService"],
+        '"Hello, World!"': ["grpcurl", *plain, "-d", world, address, greet],
+        "Hello, World!": ["buf", "curl", "-d", world, f"http://{address}/{greet}"],
+        "status: SERVING": ["grpc-health-probe", "-addr", address, "-service", "greet.v1.GreetService"],
+        '"SERVING"': ["buf", "curl", "--protocol", "grpc", "-d", "{}", f"http://{address}/grpc.health.v1.Health/Check"],
+    }
+    done = {wanted: run(*call) for wanted, call in calls.items()}
+    return [f"{wanted}: {each.stdout}{each.stderr}" for wanted, each in done.items() if wanted not in each.stdout + each.stderr]
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .messages import FileDescriptorProto
+from .messages import file_proto
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +25,21 @@ class Files:
         self._symbols: dict[str, str] = {}
         self._extensions: dict[str, dict[int, str]] = {}
         for file in files:
-            self._add(file)
+            self.add(file)
+
+    def add(self, file: Any) -> None:
+        """Know one more file, and what it imports."""
+        if file.name in self._files:
+            return
+        data: bytes = file.serialized_pb if hasattr(file, "serialized_pb") else file.proto.to_binary()
+        proto = file_proto(data)
+        self._files[file.name] = data, proto.dependency
+        for symbol in _symbols(proto):
+            self._symbols.setdefault(symbol, file.name)
+        for extendee, number in _extensions(proto):
+            self._extensions.setdefault(extendee, {}).setdefault(number, file.name)
+        for imported in file.dependencies:
+            self.add(imported)
 
     def by_name(self, name: str) -> bool:
         """Whether there is a file of this name."""
@@ -57,21 +71,8 @@ class Files:
                 waiting += imports
         return found
 
-    def _add(self, file: Any) -> None:
-        if file.name in self._files:
-            return
-        data: bytes = file.serialized_pb if hasattr(file, "serialized_pb") else file.proto.to_binary()
-        proto = FileDescriptorProto.FromString(data)
-        self._files[file.name] = data, proto.dependency
-        for symbol in _symbols(proto):
-            self._symbols.setdefault(symbol, file.name)
-        for extendee, number in _extensions(proto):
-            self._extensions.setdefault(extendee, {}).setdefault(number, file.name)
-        for imported in file.dependencies:
-            self._add(imported)
 
-
-def _symbols(file: FileDescriptorProto) -> Iterator[str]:
+def _symbols(file: Any) -> Iterator[str]:
     scope = f"{file.package}." if file.package else ""
     for message in file.message_type:
         yield from _message(scope, message)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from ..code import Code
 from ..errors import ConnectError
 from ..server import ConnectASGIApplication, ConnectWSGIApplication, Endpoint, EndpointSync
-from .messages import Named, message, method
+from .messages import Named, make, message, method
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -33,6 +33,10 @@ _METHODS: Final = {name: method(_NAME, name) for name in ("Check", "List", "Watc
 _RESPONSE: Final = message("grpc.health.v1.HealthCheckResponse")
 _LIST: Final = message("grpc.health.v1.HealthListResponse")
 _WATCH_SECONDS: Final = 300.0
+
+
+def _response(status: int) -> Any:
+    return make(_RESPONSE, status=int(status))
 
 
 class ServingStatus(enum.IntEnum):
@@ -124,10 +128,10 @@ class Health:
         status = self.status(request.service)
         if status is None:
             raise ConnectError(Code.NOT_FOUND, "unknown service")
-        return _RESPONSE(status=status)
+        return _response(status)
 
     def _list(self) -> Any:
-        return _LIST(statuses={service: _RESPONSE(status=status) for service, status in self.statuses().items()})
+        return make(_LIST, statuses={service: _response(status) for service, status in self.statuses().items()})
 
 
 class _Watch:
@@ -156,7 +160,7 @@ class _Watch:
         if status is self._told:
             return []
         self._told = status
-        return [_RESPONSE(status=status)]
+        return [_response(status)]
 
 
 class HealthASGIApplication(Named, ConnectASGIApplication[Health]):

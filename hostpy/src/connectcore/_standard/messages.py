@@ -1,34 +1,35 @@
-"""Message classes and methods of the standard services.
+"""Message classes and methods of the standard services, of the message runtime that is there; of Google's, where both are.
 
-The classes belong to a pool of their own. In the process's default pool they would clash with those of `grpcio-health-checking`
-and `grpcio-reflection`.
+The classes are made from `descriptors` and belong to this package alone: what `grpcio-health-checking` and `grpcio-reflection`
+register in the process's default pool does not clash with them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-try:
-    from google.protobuf.descriptor_pb2 import FileDescriptorProto
-    from google.protobuf.descriptor_pool import DescriptorPool
-    from google.protobuf.message_factory import GetMessageClass
-except ImportError as error:
-    raise ImportError(
-        "connectcore.health and connectcore.reflection need Google's protobuf, whatever messages the other services have: "
-        "pip install 'connectcore[protobuf]'"
-    ) from error
-
+from .._codec.messages import decode_binary
 from ..method import IdempotencyLevel, MethodInfo, StreamType
 from .descriptors import FILES
 
-if TYPE_CHECKING:
-    from google.protobuf.descriptor import ServiceDescriptor
+try:
+    from . import messages_google as _runtime
+except ImportError:
+    try:
+        from . import messages_protobuf_py as _runtime  # type: ignore[no-redef]
+    except ImportError as error:
+        raise ImportError(
+            "connectcore.health and connectcore.reflection need a message runtime, either of them: "
+            "pip install 'connectcore[protobuf]' for Google's, or 'connectcore[protobuf-py]'"
+        ) from error
 
-__all__ = ["FileDescriptorProto", "Named", "message", "method", "service"]
+__all__ = ["Named", "chosen", "file_proto", "make", "message", "method", "service"]
 
-_POOL: Final = DescriptorPool()
-for _file in FILES:
-    _POOL.AddSerializedFile(_file)
+# Each runtime's own way to do these.
+message = _runtime.message
+service = _runtime.service
+make = _runtime.make
+chosen = _runtime.chosen
 
 _STREAM_TYPES: Final = {
     (False, False): StreamType.UNARY,
@@ -38,14 +39,17 @@ _STREAM_TYPES: Final = {
 }
 
 
-def message(name: str) -> type[Any]:
-    """The class of the message with this full name."""
-    return GetMessageClass(_POOL.FindMessageTypeByName(name))
+def file_proto(data: bytes) -> Any:
+    """A `.proto` file's descriptor, as the message that it is. Both runtimes call its fields by the same names."""
+    return decode_binary(_runtime.FileDescriptorProto, data)
 
 
-def service(name: str) -> ServiceDescriptor:
-    """The descriptor of the service with this full name."""
-    return _POOL.FindServiceByName(name)
+_METHODS: Final = {
+    f"{file.package}.{each.name}/{method.name}": method
+    for file in map(file_proto, FILES)
+    for each in file.service
+    for method in each.method
+}
 
 
 class Named:
@@ -59,19 +63,19 @@ class Named:
         """Where to mount this application beside others."""
         return f"/{self._name}"
 
-    def descriptor(self) -> ServiceDescriptor:
+    def descriptor(self) -> object:
         """The service's descriptor."""
         return service(self._name)
 
 
 def method(service_name: str, name: str) -> MethodInfo[Any, Any]:
     """What is known about a method."""
-    found = service(service_name).methods_by_name[name]
+    found = _METHODS[f"{service_name}/{name}"]
     return MethodInfo(
         name=name,
         service_name=service_name,
-        input=message(found.input_type.full_name),
-        output=message(found.output_type.full_name),
+        input=message(found.input_type[1:]),
+        output=message(found.output_type[1:]),
         idempotency_level=IdempotencyLevel.UNKNOWN,
         stream_type=_STREAM_TYPES[found.client_streaming, found.server_streaming],
     )

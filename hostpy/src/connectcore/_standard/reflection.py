@@ -9,7 +9,7 @@ from ..code import Code
 from ..errors import ConnectError
 from ..server import ConnectASGIApplication, ConnectWSGIApplication, Endpoint, EndpointSync
 from .files import Files
-from .messages import Named, message, method, service
+from .messages import Named, chosen, make, message, method, service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ..request import RequestContext
 
     Context = RequestContext[Any, Any]
-    AnyApplication = ConnectASGIApplication[Any] | ConnectWSGIApplication
 
 __all__ = ["with_reflection"]
 
@@ -47,7 +46,8 @@ def with_reflection(*applications: Any, files: Iterable[Any] = (), interceptors:
 
     Args:
         applications: generated applications, all for ASGI or all for WSGI.
-        files: descriptors of more files, such as `error_details_pb2.DESCRIPTOR`, so that tools can show what is in an `Any`.
+        files: descriptors of more files, such as `error_details_pb2.DESCRIPTOR` or `error_details_pb.desc()`, so that tools can
+            show what is in an `Any`. Where a service's code does not say its descriptor, also the file that declares it.
         interceptors: around the calls of the reflection services, the first outermost.
 
     Raises:
@@ -61,29 +61,29 @@ def with_reflection(*applications: Any, files: Iterable[Any] = (), interceptors:
     for each in applications:
         if kind is None or not isinstance(each, kind):
             raise TypeError(f"reflection tells of generated applications, all for ASGI or all for WSGI, not of {each!r}")
-    own = [service(f"{package}.ServerReflection") for package in _PACKAGES]
-    described = [*(_descriptor(each) for each in applications), *own]
-    names = sorted(each.path[1:] for each in applications) + [each.full_name for each in own]
-    known = Files([*(each.file for each in described), *files])
-    chosen = list(interceptors)
-    make: Any = _ReflectionASGIApplication if kind is ConnectASGIApplication else _ReflectionWSGIApplication
-    return (*applications, *(make(_Reflection(package, names, known), chosen) for package in _PACKAGES))
+    descriptors: dict[str, Any] = {each.path[1:]: each.descriptor() for each in applications}
+    own = {name: service(name) for name in (f"{package}.ServerReflection" for package in _PACKAGES)}
+    known = Files([*(each.file for each in (*descriptors.values(), *own.values()) if each is not None), *files])
+    for name in descriptors:
+        # Code that an older plugin, or the official one, generated does not say its descriptor.
+        if known.of_symbol(name) is None:
+            known.add(_registered(name).file)
+    names = [*sorted(descriptors), *own]
+    around = list(interceptors)
+    own_kind: Any = _ReflectionASGIApplication if kind is ConnectASGIApplication else _ReflectionWSGIApplication
+    return (*applications, *(own_kind(_Reflection(package, names, known), around) for package in _PACKAGES))
 
 
-def _descriptor(application: AnyApplication) -> Any:
-    """An application's service's descriptor, of either runtime."""
-    found: Any = application.descriptor()
-    if found is not None:
-        return found
-    # Code that an older plugin, or the official one, generated does not say it.
-    from google.protobuf import descriptor_pool
-
-    name = application.path[1:]
+def _registered(name: str) -> Any:
+    """The descriptor of a service whose module of Google's messages is imported. `protobuf-py` keeps no such list."""
     try:
+        from google.protobuf import descriptor_pool
+
         return descriptor_pool.Default().FindServiceByName(name)
-    except KeyError:
+    except (ImportError, KeyError):
         raise ValueError(
-            f"the descriptor of {name} is not to be found: generate its code anew, or import the module of its .proto file"
+            f"the descriptor of {name} is not to be found: generate its code anew, or give the file that declares it, as in "
+            "with_reflection(…, files=[greet_pb2.DESCRIPTOR]); of protobuf-py, files=[greet_pb.desc()]"
         ) from None
 
 
@@ -93,33 +93,34 @@ class _Reflection:
     def __init__(self, package: str, names: list[str], files: Files) -> None:
         self.name = f"{package}.ServerReflection"
         self.method = method(self.name, _METHOD)
+        self._package = package
         self._names = names
         self._files = files
-        self._response = self.method.output
-        self._error = message(f"{package}.ErrorResponse")
 
     def answer(self, request: Any, sent: set[str]) -> Any:
         """The response to one request of a stream, in which these files were sent before."""
-        response = self._response(valid_host=request.host, original_request=request)
-        asked: str | None = request.WhichOneof("message_request")
-        if asked is None:
+        question = chosen(request, "message_request")
+        if question is None:
             raise ConnectError(Code.INVALID_ARGUMENT, "the request does not say what it wants to know")
-        value: Any = getattr(request, asked)
+        field, answer = self._answer(*question, sent)
+        return make(self.method.output, valid_host=request.host, original_request=request, **{field: answer})
+
+    def _answer(self, asked: str, value: Any, sent: set[str]) -> tuple[str, Any]:
+        """Which field of the response answers, and the message in it."""
         if asked == "list_services":
-            for name in self._names:
-                response.list_services_response.service.add(name=name)
-        elif asked == "all_extension_numbers_of_type":
+            services = [self._message("ServiceResponse", name=name) for name in self._names]
+            return "list_services_response", self._message("ListServiceResponse", service=services)
+        if asked == "all_extension_numbers_of_type":
             numbers = self._files.extension_numbers(value)
             if numbers is None:
-                return self._not_found(response, f"no message {value!r}")
-            response.all_extension_numbers_response.base_type_name = value
-            response.all_extension_numbers_response.extension_number.extend(numbers)
-        else:
-            file, wanted = self._file(asked, value)
-            if file is None:
-                return self._not_found(response, f"no {wanted}")
-            response.file_descriptor_response.file_descriptor_proto.extend(self._files.with_imports(file, sent))
-        return response
+                return self._not_found(f"no message {value!r}")
+            known = self._message("ExtensionNumberResponse", base_type_name=value, extension_number=numbers)
+            return "all_extension_numbers_response", known
+        file, wanted = self._file(asked, value)
+        if file is None:
+            return self._not_found(f"no {wanted}")
+        files = self._message("FileDescriptorResponse", file_descriptor_proto=self._files.with_imports(file, sent))
+        return "file_descriptor_response", files
 
     def _file(self, asked: str, value: Any) -> tuple[str | None, str]:
         """The name of the file that is asked for, if there is one, and what the question was."""
@@ -130,10 +131,13 @@ class _Reflection:
         number = value.extension_number
         return self._files.of_extension(value.containing_type, number), f"extension {number} of {value.containing_type!r}"
 
-    def _not_found(self, response: Any, text: str) -> Any:
-        error = self._error(error_code=abi.CODES.index(Code.NOT_FOUND.value), error_message=text)
-        response.error_response.CopyFrom(error)
-        return response
+    def _not_found(self, text: str) -> tuple[str, Any]:
+        code = abi.CODES.index(Code.NOT_FOUND.value)
+        return "error_response", self._message("ErrorResponse", error_code=code, error_message=text)
+
+    def _message(self, which: str, /, **fields: Any) -> Any:
+        """A message of the package."""
+        return make(message(f"{self._package}.{which}"), **fields)
 
 
 class _ReflectionASGIApplication(Named, ConnectASGIApplication[_Reflection]):
