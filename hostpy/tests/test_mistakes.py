@@ -160,7 +160,7 @@ APPLICATIONS: dict[str, tuple[Callable[[Made], Any], str]] = {
     ),
     "WSGI's application under ASGI": (
         lambda made: made.module.GreetServiceWSGIApplication(made.good_sync)({}, print, print),
-        "ConnectWSGIApplication.__call__() takes 3 positional arguments",
+        "GreetServiceWSGIApplication is a WSGI application, and this server called it as one of ASGI: serve it by gunicorn",
     ),
 }
 

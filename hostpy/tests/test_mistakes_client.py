@@ -96,7 +96,16 @@ CLIENTS: dict[str, tuple[Callable[[Made], Any], type[Exception], str]] = {
         AttributeError,
         "'GreetServiceClient' object has no attribute 'gret'",
     ),
-    "a misspelt option": (lambda made: client_of(made, timout=1), TypeError, "unexpected keyword argument 'timout'"),
+    "a misspelt option": (
+        lambda made: client_of(made, timout=1),
+        TypeError,
+        "a client has no option 'timout': is timeout meant?",
+    ),
+    "an option of something else": (
+        lambda made: client_of(made, verify=False),
+        TypeError,
+        "a client has no option 'verify', but codec, protocol, accept_compression, ",
+    ),
     "a misspelt option of a call": (
         lambda made: client_of(made).greet(made.request(), timout=1),
         TypeError,

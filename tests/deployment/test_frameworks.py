@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import greet_server
 import greet_server_wsgi
 import pytest
 from connectcore.code import Code
-from connectcore.cors import CORSASGIMiddleware, CORSWSGIMiddleware
 from connectcore.errors import ConnectError
 from connectcore.method import IdempotencyLevel, MethodInfo, StreamType
 from connectcore.server import (
@@ -288,25 +284,3 @@ class TestFlask:
             else:
                 check_both(url + prefix)
         assert seen.names == ["greet.v1.GreetService/Greet"]
-
-
-class TestGranian:
-    """granian gives an application to an interface of its own, unless it is told another: then it does not even start."""
-
-    def test_does_not_start(self) -> None:
-        command = [sys.executable, "-m", "granian", "--port", "0", "greet_server:app"]
-        folder = Path(greet_server.__file__).parent
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-        assert "GreetServiceASGIApplication does not speak RSGI: start granian with --interface asgi" in done.stderr
-
-    @pytest.mark.parametrize("around", ["nothing", "router", "CORS"])
-    @pytest.mark.parametrize("interface", ["asgi", "wsgi"])
-    def test_says_what_to_do(self, interface: str, around: str) -> None:
-        app = asgi(Seen()) if interface == "asgi" else wsgi(Seen())
-        if around == "router":
-            app = ConnectASGIRouter(app) if interface == "asgi" else ConnectWSGIRouter(app)
-        elif around == "CORS":
-            cors: Any = CORSASGIMiddleware if interface == "asgi" else CORSWSGIMiddleware
-            app = cors(app, origins="*")
-        with pytest.raises(RuntimeError, match=f"does not speak RSGI: start granian with --interface {interface}"):
-            app.__rsgi_init__(None)

@@ -12,11 +12,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from ._server.rsgi import NoRSGI
+from ._server.wrong_server import NOT_GIVEN, NoRSGI, called_as_asgi
 from ._standard.fields import METHODS, REQUEST, RESPONSE, TRAILER_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
+    from typing import Never
 
     Fields = list[tuple[str, str]]
 
@@ -153,8 +154,12 @@ class CORSWSGIMiddleware(NoRSGI):
         self._app = app
         self._policy = _Policy(origins, request_metadata, response_metadata, credentials, max_age)
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any] = NOT_GIVEN, *others: Never
+    ) -> Iterable[bytes]:
         """Serve one request."""
+        if start_response is NOT_GIVEN or others:
+            raise called_as_asgi(self)
         origin = environ.get("HTTP_ORIGIN")
         asked = "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
         if origin is not None and asked and environ["REQUEST_METHOD"] == "OPTIONS":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from .._headers import Headers
 from .._transport.transport import TransportError
-from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
+from .._wasm.configuration import DEFAULT_READ_MAX_BYTES, unknown_option
 from ..errors import ConnectError
 from ..method import StreamType
 from ..protocol import ProtocolType
@@ -22,6 +22,7 @@ from .stream import StreamCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+    from typing import Never
 
     from .._codec.codec import Codec
     from ..compression import AnyCompression
@@ -189,6 +190,7 @@ class ClientBase(Generic[I, H]):
         interceptors: Iterable[I] = (),
         http_client: H | None = None,
         retries: RetryPolicy | None = None,
+        **others: Never,
     ) -> None:
         """Make a client.
 
@@ -220,6 +222,8 @@ class ClientBase(Generic[I, H]):
             TypeError: an argument is of the wrong kind.
 
         """
+        for name in others:
+            raise unknown_option("a client", name, vars(ClientBase)["__init__"].__kwdefaults__)
         self._config = ClientConfig(
             address=address,
             codec=codec,

@@ -18,9 +18,9 @@ from .lifespan import serve_other
 from .options import Options
 from .plain_call import PlainCall
 from .response import whole
-from .rsgi import NoRSGI
 from .service import Service
 from .verdict import Verdict
+from .wrong_server import NoRSGI
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping

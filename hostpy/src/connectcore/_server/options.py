@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from .._wasm import abi
-from .._wasm.configuration import compress_min_of, read_max_of, send_max_of
+from .._wasm.configuration import compress_min_of, read_max_of, send_max_of, unknown_option
 from ..protocol import ProtocolType
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ _REFUSALS: Final = {
     ProtocolType.GRPC_WEB: abi.SERVER_NO_GRPC_WEB,
     ProtocolType.GRPC_WEB_TEXT: abi.SERVER_NO_GRPC_WEB,
 }
+_FIRST: Final = ("interceptors", "read_max_bytes", "compressions", "codecs")
+"""The options that applications name themselves."""
+
 _COROUTINE: Final = 0x80 | 0x200  # flags of code: a coroutine's, an asynchronous generator's
 
 
@@ -83,7 +86,7 @@ class Options:
         **others: Any,
     ) -> None:
         for name in others:
-            raise _unknown(name)
+            raise unknown_option("an application", name, [*_FIRST, *ServerOptions.__annotations__])
         flags = _refusals(protocols)
         if require_protocol_version:
             flags |= abi.SERVER_REQUIRE_VERSION
@@ -118,14 +121,6 @@ def _refusals(protocols: Iterable[ProtocolType] | None) -> int:
     if not served:
         raise ValueError("protocols names none: a server must serve at least one, or leave the option out")
     return flags
-
-
-def _unknown(name: str) -> TypeError:
-    from difflib import get_close_matches
-
-    known = ["interceptors", "read_max_bytes", "compressions", "codecs", *ServerOptions.__annotations__]
-    meant = "".join(f": is {each} meant?" for each in get_close_matches(name, known, 1))
-    return TypeError(f"an application has no option {name!r}{meant or ', but ' + ', '.join(known)}")
 
 
 def _microseconds(max_timeout: float | None) -> int:

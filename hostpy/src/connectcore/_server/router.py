@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .lifespan import serve_other
-from .rsgi import NoRSGI
+from .wrong_server import NOT_GIVEN, NoRSGI, called_as_asgi
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from typing import Never
 
     from .asgi import ConnectASGIApplication
     from .wsgi import ConnectWSGIApplication
@@ -79,8 +80,12 @@ class ConnectWSGIRouter(NoRSGI):
         self._applications = _by_service(applications)
         self._other = applications[0]
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any] = NOT_GIVEN, *others: Never
+    ) -> Iterable[bytes]:
         """Serve one request."""
+        if start_response is NOT_GIVEN or others:
+            raise called_as_asgi(self)
         return self._applications.get(_service(environ.get("PATH_INFO", "")), self._other)(environ, start_response)
 
 

@@ -14,15 +14,15 @@ from .call import ServerCall
 from .handlers import checked_sync
 from .options import Options
 from .plain_call import PlainCall
-from .rsgi import NoRSGI
 from .service import Service
 from .verdict import Verdict
+from .wrong_server import NOT_GIVEN, NoRSGI, called_as_asgi
 from .wsgi_call import Exchange, answer_nobody, followed, status_line
 from .wsgi_request import RequestContent, addresses, head_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from typing import Unpack
+    from typing import Never, Unpack
 
     from .._codec.codec import Codec
     from ..compression import AnyCompression
@@ -99,9 +99,15 @@ class ConnectWSGIApplication(NoRSGI, ABC):
         )
 
     def __call__(
-        self, environ: dict[str, Any], start_response: StartResponse, *, entry: WSGIEntry | None = None
+        self,
+        environ: dict[str, Any],
+        start_response: StartResponse = NOT_GIVEN,
+        *others: Never,
+        entry: WSGIEntry | None = None,
     ) -> Iterable[bytes]:
         """Serve one request. `entry` is this application's own: what it logs of the request."""
+        if start_response is NOT_GIVEN or others:
+            raise called_as_asgi(self)
         service = self._service
         if service.access_log and entry is None:
             entry = WSGIEntry(addresses, environ)

@@ -17,6 +17,8 @@ from ..method import IdempotencyLevel, StreamType
 from . import abi, records
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..method import MethodInfo
     from .instance import Instance
 
@@ -28,6 +30,7 @@ __all__ = [
     "compress_min_of",
     "read_max_of",
     "send_max_of",
+    "unknown_option",
 ]
 
 DEFAULT_READ_MAX_BYTES: Final = abi.DEFAULT_READ_MAX
@@ -155,3 +158,12 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def unknown_option(what: str, name: str, known: Iterable[str]) -> TypeError:
+    """What to say of an option that a server or a client does not have."""
+    from difflib import get_close_matches
+
+    names = [*known]
+    meant = "".join(f": is {each} meant?" for each in get_close_matches(name, names, 1))
+    return TypeError(f"{what} has no option {name!r}{meant or ', but ' + ', '.join(names)}")
