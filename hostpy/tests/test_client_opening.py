@@ -7,28 +7,36 @@ import gzip
 import socket
 from typing import TYPE_CHECKING, Any
 
+import h2.events
 import pytest
 
 from client_support import DATA, GOOD, MESSAGE, METHOD, CountedSteps, Exchange, open_calls, response, serving
 from connectcore._client.call import ClientCall
-from connectcore._client.opening import _MANY
+from connectcore._client.opening import _MANY, _OUTCOMES
 from connectcore._wasm.pool import POOL
 from connectcore.client import ConnectClient, ConnectClientSync, ResponseMetadata
 from connectcore.code import Code
 from connectcore.compression.gzip import GzipCompression
 from connectcore.errors import ConnectError
+from connectcore.protocol import ProtocolType
+from http2_support import http2_server
 from stream_support import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from connectcore._wasm.instance import Instance
+    from http2_support import Connection
 
 TIMES = 3
+KNOWN = 3
+"""After so many calls, the outcome of a response is known."""
 
 
-def calls(mode: str, address: str, between: Callable[[], object] | None = None, **options: Any) -> list[Any]:
-    """What `TIMES` unary calls of one client come to: the message or the error, and what came beside it."""
+def calls(
+    mode: str, address: str, between: Callable[[], object] | None = None, times: int = TIMES, **options: Any
+) -> list[Any]:
+    """What unary calls of one client come to: the message or the error, and what came beside it."""
     of_call: dict[str, Any] = {"request": MESSAGE, "method": METHOD}
     of_call |= {name: options.pop(name) for name in ("headers", "timeout", "use_get", "request") if name in options}
 
@@ -45,7 +53,7 @@ def calls(mode: str, address: str, between: Callable[[], object] | None = None, 
         make: Any = ConnectClient if mode == "async" else ConnectClientSync
         client = make(address, **options)
         outcomes: list[Any] = []
-        for _ in range(TIMES):
+        for _ in range(times):
             outcomes.append(await once(client))
             if between is not None:
                 between()
@@ -83,9 +91,9 @@ RESPONSES = {
 def test_the_outcome_is_always_the_same(mode: str, said: bytes) -> None:
     with serving(said) as server:
         for options in ({}, {"timeout": 60}, {"headers": {"x-a": "1"}}):
-            first, *others = calls(mode, server.address, **options)
-            assert others == [first] * (TIMES - 1)
-        assert len({(each.head, each.content) for each in server.exchanges[:TIMES]}) == 1
+            first, *others = calls(mode, server.address, times=KNOWN + 2, **options)
+            assert others == [first] * (KNOWN + 1)
+        assert len({(each.head, each.content) for each in server.exchanges[: KNOWN + 2]}) == 1
     assert open_calls() == 0
 
 
@@ -115,6 +123,69 @@ def test_the_second_call_and_those_after_it_take_one_step(mode: str, instance: I
         calls(mode, server.address, between=lambda: numbers.append(steps.number))
         first = numbers[0]
         assert numbers == [first, first + 1, first + 2]
+    assert open_calls() == 0
+
+
+def test_a_response_like_one_before_takes_none(mode: str, instance: Instance) -> None:
+    with serving(GOOD) as server:
+        steps = CountedSteps(instance)
+        numbers: list[int] = []
+        calls(mode, server.address, between=lambda: numbers.append(steps.number), times=KNOWN + 3)
+        assert numbers[KNOWN - 1 :] == [numbers[0] + KNOWN - 1] * 4
+    assert open_calls() == 0
+
+
+def test_a_response_unlike_those_before_has_an_outcome_of_its_own(mode: str) -> None:
+    """By its metadata, its length, and by a message of the same length that is none."""
+    good = [response(DATA, "x-a: 1", "trailer-x-b: 1")] * (KNOWN + 1)
+    unlike = [
+        response(DATA, "x-a: 2", "trailer-x-b: 1"),
+        response(DATA, "x-a: 1", "trailer-x-b: 2"),
+        response(DATA + DATA, "x-a: 1", "trailer-x-b: 1"),
+        response(b"\xff" * len(DATA), "x-a: 1", "trailer-x-b: 1"),
+        response(DETAILED, "content-type: application/json", status="409 Conflict"),
+    ]
+    alone: list[Any] = []
+    for each in unlike:
+        with serving(each) as server:
+            alone += calls(mode, server.address, times=1)
+    said = [*good, *[again for each in unlike for again in (each, each, good[0])]]
+    with serving(lambda exchange: exchange.send(said[len(server.exchanges) - 1])) as server:
+        first, *outcomes = calls(mode, server.address, times=len(said))
+    assert outcomes == [*[first] * KNOWN, *[again for each in alone for again in (each, each, first)]]
+    assert open_calls() == 0
+
+
+def grpc_calls(mode: str, said: list[tuple[bytes, list[tuple[str, str]]]]) -> list[Any]:
+    """What calls come to over one connection that are answered by these contents and trailers, one after the other."""
+    left = said[::-1]
+
+    def heard(connection: Connection, event: Any) -> None:
+        if isinstance(event, h2.events.StreamEnded):
+            content, trailers = left.pop()
+            connection.h2.send_headers(event.stream_id, [(":status", "200"), ("content-type", "application/grpc")])
+            connection.h2.send_data(event.stream_id, content)
+            connection.h2.send_headers(event.stream_id, trailers, end_stream=True)
+            connection.send()
+
+    with http2_server(heard) as server:
+        return calls(mode, server.address, times=len(said), protocol=ProtocolType.GRPC)
+
+
+def test_a_grpc_response_unlike_those_before_has_an_outcome_of_its_own(mode: str) -> None:
+    """By its trailers, its length, and by what stands in front of the message."""
+    usual = b"\0\0\0\0%c%b" % (len(DATA), DATA), [("grpc-status", "0")]
+    message, good = usual
+    unlike = [
+        (message, [("grpc-status", "5"), ("grpc-message", "gone")]),
+        (message, [*good, ("x-a", "1")]),
+        (message + message, good),
+        (b"\0\0\0\0%c%b" % (len(DATA) - 1, DATA), good),
+        (b"\0\0\0\0\0", good),
+    ]
+    alone = [grpc_calls(mode, [each])[0] for each in unlike]
+    first, *outcomes = grpc_calls(mode, [*[usual] * (KNOWN + 1), *[again for each in unlike for again in (each, each, usual)]])
+    assert outcomes == [*[first] * KNOWN, *[again for each in alone for again in (each, each, first)]]
     assert open_calls() == 0
 
 
@@ -226,4 +297,22 @@ def test_what_is_remembered_is_bounded() -> None:
                 client.execute_unary(request=MESSAGE, method=METHOD)
         assert _MANY < len(openings) <= 2 * _MANY
         assert often in openings._new.values()
+    assert open_calls() == 0
+
+
+def test_outcomes_that_are_remembered_are_bounded() -> None:
+    def answer(exchange: Exchange) -> None:
+        number = len(server.exchanges)
+        exchange.send(response(DATA, f"x-number: {number}" + (2000 * "a" if number % 2 else "")))
+
+    most = 0
+    with serving(answer) as server, ConnectClientSync(server.address) as client:
+        for number in range(1, 4 * _OUTCOMES):
+            metadata = ResponseMetadata()
+            client.execute_unary(request=MESSAGE, method=METHOD, response_metadata=metadata)
+            assert metadata.headers["x-number"].rstrip("a") == str(number)
+            (opening,) = client._config.openings._new.values()
+            most = max(most, len(opening.outcomes))
+            assert all(len(str(alike)) < 2000 for alike in opening.outcomes)
+    assert most == _OUTCOMES
     assert open_calls() == 0

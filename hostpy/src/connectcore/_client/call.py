@@ -10,9 +10,10 @@
     call.close()                   at last, always
 
 A step of the module costs as much as all else here. So where one message is wanted, and a response's length is known and small,
-the module sees it when it is whole. Otherwise it sees the head at once and each piece of content when the next one comes, so
-that a response that cannot become good is dropped early. Of a stream it sees everything at once. Payloads do not go through the
-module unless it has to look into them; it names them by their place in the content.
+the module sees it when it is whole; and where it has heard the same before, it is not asked again (`opening.py`). Otherwise it
+sees the head at once and each piece of content when the next one comes, so that a response that cannot become good is dropped
+early. Of a stream it sees everything at once. Payloads do not go through the module unless it has to look into them; it names
+them by their place in the content.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ from .._wasm.configuration import BusyError
 from .._wasm.content import CARRY_STREAM, carried, laid_out
 from .._wasm.instance import GuestError
 from .config import timeout_microseconds
-from .module_call import ModuleCall, explained
+from .module_call import GOOD, ModuleCall, explained
 from .opening import Opening
 from .procedure import WrongMessageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
     from .._transport.transport import Fields
 
@@ -78,6 +79,7 @@ class ClientCall(ModuleCall):
     _media: object = None  # status and media type of a response of unknown length
     _held = False  # whether all of the response is to be told at once, with the call's opening
     _piece = b""  # its content, if it comes in one
+    _trailers: Fields | None = None  # its trailer section; None where its length says that there is none
 
     # The request
 
@@ -230,6 +232,29 @@ class ClientCall(ModuleCall):
         if not waits:
             self._answered(b"")
 
+    def whole(self, status: int, fields: Fields, length: int | None, data: bytes, trailers: Fields) -> None:
+        """All of the response came: what `head`, `content` and `ended` would say one after the other."""
+        size, opening, first = len(data), self._opening, self.procedure.first
+        if opening is None or not size or (length is not None and size < length):
+            self.head(status, fields, length, whole=True)
+            if data and not self.finished:
+                self.content(data)
+            if not self.finished:
+                self.ended(trailers)
+            return
+        self.http_status, self._fields, self._length = status, fields, length
+        self._piece, self._received = data, size
+        self._trailers = trailers if length is None else None
+        if first < 0:
+            self._whole()
+            return
+        alike = (status, length is None, size, data[:first], *fields, None, *trailers)
+        known = opening.outcomes.get(alike)
+        if known is None:
+            self._whole(alike)
+        else:
+            self._good(*known)
+
     def content(self, data: bytes) -> None:
         """Content came."""
         if self._held:
@@ -237,7 +262,7 @@ class ClientCall(ModuleCall):
                 self._piece = data
                 self._received = size = len(data)
                 if self._length is not None and size >= self._length:
-                    self._whole(abi.CONTENT_END_FLAG, b"")
+                    self._whole()
                 return
             self._let_go()
         stream = self.procedure.many_responses
@@ -257,7 +282,8 @@ class ClientCall(ModuleCall):
         if self._length is not None and self._received < self._length:
             self.gone(TransportError(Gone.CLOSED, "the content is shorter than its declared length"))
         elif self._held and self._received:
-            self._whole(0, records.content_end(0, len(trailers), fields_column(trailers)))
+            self._trailers = trailers
+            self._whole()
         else:
             if self._held:
                 self._let_go()
@@ -315,6 +341,9 @@ class ClientCall(ModuleCall):
             self.messages.clear()
             with self.lock:
                 self.cause = rejected.why
+                if self._opening is not None:  # the outcome was known: the module has not heard of the call
+                    self._whole()
+                    self.messages.clear()
                 self._tell(records.reject(self._handle, rejected.reason, explained(rejected.why)))
             raise self.error() or rejected from rejected.why
 
@@ -350,20 +379,44 @@ class ClientCall(ModuleCall):
         self._show_head()
         self._content.add(self._piece)
 
-    def _whole(self, flags: int, ending: bytes) -> None:
-        """The response has come in one piece: one step opens the call and brings the outcome."""
+    def _whole(self, alike: Hashable | None = None) -> None:
+        """The response has come in one piece: one step opens the call and brings the outcome.
+
+        `alike` is what responses have in common that have the same outcome; None where nobody knows.
+        """
         self._held = False
-        fields, data, length = self._fields, self._piece, self._received
-        batch = (
-            records.response_head(0, 0, self.http_status or 0, len(fields), fields_column(fields))
-            + records.content(0, flags, length, data if length <= abi.CARRY_WHOLE else data[: abi.CARRY_FIRST])
-            + ending
+        fields, data, length, trailers, procedure = self._fields, self._piece, self._received, self._trailers, self.procedure
+        opening, first = self._opening, procedure.first
+        assert opening is not None
+        if first < 0:
+            first = length if length <= abi.CARRY_WHOLE else abi.CARRY_FIRST
+        batch = records.response_head(0, 0, self.http_status or 0, len(fields), fields_column(fields)) + records.content(
+            0, abi.CONTENT_END_FLAG if trailers is None else 0, length, data[:first]
         )
+        if trailers is not None:
+            batch += records.content_end(0, len(trailers), fields_column(trailers))
         self._announced = length
         events = self._open_late(batch)
-        if not self._well(events, data):
+        outcome = self._usual(events)
+        if outcome is None:
+            procedure.first = -1
             self._content.add(data)
             self._tell(self._take(records.decode(events), None)[1])
+            return
+        self._good(*outcome)
+        _, start, end = outcome
+        if end == length:
+            # What stands in front of the only message is all that has to be seen of such a response.
+            procedure.first = start
+            if alike is not None:
+                opening.learn(alike, outcome, len(batch))
+
+    def _good(self, response: records.Response, start: int, end: int) -> None:
+        """The call ended well, with one message in its content."""
+        self._response = response
+        self._end = GOOD
+        self.messages.append(self._piece[start:end])
+        self.finished = True
 
     def _untold(self, flags: int = 0) -> bytes:
         """The command for content that the module does not know of: all of its bytes where that is cheap, else the first."""

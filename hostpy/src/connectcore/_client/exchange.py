@@ -33,9 +33,13 @@ async def exchange(call: ClientCall, request: Request, io: IO) -> None:
     response: Any = None
     try:
         response = await io.open(request)
-        # A transport of the application's own may not say it.
-        whole = getattr(response, "whole", False)
-        call.head(response.status, response.fields, response.length, whole=whole)
+        # A transport of the application's own may not have it.
+        at_once = getattr(response, "at_once", None)
+        data = None if at_once is None else at_once()
+        if data is not None:
+            call.whole(response.status, response.fields, response.length, data, response.trailers)
+        else:
+            call.head(response.status, response.fields, response.length)
         while not call.finished:  # as `bring` does
             data = await io.read(request, response)
             if data:

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from .._transport.transport import Fields
     from .._wasm.content import Payload
     from .config import ClientConfig
-    from .opening import Opening
+    from .opening import Opening, Outcome
     from .procedure import Procedure
 
-__all__ = ["ModuleCall"]
+__all__ = ["GOOD", "ModuleCall", "explained"]
 
 _log: Final = logging.getLogger("connectcore")
 
@@ -40,7 +40,7 @@ _MESSAGE: Final = layout(
     (abi.LAYOUT_END_OF_CALL, "kind code"),
 )
 _ONE: Final = 2  # words of a span
-_WELL: Final = records.EndOfCall(bytes(layout((abi.LAYOUT_END_OF_CALL, "")).size), 0)
+GOOD: Final = records.EndOfCall(bytes(layout((abi.LAYOUT_END_OF_CALL, "")).size), 0)
 
 _TRIES: Final = 3
 """How many instances may fail under one call before that is given up."""
@@ -208,21 +208,18 @@ class ModuleCall:
         self._fail(abi.REJECT_BUSY, "")
         return b""
 
-    def _well(self, events: bytes, data: bytes) -> bool:
-        """Take what is usual: one message in the content `data`, and a good end. False where the events say anything else."""
+    def _usual(self, events: bytes) -> Outcome | None:
+        """What events say where they say the usual: a response, one message in its content, and a good end. Else None."""
         if not events:
-            return False
+            return None
         kind, size = _RESPONSE.unpack_from(events)
         if kind != abi.EV_RESPONSE or len(events) != size + _MESSAGE.size:
-            return False
+            return None
         kind, flags, base, coding, words, inline, start, length, end, code = _MESSAGE.unpack_from(events, size)
         if kind != abi.EV_MESSAGES or flags or coding or words != _ONE or inline or end != abi.EV_END_OF_CALL or code:
-            return False
-        self._response = records.Response(events, 0)
-        self._end = _WELL
-        self.messages.append(data[base + start : base + start + length])
-        self.finished = True
-        return True
+            return None
+        start += base
+        return records.Response(events, 0), start, start + length
 
     def _tell(self, batch: bytes, payloads: list[bytes] | None = None) -> bytes:
         """Give commands, which may send messages, and do what the events say. Gives content to be written."""

@@ -2,6 +2,9 @@
 
 The module answers the same commands by the same request. So it is asked once. The calls that follow are opened in it together
 with what comes back for them, in one step in the place of two; a call that nothing comes back for is never opened.
+
+The same holds for what comes back. If the module has heard the same of a whole response before, its answer is known, and the
+call takes no step at all.
 """
 
 from __future__ import annotations
@@ -13,6 +16,10 @@ from .._wasm.columns import layout
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
+    from typing import TypeAlias
+
+    Outcome: TypeAlias = tuple[records.Response, int, int]
+    """Of a call that went well: the response, and where its message begins and ends in the content."""
 
 __all__ = ["START", "Opening", "Openings"]
 
@@ -21,6 +28,12 @@ _MANY: Final = 256
 
 _SMALL: Final = 4 << 10
 """Bytes of commands above which they are not kept."""
+
+_OUTCOMES: Final = 8
+"""So many are remembered: responses that come in the same second differ in nothing but their messages."""
+
+_SHORT: Final = 1 << 10
+"""Most bytes that tell the module of a response that is remembered."""
 
 START: Final = layout((abi.LAYOUT_DONE, "kind handle"))
 """How every event begins."""
@@ -36,10 +49,11 @@ class Opening:
         fields: its header section, as a column.
         body: its content, around the message.
         size: how many bytes the events have that say so.
+        outcomes: what the module said to responses, by what those have in common that it says this to.
 
     """
 
-    __slots__ = ("_arguments", "_sending", "batch", "body", "fields", "method", "size", "target")
+    __slots__ = ("_arguments", "_sending", "batch", "body", "fields", "method", "outcomes", "size", "target")
     method: str
     target: str
     fields: bytes
@@ -49,11 +63,19 @@ class Opening:
     def __init__(self, handle: int, arguments: Sequence[Any], sending: bytes) -> None:
         self._arguments = arguments
         self._sending = sending
+        self.outcomes: dict[Hashable, Outcome] = {}
         self.batch = self.batch_for(handle)
 
     def batch_for(self, handle: int) -> bytes:
         """The commands with the configuration's handle in another instance."""
         return records.open_client(handle, *self._arguments) + self._sending
+
+    def learn(self, alike: Hashable, outcome: Outcome, size: int) -> None:
+        """Remember the outcome of a response whose commands have so many bytes: the same commands have the same."""
+        if size <= _SHORT:
+            if len(self.outcomes) >= _OUTCOMES:
+                self.outcomes.clear()
+            self.outcomes[alike] = outcome
 
 
 class Openings:

@@ -35,6 +35,7 @@ class Procedure:
         "_encoders",
         "attributes",
         "decode",
+        "first",
         "many_requests",
         "many_responses",
         "media",
@@ -53,6 +54,9 @@ class Procedure:
         self._encoders: dict[type[Any], Callable[[Any], bytes]] = {}
         self.prefixes: dict[int, bytes] = {}  # what stands before a message of a stream, by its length
         self.media: object = None  # status and media type of the response to a call that went well
+        # How many bytes the module has to see of the content of a response that is like the one before: those in front of its
+        # message. Negative as long as nobody knows.
+        self.first = -1
         self.decode = resolve_decoder(codec, method.output)
 
     def learn_prefix(self, length: int, content: bytes, payload: bytes) -> None:

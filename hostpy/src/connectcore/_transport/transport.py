@@ -197,7 +197,8 @@ class Request:
 class ResponseHead(Protocol):
     """What both forms of a response know.
 
-    A response may say more, by an attribute `whole`: whether all of it has come already, so that reading it never waits.
+    A response may have more: `at_once()`, a plain function, gives all of its content if the response has come to its end before
+    anything was read of it, and None otherwise. Where it gives content, `trailers` is known, too.
     """
 
     @property

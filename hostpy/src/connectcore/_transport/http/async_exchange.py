@@ -79,6 +79,15 @@ class AsyncExchange(Exchange):
                 self.abort()
                 raise
 
+    def at_once(self) -> bytes | None:
+        """See `ResponseHead`."""
+        if not self.ended or self._failure is not None:
+            return None
+        size = self.unread
+        data = self.take()
+        self.connection.taken(self, size)
+        return data
+
     async def close(self) -> None:
         """See `Response`."""
         self.abort()

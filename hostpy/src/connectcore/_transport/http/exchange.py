@@ -89,10 +89,6 @@ class Exchange:
         self.credit = 0  # by how much the peer's window was raised again
         self.consumed = 0  # by how much it is to be raised, once there is room
 
-    @property
-    def whole(self) -> bool:
-        return self.ended
-
     def begin(self, status: int, fields: Sequence[tuple[bytes, bytes]], length: int | None) -> None:
         """The response's head came."""
         self.status = status

@@ -67,6 +67,10 @@ class SyncExchange(Exchange):
             self._more(head=False)
         return self.connection.take(self)
 
+    def at_once(self) -> bytes | None:
+        """See `ResponseHead`."""
+        return self.connection.take(self) if self.ended and self._failure is None else None
+
     def close(self) -> None:
         """See `ResponseSync`."""
         self.over = True
