@@ -228,6 +228,23 @@ def test_default_where_zttp_has_no_wheel() -> None:
     assert done.stdout.split() == ["PyqwestTransport", "PyqwestTransportSync"]
 
 
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "with its package"])
+def test_zttp_is_imported_once(alone: bool) -> None:
+    """Its parser without its package, if that works; and whoever imports the package finds the same parser."""
+    program = (
+        "import importlib.util, sys\n"
+        f"if not {alone}: importlib.util.module_from_spec = lambda _: 1 / 0\n"
+        "from connectcore._transport.http import parser\n"
+        f"assert ('zttp' in sys.modules) is not {alone}\n"
+        "import zttp, zttp.endpoint\n"
+        "assert type(parser.http2()) is zttp.H2Connection\n"
+        "assert parser.Data is zttp.Data and parser.ProtocolError is zttp.ProtocolError\n"
+        "print('good')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True, timeout=60)
+    assert done.stdout == "good\n"
+
+
 def test_connect_timeout_of_a_client_of_the_users_own(mode: str) -> None:
     """Nobody accepts: the library's own limit on connecting is `unavailable`, since nothing has reached a server."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:

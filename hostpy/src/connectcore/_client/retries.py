@@ -8,7 +8,6 @@ stream nothing may have reached the application; of one that takes a stream, all
 
 from __future__ import annotations
 
-import random
 import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -90,9 +89,11 @@ class RetryPolicy:
 
     def backoff(self, step: int) -> float:
         """Seconds to wait after `step` waits that were chosen like this."""
+        from random import uniform  # most clients never need it
+
         # The power stops growing long before it is more than a float holds.
         wait = min(self._initial * self._multiplier ** min(step, 64), self._max)
-        return wait * random.uniform(1 - self._jitter, 1 + self._jitter)  # noqa: S311 - no secret
+        return wait * uniform(1 - self._jitter, 1 + self._jitter)  # noqa: S311 - no secret
 
     def good(self) -> None:
         """A call ended well, or as another try would have."""

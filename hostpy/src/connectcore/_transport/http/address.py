@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ATTEMPT_DELAY", "Address", "in_turn", "readable", "tune", "why"]
+__all__ = ["ATTEMPT_DELAY", "Address", "in_turn", "numeric", "readable", "tune", "why"]
 
 Address: TypeAlias = "tuple[int, tuple[str, int]]"
 """A family and what `connect` takes."""
@@ -27,6 +27,16 @@ def in_turn(found: Iterable[tuple[int, int, int, str, object]]) -> list[Address]
         if family in (socket.AF_INET, socket.AF_INET6):
             families.setdefault(family, {})[(family, address)] = None  # type: ignore[index]
     return [address for group in zip_longest(*families.values()) for address in group if address is not None]
+
+
+def numeric(host: str, port: int) -> list[Address]:
+    """The address that a host is, without asking a resolver; none where it is a name. Raises OSError."""
+    try:
+        # As bytes, because text has IDNA looked up for it, whose import takes longer than all else here.
+        literal = host.encode() if host.isascii() else host
+        return in_turn(socket.getaddrinfo(literal, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+    except socket.gaierror:
+        return []
 
 
 def tune(sock: socket.socket) -> None:

@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from ..transport import Gone, TransportError
-from .address import ATTEMPT_DELAY, in_turn, tune, why
+from .address import ATTEMPT_DELAY, in_turn, numeric, tune, why
 from .async_connection import AsyncConnection
 from .http1 import Http1
 from .http2 import Http2
@@ -78,12 +78,8 @@ async def _connect(place: Place) -> AsyncConnection:
 
 async def resolve(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[Address]:
     """The addresses of a name, in the order to try them. Raises OSError."""
-    try:
-        # An address needs no resolver, and no thread for it.
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return in_turn(found)
+    # An address needs no resolver, and no thread for it.
+    return numeric(host, port) or in_turn(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
 
 async def _reach(loop: asyncio.AbstractEventLoop, addresses: Sequence[Address]) -> socket.socket:

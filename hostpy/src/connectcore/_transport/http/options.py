@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     import ssl
@@ -18,9 +17,8 @@ Balancing: TypeAlias = 'Literal["pick_first", "round_robin"]'
 _PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
 class Options:
-    """See `HTTPTransport`, which explains them."""
+    """See `HTTPTransport`, which explains them. A plain class: to make a dataclass of it takes as long as to connect."""
 
     http_version: HttpVersion | None
     ssl_context: ssl.SSLContext | None
@@ -36,9 +34,11 @@ class Options:
     keepalive_timeout: float
     keepalive_permit_without_calls: bool
 
+    def __init__(self, **options: Any) -> None:
+        self.__dict__.update(options)
 
-@dataclass(frozen=True, slots=True)
-class Target:
+
+class Target(NamedTuple):
     """Where requests of one kind go.
 
     Attributes:

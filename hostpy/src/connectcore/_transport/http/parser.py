@@ -8,28 +8,60 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import zttp
-from zttp import (
-    CONNECTION_CLOSED,
-    NEED_DATA,
-    Data,
-    EndOfMessage,
-    GoAway,
-    H1Connection,
-    H2Connection,
-    Ping,
-    ProtocolError,
-    Request,
-    Response,
-    RstStream,
-    Settings,
-    Stream,
-)
-
 from ..transport import Gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import zttp
+    from zttp import (
+        CONNECTION_CLOSED,
+        NEED_DATA,
+        Data,
+        EndOfMessage,
+        GoAway,
+        H1Connection,
+        H2Connection,
+        Ping,
+        ProtocolError,
+        Request,
+        Response,
+        RstStream,
+        Settings,
+        Stream,
+    )
+else:
+    import sys
+    from importlib.machinery import PathFinder
+    from importlib.util import module_from_spec
+
+    def _core() -> object:
+        """The parser itself: one extension module. The package around it is for HTTP/3, and takes ten times as long to import.
+
+        Raises ImportError.
+        """
+        name = "zttp._zttp"
+        package = None if "zttp" in sys.modules else PathFinder.find_spec("zttp")
+        if package is not None and name not in sys.modules:
+            spec = PathFinder.find_spec(name, package.submodule_search_locations)
+            if spec is not None and spec.loader is not None:
+                try:
+                    sys.modules[name] = module = module_from_spec(spec)
+                    spec.loader.exec_module(module)
+                    module.Connection(module.CLIENT, module.HTTP2).stream(1)
+                except Exception:  # noqa: BLE001 - another version may need its package
+                    sys.modules.pop(name, None)
+                else:
+                    return module
+        import zttp
+
+        return zttp
+
+    zttp = _core()
+    CONNECTION_CLOSED, NEED_DATA, ProtocolError = zttp.CONNECTION_CLOSED, zttp.NEED_DATA, zttp.ProtocolError
+    H1Connection, H2Connection, Stream = zttp.H1Connection, zttp.H2Connection, zttp.Stream
+    Data, EndOfMessage, Request, Response = zttp.Data, zttp.EndOfMessage, zttp.Request, zttp.Response
+    GoAway, Ping, RstStream, Settings = zttp.GoAway, zttp.Ping, zttp.RstStream, zttp.Settings
 
 __all__ = [
     "CONNECTION_CLOSED",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from ..transport import Gone, TransportError
@@ -20,8 +19,7 @@ __all__ = ["Proxies", "Proxy", "Tunnel"]
 _HEAD_MAX: Final = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(NamedTuple):
     """A proxy: where it is, and the field lines that it wants to see."""
 
     host: str

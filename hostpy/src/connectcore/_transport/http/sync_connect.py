@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..transport import Gone, TransportError
-from .address import ATTEMPT_DELAY, in_turn, tune, why
+from .address import ATTEMPT_DELAY, in_turn, numeric, tune, why
 from .http1 import Http1
 from .http2 import Http2
 from .proxy import Tunnel
@@ -87,7 +87,7 @@ def _connect(place: PlaceSync, deadline: float, cancellation: Cancellation | Non
 
 def resolve(host: str, port: int) -> list[Address]:
     """The addresses of a name, in the order to try them. Raises OSError."""
-    return in_turn(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    return numeric(host, port) or in_turn(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
 
 def _reach(addresses: Sequence[Address], deadline: float, cancellation: Cancellation | None) -> socket.socket:
