@@ -66,7 +66,7 @@ def unary(server: Server, speech: Speech) -> Iterator[Case]:
     yield case("long both ways", "unary", [LONG], result(LONG.upper(), **used))
     yield case("long answer", "unary", ["large"], result("l" * 300_000))
     yield case("error", "unary", ["fail"], result(error=FAILURE), metadata=ASKED)
-    yield case("handler breaks", "unary", ["panic"], result(error=error("unknown")))
+    yield case("handler breaks", "unary", ["panic"], result(error=error(server.bug)))
     left = Such("1 to 61000", lambda text: 0 < int(text) <= 61_000)  # gRPC's own client rounds up
     yield case("deadline", "unary", ["deadline"], result(left), timeoutMs=60_000)
     yield case("no deadline", "unary", ["deadline"], result("none"))

@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/connectcore/connectcore/hostgo"
@@ -175,7 +174,7 @@ func TestGRPCGoClientStreams(t *testing.T) {
 func grpcGoServer(t *testing.T, options hostgo.ClientOptions) *hostgo.Client {
 	t.Helper()
 	options.Protocol = hostgo.ProtocolGRPC
-	return ownClient(t, grpcGoURL(t, grpc.NewServer(grpc.UnknownServiceHandler(serveGRPC))), options)
+	return ownClient(t, grpcGoURL(t, TheirsGRPC()), options)
 }
 
 // grpcGoURL is where a server of grpc-go's serves until the test ends.
@@ -252,69 +251,10 @@ func grpcGoService() *grpc.Server {
 	return server
 }
 
-// serveGRPC is the service on grpc-go's side, for all procedures.
-func serveGRPC(_ any, stream grpc.ServerStream) error {
-	asked, _ := metadata.FromIncomingContext(stream.Context())
-	lead, trail := metadata.MD{}, metadata.MD{}
-	for from, to := range map[string]string{"x-ask": "", "x-ask-bin": "-bin"} {
-		if values := asked.Get(from); len(values) > 0 {
-			lead.Set("x-lead"+to, values...)
-			trail.Set("x-trail"+to, values...)
-		}
-	}
-	stream.SetTrailer(trail)
-	if err := stream.SetHeader(lead); err != nil {
-		return err
-	}
-	path, _ := grpc.MethodFromServerStream(stream)
-	var all []string
-	for {
-		var m text
-		if err := stream.RecvMsg(&m); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return err
-		}
-		switch all = append(all, m.GetValue()); path {
-		case serverPath:
-			for i := range 3 {
-				if err := stream.SendMsg(wrapperspb.String(fmt.Sprintf("%s %d", m.GetValue(), i))); err != nil {
-					return err
-				}
-			}
-			if err := actGRPC(stream.Context(), m.GetValue()); err != nil {
-				return err
-			}
-		case unaryPath, bidiPath:
-			if err := actGRPC(stream.Context(), m.GetValue()); err != nil {
-				return err
-			}
-			if err := stream.SendMsg(wrapperspb.String(strings.ToUpper(m.GetValue()))); err != nil {
-				return err
-			}
-		}
-	}
-	if path == clientPath {
-		return stream.SendMsg(wrapperspb.String(strings.Join(all, "+")))
-	}
-	return nil
-}
-
+// actGRPC is what the registered service is asked to do beside answering.
 func actGRPC(ctx context.Context, ask string) error {
-	switch ask {
-	case askFail:
-		s, err := status.New(codes.FailedPrecondition, "not now: é").WithDetails(protoadapt.MessageV1Of(wrapperspb.Int64(42)))
-		if err != nil {
-			return err
-		}
-		return s.Err()
-	case askPlain:
-		return errors.New(secret)
-	case askSleep:
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	return nil
+	_, err := act(ctx, "", ask, failureGRPC)
+	return err
 }
 
 // eachGRPCServer runs a test with our client against grpc-go's server.
@@ -378,7 +318,7 @@ func TestGRPCGoServerStreams(t *testing.T) {
 			}
 		}
 		var response text
-		if err := stream.CloseAndReceive(&response); err != nil || response.GetValue() != "a++c" {
+		if err := stream.CloseAndReceive(&response); err != nil || response.GetValue() != "A++C" {
 			t.Errorf("client stream: got %q, %v", response.GetValue(), err)
 		}
 		if stream, err = client.BidiStream(soon(t), bidiPath); err != nil {

@@ -1,6 +1,6 @@
 """Which unmodified clients call which servers, and how.
 
-connect-go's server is there to prove the client programs right.
+connect-go's server is there to prove the client programs right. Those of grpcio, grpc-go and connect-es prove our own clients.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class Server:
     breaks: bool = False  # answers that do not wait for the request's end may be lost with their connection
     every: bool = True  # each variant of a client is tried, not only each protocol
     grpc_only: bool = False
+    ours_only: bool = False  # called by our own clients
+    bug: str = "unknown"  # the code of a handler's unexpected error
 
 
 def asgi(name: str, application: str = "service:asgi", **more: Any) -> Server:
@@ -43,6 +45,10 @@ def asgi(name: str, application: str = "service:asgi", **more: Any) -> Server:
 
 def wsgi(name: str, application: str = "service:wsgi", **more: Any) -> Server:
     return Server((*SERVE, name, application), hears=False, duplex=False, **more)
+
+
+def peer(*command: str | Path, **more: Any) -> Server:
+    return Server(command, own=False, ours_only=True, **more)
 
 
 SERVERS = {
@@ -59,11 +65,22 @@ SERVERS = {
     "granian-wsgi": wsgi("granian-wsgi", trailers=False, every=False),
     "pyvoy": asgi("pyvoy", every=False),
     "pyvoy-wsgi": wsgi("pyvoy-wsgi", every=False),
-    "grpcio": Server((sys.executable, HERE / "grpcioserver.py", "threads"), own=False, grpc_only=True),
-    "grpcio-aio": Server((sys.executable, HERE / "grpcioserver.py", "loop"), own=False, grpc_only=True),
+    "grpcio": peer(sys.executable, HERE / "grpcioserver.py", "threads", grpc_only=True),
+    "grpcio-aio": peer(sys.executable, HERE / "grpcioserver.py", "loop", grpc_only=True),
+    "grpc-go": peer(GO_SERVER, "-grpc", grpc_only=True),
+    "connect-es": peer(NODE, HERE / "js/server.mjs", "2", bug="internal"),
+    "connect-es-http1": peer(NODE, HERE / "js/server.mjs", "1.1", http2=False, bug="internal"),
 }
 
-OUR_PEERS = {"connect-go": ("2",), "grpcio": ("2",), "grpcio-aio": ("2",), "hypercorn": ("1.1",)}
+OUR_PEERS = {
+    "connect-go": ("1.1", "2"),
+    "grpcio": ("2",),
+    "grpcio-aio": ("2",),
+    "grpc-go": ("2",),
+    "connect-es": ("2",),
+    "connect-es-http1": ("1.1",),
+    "hypercorn": ("1.1",),
+}
 """The servers that our own clients call here, and over which versions of HTTP."""
 
 
@@ -158,7 +175,7 @@ def pairs() -> list[Any]:
         pytest.param(server, speech, id=f"{name}: {speech}")
         for name, server in SERVERS.items()
         for speech in speeches()
-        if (speech.options["http"] in OUR_PEERS.get(name, ()) if speech.is_ours else not server.grpc_only)
+        if (speech.options["http"] in OUR_PEERS.get(name, ()) if speech.is_ours else not server.ours_only)
         and (speech.is_grpc or not server.grpc_only)
         and (server.http2 or not speech.http2)
         and (server.trailers or not speech.is_grpc)

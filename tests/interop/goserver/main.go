@@ -1,7 +1,7 @@
 // Command goserver serves the interop service on a free loopback port,
 // HTTP/1.1 and HTTP/2 without TLS, with this project's handler or, by
-// -peer, with connect-go's. It prints its URL and serves until its standard
-// input ends.
+// -peer, with connect-go's; by -grpc, on a server of grpc-go's. It prints its
+// URL and serves until its standard input ends.
 package main
 
 import (
@@ -20,10 +20,18 @@ import (
 
 func main() {
 	peer := flag.Bool("peer", false, "serve with connect-go")
+	grpcGo := flag.Bool("grpc", false, "serve with grpc-go")
 	cache := flag.String("cache", "", "the directory of the module's compiled code")
 	codings := flag.String("codings", "gzip", "the compressions to offer, separated by commas")
 	flag.Parse()
-	if err := run(*peer, *cache, *codings); err != nil {
+	var err error
+	if *grpcGo {
+		server := interop.TheirsGRPC()
+		err = serving.On(server, server.Stop)
+	} else {
+		err = run(*peer, *cache, *codings)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "goserver:", err)
 		os.Exit(1)
 	}
