@@ -205,6 +205,21 @@ def test_metadata_that_pyqwest_cannot_send(mode: str) -> None:
     assert open_calls() == 0
 
 
+def test_an_http3_connection_that_was_never_made(mode: str) -> None:
+    """Nothing was sent: such a call may be made again, whatever it does."""
+    failure = pyqwest.WriteError(
+        "Request failed: error sending request for url (https://a/b): failed to establish connection for HTTP/3 request"
+    )
+
+    class Client:
+        def stream(self, *_: Any, **__: Any) -> Any:
+            raise failure
+
+    error = error_of(mode, "https://a", http_client=transport(mode, client=Client()))
+    assert error.code is Code.UNAVAILABLE
+    assert "cannot be reached" in error.message
+
+
 def test_options_that_do_not_go_together(mode: str) -> None:
     client = pyqwest.Client() if mode == "async" else pyqwest.SyncClient()
     with pytest.raises(ValueError, match="go together"):

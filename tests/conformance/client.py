@@ -224,9 +224,9 @@ def failed(response: client_compat_pb2.ClientCompatResponse) -> None:
     response.error.message = traceback.format_exc()
 
 
-async def run_async() -> None:
+async def run_async(at_once: int) -> None:
     loop = asyncio.get_running_loop()
-    places = asyncio.Semaphore(AT_ONCE)
+    places = asyncio.Semaphore(at_once)
 
     async def one(request: client_compat_pb2.ClientCompatRequest) -> None:
         response = client_compat_pb2.ClientCompatResponse(test_name=request.test_name)
@@ -246,7 +246,7 @@ async def run_async() -> None:
             tasks.create_task(one(request))
 
 
-def run_sync() -> None:
+def run_sync(at_once: int) -> None:
     def one(request: client_compat_pb2.ClientCompatRequest) -> None:
         response = client_compat_pb2.ClientCompatResponse(test_name=request.test_name)
         response.response.SetInParent()
@@ -256,7 +256,7 @@ def run_sync() -> None:
             failed(response)
         answer(response)
 
-    with ThreadPoolExecutor(AT_ONCE) as threads:
+    with ThreadPoolExecutor(at_once) as threads:
         for request in requests():
             threads.submit(one, request)
 
@@ -267,6 +267,7 @@ def main() -> None:
     parser.add_argument("--modules", action="store_true", help="compress in this package's modules, whatever is installed")
     parser.add_argument("--pyqwest", action="store_true", help="send by pyqwest")
     parser.add_argument("--httpx", action="store_true", help="send by httpx2, or in threads by httpx")
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="how many calls to make at a time")
     options = parser.parse_args()
     if options.pyqwest:
         transports.update({"async": PyqwestTransport, "sync": PyqwestTransportSync})
@@ -276,9 +277,9 @@ def main() -> None:
         transports.update({"async": by_httpx, "sync": by_httpx})
     known_codings.update(codings(modules=options.modules))
     if options.mode == "async":
-        asyncio.run(run_async())
+        asyncio.run(run_async(options.at_once))
     else:
-        run_sync()
+        run_sync(options.at_once)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,9 @@ _IDLE_PER_HOST: Final = 64
 # How the library words the end of a connection in the middle of a response, which it reports as a breach of HTTP.
 _ENDED: Final = ("end of file", "connection closed before", "unexpected EOF", "without sending")
 
+_UNMADE: Final = "failed to establish connection"
+"""How it words that there never was a connection, over HTTP/3: then nothing was sent."""
+
 _SETTLING: Final = 0.05
 """Seconds after the last use in which the library's threads may still be letting go of what a call gave them."""
 
@@ -308,6 +311,8 @@ def _failure(error: Exception) -> Exception:
     import pyqwest
 
     text = _text(error)
+    if _UNMADE in text:
+        return TransportError(Gone.REFUSED, text)
     match error:
         case pyqwest.StreamError():
             return TransportError(Gone.RESET, text, int(error.code))

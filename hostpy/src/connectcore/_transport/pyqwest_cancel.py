@@ -15,6 +15,7 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from .http.pump import in_thread
 from .transport import Gone, TransportError
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class _Pulled:
         self._asked = threading.Semaphore(0)
         self._answer: asyncio.Future[bytes] | None = None
         self._closed = False
-        self._thread: threading.Thread | None = None
+        self._begun = False
 
     def __aiter__(self) -> Self:
         return self
@@ -105,9 +106,10 @@ class _Pulled:
     async def __anext__(self) -> bytes:
         loop = asyncio.get_running_loop()
         self._answer = answer = loop.create_future()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._pull, args=(loop,), name="connectcore-content", daemon=True)
-            self._thread.start()
+        if not self._begun:
+            self._begun = True
+            # Mostly one that waits for work: until a new one runs, which takes long beside busy threads, the loop would wait.
+            in_thread(lambda: self._pull(loop))
         self._asked.release()
         piece: bytes = await answer
         return piece
