@@ -18,6 +18,7 @@ import uvloop
 
 from certificates import certificates
 from client_support import Exchange, response, serving
+from connectcore._transport.http import balance
 from connectcore.transport import Gone, HTTPTransport, HTTPTransportSync, Request, TransportError
 from http2_support import Connection, answering, http2_server
 from test_http_transport import VERSIONS, request, silent
@@ -358,7 +359,31 @@ def test_the_peers_bound_of_streams() -> None:
     assert most <= 3
 
 
-# Balancing
+# Addresses of a name
+
+
+def named(port: int, *hosts: str) -> list[Any]:
+    """What the resolver finds for a name."""
+    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in hosts]
+
+
+def test_an_address_that_does_not_answer(client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Happy eyeballs: the next one is tried beside it, long before connecting would be given up."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as silent,
+        contextlib.ExitStack() as full,
+        serving(lambda exchange: exchange.send(OK)) as server,
+    ):
+        for _ in range(4):  # the system answers no more than it has room for
+            waiting = full.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(silent.getsockname())
+        port = int(server.address.rsplit(":", 1)[1])
+        found = named(silent.getsockname()[1], "127.0.0.1") + named(port, "127.0.0.1")
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: found)
+        start = time.monotonic()
+        assert client(connect_timeout=20).fetch(request("http://some.where:1")) == b"ok"
+        assert 0.2 < time.monotonic() - start < 10
 
 
 @pytest.mark.skipif(os.uname().sysname != "Linux", reason="needs a second address of the loopback")
@@ -376,7 +401,7 @@ def test_round_robin(client: Callable[..., Client], monkeypatch: pytest.MonkeyPa
 
             servers[host] = stack.enter_context(serving(answer, host=host, port=port))
             port = int(servers[host].address.rsplit(":", 1)[1])
-        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in count]
+        found = named(port, *count)
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: found)
         one = client(balancing="round_robin")
         for _ in range(9):
@@ -389,6 +414,110 @@ def test_round_robin(client: Callable[..., Client], monkeypatch: pytest.MonkeyPa
             with contextlib.suppress(TransportError):  # the request was on its way as the server closed
                 done += one.fetch(request(f"http://some.where:{port}")) == b"ok"
         assert done >= 4
+
+
+@pytest.mark.skipif(os.uname().sysname != "Linux", reason="needs a second address of the loopback")
+def test_round_robin_follows_the_name(client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is named anew is called, who no longer is loses its connection, and without an answer those known go on."""
+    monkeypatch.setattr(balance, "_FRESH", 0.0)
+    with contextlib.ExitStack() as stack:
+        calls: list[str] = []
+        left = threading.Event()
+
+        def answering(host: str) -> Callable[[Exchange], Any]:
+            def answer(exchange: Exchange) -> None:
+                calls.append(host)
+                exchange.send(OK)
+                if not exchange.connection.recv(1, socket.MSG_PEEK):
+                    left.set()
+
+            return answer
+
+        first = stack.enter_context(serving(answering("127.0.0.1")))
+        port = int(first.address.rsplit(":", 1)[1])
+        stack.enter_context(serving(answering("127.0.0.2"), host="127.0.0.2", port=port))
+        found = named(port, "127.0.0.1")
+
+        def look_up(*_a: Any, **_k: Any) -> list[Any]:
+            if not found:
+                raise socket.gaierror(socket.EAI_AGAIN, "try again")
+            return found
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        one = client(balancing="round_robin")
+        where = f"http://some.where:{port}"
+        assert one.fetch(request(where)) == b"ok"
+        found = named(port, "127.0.0.2")
+        while calls[-1] == "127.0.0.1" and len(calls) < 10:
+            assert one.fetch(request(where)) == b"ok"
+        found = []
+        calls.clear()
+        for _ in range(3):
+            assert one.fetch(request(where)) == b"ok"
+        assert calls == ["127.0.0.2"] * 3
+        assert left.wait(10)  # the second server's connection is still open
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_round_robin_lets_calls_end(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    """A call under way goes on where its address is no longer named; then its connection is closed."""
+    monkeypatch.setattr(balance, "_FRESH", 0.0)
+    held: list[Callable[[], None]] = []
+    ended: list[Any] = []
+    served = threading.Event()
+
+    def hold(exchange: Exchange) -> None:
+        held.append(lambda: exchange.send(OK))
+        ended.append(exchange.connection.recv(1))
+
+    def hold2(connection: Connection, event: Any) -> None:
+        if isinstance(event, h2.events.StreamEnded):
+            held.append(lambda: connection.respond(event.stream_id))
+
+    async def fetch(transport: HTTPTransport) -> bytes:
+        got = await transport.open(request("http://some.where:1", http2=version == "2"))
+        content = await got.read()
+        assert await got.read() == b""
+        await got.close()
+        return content
+
+    async def until(happened: Callable[[], bool]) -> None:
+        while not happened():  # noqa: ASYNC110 - another thread does it
+            await asyncio.sleep(0.01)
+
+    async def run() -> None:
+        async with HTTPTransport(balancing="round_robin") as transport, asyncio.timeout(20):
+            calls = [asyncio.create_task(fetch(transport))]
+            await until(lambda: bool(held))
+            found[:] = named(port_of(second), "127.0.0.1")
+            while not served.is_set():  # the next call may still go to where the first one is
+                calls.append(asyncio.create_task(fetch(transport)))
+                await asyncio.sleep(0.05)
+            assert not ended
+            for answer in held:
+                answer()
+            assert set(await asyncio.gather(*calls)) == {b"ok"}
+            count = first.connections if isinstance(first.connections, int) else len(first.connections)
+            await until(lambda: len(ended) == count)
+
+    def good(exchange: Exchange) -> None:
+        served.set()
+        exchange.send(OK)
+
+    def good2(connection: Connection, event: Any) -> None:
+        served.set()
+        answering()(connection, event)
+
+    def port_of(server: Any) -> int:
+        return int(server.address.rsplit(":", 1)[1])
+
+    servers: Any = (
+        (http2_server(hold2, ended=ended.append), http2_server(good2)) if version == "2" else (serving(hold), serving(good))
+    )
+    with servers[0] as first, servers[1] as second:
+        found = named(port_of(first), "127.0.0.1")
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: list(found))
+        asyncio.run(run())
 
 
 # Signs of life

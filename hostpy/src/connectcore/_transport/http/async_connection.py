@@ -264,6 +264,8 @@ class AsyncConnection(asyncio.Protocol):
                 self.place.offer()
             if not machine.exchanges:
                 self.used = self.loop.time()
+                if self.place.left and self.idle:
+                    self.close()
         else:
             self.close()
 

@@ -54,6 +54,7 @@ class Place:
         self._connecting: set[asyncio.Task[None]] = set()
         self.streams = options.max_streams  # what a connection is expected to carry
         self._multiplexed = target.version != "1.1"  # until a connection shows otherwise
+        self.left = False  # no more requests come: what becomes free is closed
 
     # Who needs a connection
 
@@ -115,7 +116,12 @@ class Place:
 
     def release(self, connection: AsyncConnection) -> None:
         """An exchange ended on a connection that can carry another."""
-        if not connection.closed and not connection.machine.multiplexed:
+        if connection.machine.multiplexed:
+            if self.left and connection.idle and not self.waiting:
+                connection.close()
+        elif self.left and not self.waiting:
+            connection.close()
+        elif not connection.closed:
             connection.used = self.loop.time()
             self._resting.append(connection)
         self.offer()
@@ -188,6 +194,8 @@ class Place:
         elif connection.machine.multiplexed:
             self._shared.append(connection)
             self.offer()
+            if self.left and connection.idle:
+                connection.close()
         else:
             self.release(connection)
         if self.waiting:
@@ -211,7 +219,8 @@ class Place:
             connection.close()
 
     def leave(self) -> None:
-        """Close what carries nothing: no more requests come."""
+        """Close what carries nothing now, and the rest as it ends: no more requests come."""
+        self.left = True
         for connection in [*self._resting, *[c for c in self._shared if c.idle]]:
             connection.close()
 

@@ -32,7 +32,7 @@ class AnyPlace(Protocol):
         ...
 
     def leave(self) -> None:
-        """Close what carries nothing: no more requests come."""
+        """Close what carries nothing now, and the rest as it ends: no more requests come."""
         ...
 
     def close(self) -> None:

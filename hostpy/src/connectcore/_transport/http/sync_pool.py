@@ -159,7 +159,7 @@ class PlaceSync:
             connection.close()
 
     def leave(self) -> None:
-        """Close what carries nothing: no more requests come."""
+        """Close what carries nothing now, and the rest as it ends: no more requests come."""
         with self._lock:
             self._closed = True
             resting, self._resting = self._resting, []
@@ -167,5 +167,5 @@ class PlaceSync:
             connection.close()
 
     def close(self) -> None:
-        """Close what carries nothing now, and the rest as it ends."""
+        """The same."""
         self.leave()
