@@ -58,7 +58,7 @@ class Service(GreetService):
     async def greet_many(self, request: GreetManyRequest, ctx: Any) -> AsyncIterator[GreetManyResponse]:
         if not request.count:
             yield GreetManyResponse(greeting="begun")
-            await asyncio.Event().wait()
+            await asyncio.get_running_loop().create_future()  # an Event takes more, and what is measured is not the handler
         for _ in range(request.count):
             yield GreetManyResponse(greeting=MESSAGE)
 

@@ -8,15 +8,14 @@ work = collect(messages, encode, batch)    driven by hand: a step ends where the
 from __future__ import annotations
 
 import types
-from itertools import repeat
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from ._codec.payload import FATAL, RejectedError
 from ._wasm import abi
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+    from collections.abc import AsyncIterator, Callable, Generator
 
 __all__ = ["MESSAGES", "PAUSE", "collect"]
 
@@ -35,41 +34,30 @@ _SELDOM: Final = 64
 
 async def collect(messages: AsyncIterator[Any], encode: Callable[[Any], bytes], batch: list[bytes]) -> None:
     """Encode messages into the batch, which its owner empties. Raises RejectedError where one cannot be encoded."""
-    add = batch.append
-    take = _taker(aiter(messages))
     # Time and size are looked at every `limit` messages: each time at first, more rarely where they turn out to be small
     # and quickly made.
-    limit = 1
-    payload = b""
+    limit = left = 1
     last = monotonic()
-    try:
-        while True:
-            for _ in repeat(None, limit):  # a message costs half a microsecond, and counting by arithmetic 5 % of that
-                message = await take(None)
-                try:
-                    payload = encode(message)
-                except FATAL:
-                    raise
-                except BaseException as error:
-                    raise RejectedError(abi.REJECT_ENCODE, error) from error
-                add(payload)
-            if monotonic() - last < _SECONDS and len(payload) < _LARGE:
-                limit = min(2 * limit, _SELDOM)
-                if len(batch) < MESSAGES and len(batch) * len(payload) < _BYTES:
-                    continue
-            else:
-                limit = 1
-            await _pause()
-            last = monotonic()
-    except StopAsyncIteration:
-        return
-
-
-def _taker(messages: AsyncIterator[Any]) -> Callable[[None], Awaitable[Any]]:
-    """What gives the next message. A generator's own function is called more quickly than `anext`."""
-    if isinstance(messages, types.AsyncGeneratorType):
-        return cast("AsyncGenerator[Any, None]", messages).asend
-    return lambda _: anext(messages)
+    async for message in messages:
+        try:
+            batch.append(encode(message))
+        except FATAL:
+            raise
+        except BaseException as error:
+            raise RejectedError(abi.REJECT_ENCODE, error) from error
+        del message  # the next one may be long in coming
+        left -= 1
+        if left:
+            continue
+        size = len(batch[-1])
+        if monotonic() - last < _SECONDS and size < _LARGE:
+            left = limit = min(2 * limit, _SELDOM)
+            if len(batch) < MESSAGES and len(batch) * size < _BYTES:
+                continue
+        else:
+            left = limit = 1
+        await _pause()
+        last = monotonic()
 
 
 @types.coroutine

@@ -151,6 +151,7 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
         if isinstance(opened, ServerCall):
             streams = procedure is not None and procedure.many_requests and scope["http_version"] not in HALF_DUPLEX
             exchange = Exchange(opened, receive, send, more=more and has_content(head), ends_late=not streams)
+            del head, content  # the call has them as long as it wants them
             await exchange.run(exchange.handle(self._leading, scope, fields))
             return
         assert content is not None

@@ -22,7 +22,7 @@ from .asgi_request import addresses
 from .outcome import AbortedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 
     from ..interceptor import MetadataInterceptor
     from ..request import ServerContext
@@ -103,32 +103,51 @@ class Exchange:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._watch: asyncio.Task[None] | asyncio.Handle | None = None
-        self._ahead: list[Message] = []  # content that the handler has not asked for
+        self._watch: asyncio.Task[None] | asyncio.Handle | None = None  # who listens to the peer, or will
+        self._ahead: list[Message] | None = None  # content that the handler has not asked for
         self._ahead_size = self._unwanted = 0
         self._batch: list[bytes] = []  # replies not yet sent
         self._broken: Exception | None = None  # why nothing more can be written
         self._reading = self._writing = self._fired = self._closed = False
 
-    async def run(
-        self, work: Coroutine[Any, Any, Any], pending: Any = _START, encode: Callable[[Any], bytes] | None = None
-    ) -> None:
-        """Do the work, which may have been started and wait for `pending`; then end the call with the reply that it gives.
+    @types.coroutine
+    def run(
+        self, work: Coroutine[Any, Any, Any], waits: Any = _START, encode: Callable[[Any], bytes] | None = None
+    ) -> Generator[Any, Any, None]:
+        """Do the work, which may have been started and wait for `waits`; then end the call with the reply that it gives.
 
-        If `encode` is given, the reply is a message.
+        Work that waits goes on under its deadline and with an ear for the peer. If `encode` is given, the reply is a message.
         """
         reply: Any = None
         error: BaseException | None = None
         try:
             try:
-                reply = await self._supervise(work, work.send(None) if pending is _START else pending)
+                if waits is _START:
+                    waits = work.send(None)
+                self._supervise()
+                while True:
+                    self._listen()
+                    try:
+                        value = yield waits
+                    except GeneratorExit:
+                        self._closed = True
+                        work.close()
+                        raise
+                    except BaseException as raised:  # noqa: BLE001 - it belongs to the work
+                        waits = work.throw(raised)
+                    else:
+                        waits = work.send(value)
             except StopIteration as stop:
                 reply = stop.value
             if encode is not None:
                 reply = encoded(encode, reply)
         except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
             reply, error = None, raised
-        await self.end(reply, error)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
+        yield from self.end(reply, error).__await__()
 
     async def end(self, reply: bytes | None, error: BaseException | None) -> None:
         """The work was done, or failed: write what is left. Raises what ends more than the handler."""
@@ -155,45 +174,51 @@ class Exchange:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     while self._more and self._unwanted < _DRAIN:
-                        self._unwanted += _weight(await self._event())
+                        event = await self._receive()
+                        self._more = event.get("more_body", False)
+                        self._unwanted += _weight(event)
 
-    async def handle(self, leading: Sequence[MetadataInterceptor[Any]], scope: Any, fields: list[Any]) -> bytes | None:
+    def handle(
+        self, leading: Sequence[MetadataInterceptor[Any]], scope: Any, fields: list[Any]
+    ) -> Coroutine[Any, Any, bytes | None]:
         """The work of a call that was opened: read its message, run its handler. Gives the reply, if it is one."""
         call = self.call
         if not call.opened:
-            return None
+            return _nothing()
         ctx = call.ctx = call.procedure.context(call.request, scope["method"], fields, addresses, scope)
-        if not leading:
-            return await self._handled()
-        run = MetadataRun(leading, ctx)
+        work: Any = self._stream() if call.procedure.many_responses else self._unary()
+        return self._led(MetadataRun(leading, ctx), work) if leading else work
+
+    async def _led(self, run: MetadataRun, work: Coroutine[Any, Any, bytes | None]) -> bytes | None:
+        """The work, once the interceptors that run before it have started."""
+        call = self.call
         reply: bytes | None = None
         error: BaseException | None = None
         try:
             await run.start()
-            reply = await self._handled()
+            reply = await work
         except BaseException as raised:  # noqa: BLE001 - it is raised again
             error = raised
+        work.close()
         error = await run.end(call.failure if call.stopped else error)
         if error is not None:
             raise error
         return reply
 
-    async def _handled(self) -> bytes | None:
+    async def _unary(self) -> bytes | None:
         call, procedure = self.call, self.call.procedure
-        if procedure.many_requests:
-            request: Any = self._requests()
-        else:
-            while not call.received and not call.done:
-                if not call.resume():
-                    await self._read()
-            if call.done:
-                return None
-            request = call.next_message()
-        work = procedure.function(request, call.ctx)
-        if procedure.many_responses:
-            await self._respond(work)
+        request = self._requests() if procedure.many_requests else await self._message()
+        if request is None:
             return None
-        return encoded(procedure.encoders[call.request.codec], await awaitable(work))
+        return encoded(procedure.encoders[call.request.codec], await awaitable(procedure.function(request, call.ctx)))
+
+    async def _message(self) -> Any:
+        """The request's one message. None where the call is done before it has come."""
+        call = self.call
+        while not call.received and not call.done:
+            if not call.resume():
+                await self._read()
+        return None if call.done else call.next_message()
 
     async def _flush(self) -> None:
         """Write what the call has to write."""
@@ -221,11 +246,10 @@ class Exchange:
         self._reading = True
         try:
             if not self._ahead:
-                watch = self._watch
-                if isinstance(watch, asyncio.Task) and not watch.done():
-                    await watch
+                if isinstance(self._watch, asyncio.Task):
+                    await self._watch
                 else:
-                    await self._next()
+                    self._take(await self._receive())
         finally:
             self._reading = False
         if not self._ahead:
@@ -234,22 +258,21 @@ class Exchange:
             await asyncio.sleep(0)
             return
         event = self._ahead.pop(0)
+        self._ahead = self._ahead or None
         self._ahead_size -= _weight(event)
         self.call.feed(event.get("body", b""), end=not event.get("more_body", False))
 
-    async def _next(self) -> None:
-        """Wait for what comes: content, which is kept, or the news that the peer is gone."""
-        event = await self._event()
+    def _take(self, event: Message) -> None:
+        """Keep content, where somebody may ask for it; or take the news that the peer is gone."""
+        self._more = event.get("more_body", False)
         if event["type"] == "http.disconnect":
             self._gone()
-        else:
+            return
+        self._ahead_size += _weight(event)
+        if not self.call.received:
+            if self._ahead is None:
+                self._ahead = []
             self._ahead.append(event)
-            self._ahead_size += _weight(event)
-
-    async def _event(self) -> Message:
-        event = await self._receive()
-        self._more = event.get("more_body", False)
-        return event
 
     async def _requests(self) -> AsyncGenerator[Any, None]:
         """The request's messages, read as they are asked for."""
@@ -266,73 +289,67 @@ class Exchange:
 
     # Responses
 
-    async def _respond(self, replies: AsyncIterator[Any]) -> None:
-        """Send what the handler yields. What it yields without waiting is sent together, and before it waits; what is left
-        at its end goes with the end."""
+    @types.coroutine
+    def _stream(self) -> Generator[Any, Any, None]:
+        """The work of a call with many replies. What the handler yields without waiting is sent together, and before it waits;
+        what is left at its end goes with the end."""
+        call, batch = self.call, self._batch
+        procedure = call.procedure
+        request = self._requests() if procedure.many_requests else (yield from self._message().__await__())
+        if request is None:
+            return
+        replies = procedure.function(request, call.ctx)
+        del request  # an idle stream holds what its handler holds
         try:
-            encode = self.call.procedure.encoders[self.call.request.codec]
-            await self._pump(collect(replies, encode, self._batch))
+            producer = collect(replies, procedure.encoders[call.request.codec], batch)
+            value: Any = None
+            error: BaseException | None = None  # what the producer is to hear
+            told = False  # of the end; a handler that waits while it cleans up is not told again
+            turn = monotonic() + _TURN
+            while True:
+                try:
+                    pending = producer.send(value) if error is None else producer.throw(error)
+                except StopIteration:
+                    return
+                value = error = None
+                if batch:
+                    call.reply(batch[:])
+                    batch.clear()
+                    try:
+                        yield from self._flush().__await__()
+                    except BaseException as raised:  # noqa: BLE001 - the handler hears of it first
+                        told = told or call.done
+                        error = raised
+                        continue
+                if call.done and not told and not self._fired:
+                    told = True
+                    error = asyncio.CancelledError()
+                elif pending is not PAUSE or (call.done and not told) or monotonic() > turn:
+                    turn = monotonic() + _TURN
+                    try:
+                        value = yield None if pending is PAUSE else pending
+                    except BaseException as raised:  # noqa: BLE001 - a cancellation, for the handler
+                        told = told or call.done
+                        error = raised
         finally:
             close = getattr(replies, "aclose", None)
             if close is not None and not self._closed:  # nothing can be waited for where the server closes its work
-                await close()
-
-    @types.coroutine
-    def _pump(self, producer: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
-        """Drive the producer. Whenever it pauses or waits, what it has made is written first."""
-        call, batch = self.call, self._batch
-        resume: Callable[[Any], Any] = producer.send
-        value: Any = None
-        told = False  # of the end; a handler that waits while it cleans up is not told again
-        turn = monotonic() + _TURN
-        while True:
-            try:
-                pending = resume(value)
-            except StopIteration:
-                return
-            resume, value = producer.send, None
-            if batch:
-                call.reply(batch[:])
-                batch.clear()
-                try:
-                    yield from self._flush().__await__()
-                except BaseException as error:  # noqa: BLE001 - the handler hears of it first
-                    told = told or call.done
-                    resume, value = producer.throw, error
-                    continue
-            if call.done and not told and not self._fired:
-                told = True
-                resume, value = producer.throw, asyncio.CancelledError()
-            elif pending is not PAUSE or (call.done and not told) or monotonic() > turn:
-                turn = monotonic() + _TURN
-                try:
-                    value = yield None if pending is PAUSE else pending
-                except BaseException as error:  # noqa: BLE001 - a cancellation, for the handler
-                    told = told or call.done
-                    resume, value = producer.throw, error
+                yield from close().__await__()
 
     # Deadline and disconnection
 
-    async def _supervise(self, work: Coroutine[Any, Any, Any], pending: Any) -> Any:
-        """Go on with work that waits, under its deadline and with an ear for the peer."""
+    def _supervise(self) -> None:
+        """The work waits for the first time: set its deadline's timer."""
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         remaining = self.call.ctx.timeout_ms
         if remaining is not None:
             self._timer = self._loop.call_later(min(max(remaining / 1000, 0), _LONGEST), self._expired)
-        try:
-            return await self._resumed(work, pending)
-        finally:
-            if self._timer is not None:
-                self._timer.cancel()
-            if self._watch is not None:
-                self._watch.cancel()
 
     def _listen(self) -> None:
         """The work waits: listen to the peer, unless the work does so itself. News that the peer is gone come behind content
         that the handler has not asked for, so that some of it is read ahead."""
-        ahead = self._ahead
-        room = self._ahead_size < _AHEAD or not ahead[-1].get("more_body", False)
+        room = self._ahead_size < _AHEAD or not self._more
         if self._watch is None and room and not self._reading and not self.call.done:
             assert self._loop is not None
             # Not at once: a handler that waits for a moment only is ready before this runs.
@@ -340,20 +357,23 @@ class Exchange:
 
     def _start_watch(self) -> None:
         assert self._loop is not None
-        if self._reading or self.call.done:
-            self._watch = None
-            return
-        self._watch = self._loop.create_task(self._next())
-        self._watch.add_done_callback(self._watched)
-
-    def _watched(self, task: asyncio.Task[None]) -> None:
         self._watch = None
-        if task.cancelled():
-            return
-        if task.exception() is not None:
+        if not self._reading and not self.call.done:
+            task = self._loop.create_task(self._watched(), name="connectcore listens to a peer")
+            if not task.done():  # as it may be where the loop starts tasks at once
+                self._watch = task
+
+    async def _watched(self) -> None:
+        try:
+            event = await self._receive()
+        except Exception:  # noqa: BLE001 - what the server raises where the peer is gone
             self._gone()
-        else:
-            self._listen()
+            return
+        finally:
+            self._watch = None
+        self._take(event)
+        del event
+        self._listen()
 
     def _gone(self) -> None:
         if not self.call.done:
@@ -384,24 +404,9 @@ class Exchange:
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0
 
-    @types.coroutine
-    def _resumed(self, work: Coroutine[Any, Any, Any], pending: Any) -> Generator[Any, Any, Any]:
-        """The rest of a coroutine that was started by hand."""
-        try:
-            while True:
-                self._listen()
-                try:
-                    value = yield pending
-                except GeneratorExit:
-                    self._closed = True
-                    work.close()
-                    raise
-                except BaseException as error:  # noqa: BLE001 - it belongs to the work
-                    pending = work.throw(error)
-                else:
-                    pending = work.send(value)
-        except StopIteration as stop:
-            return stop.value
+
+async def _nothing() -> None:
+    """The work of a call that was refused."""
 
 
 def _weight(event: Message) -> int:

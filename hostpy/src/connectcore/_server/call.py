@@ -86,12 +86,12 @@ class ServerCall:
 
     def __init__(self, service: Service, head: Head, instance: Instance | None) -> None:
         self._service = service
-        self._head = head
+        self._head: Head | None = head  # as long as the call may have to be opened in another instance
         self._instance = instance
         self._full: Instance | None = None  # an instance that has no room for this call
         self._unopened: tuple[bytes | None, bool] = None, False  # content to open the call with, and if it ends
         self._again = self._refused = False
-        self._content = Content()
+        self._content: Content | None = None  # what came, as long as a message may lie in it
         self._wanted: records.More | None = None
         self.handle = 0
         self.response = Response(service.fields_of)
@@ -106,7 +106,7 @@ class ServerCall:
         """The call was opened, and perhaps was shown content, with these events, of which another begins at `second`."""
         found = usual.message(events, second) if content else None
         if not content or found is None:
-            self._content.add(content or b"")
+            self._keep(content or b"")
             self._take(events)
             return
         self._on_request(records.Request(events, 0))
@@ -120,7 +120,7 @@ class ServerCall:
     def feed(self, data: bytes, *, end: bool) -> None:
         """Content came. After `done` it is ignored."""
         if not self.done:
-            self._content.add(data)
+            self._keep(data)
             whole = CARRY_STREAM if self.procedure.many_requests else abi.CARRY_WHOLE
             if self.request.flags & abi.CONTENT_INLINE:
                 whole = len(data)
@@ -131,7 +131,7 @@ class ServerCall:
         wanted, self._wanted = self._wanted, None
         if wanted is None or self.done:
             return False
-        data = self._content.peek(wanted.offset, max(wanted.want, CARRY_STREAM))
+        data = self._content.peek(wanted.offset, max(wanted.want, CARRY_STREAM)) if self._content else b""
         self._step(records.content(self.handle, abi.CONTENT_RESUME, len(data), data))
         return True
 
@@ -238,6 +238,11 @@ class ServerCall:
                 batch += records.send(self.handle, 0, lengths)
         return batch
 
+    def _keep(self, data: bytes) -> None:
+        if self._content is None:
+            self._content = Content()
+        self._content.add(data)
+
     def _lengths(self, payloads: list[bytes]) -> list[int]:
         """The payloads' lengths as the guest is told them. Those that are to be compressed are. Raises RejectedError."""
         lengths = list(map(len, payloads))
@@ -263,6 +268,7 @@ class ServerCall:
         try:
             if self._instance is None:
                 self._instance = POOL.pick() if self._full is None else POOL.other(self._full)
+                assert self._head is not None
                 content, end = self._unopened
                 batch = self._service.opening(self._instance, self._head, 0, content, end=end) + batch
             return self._instance.step(batch)
@@ -327,11 +333,13 @@ class ServerCall:
 
     def _on_messages(self, event: records.Messages) -> None:
         if not self._again:
+            assert self._content is not None
             self.messages[:0] = payloads_of(event, self._content)[::-1]
 
     def _on_received(self, event: records.Received) -> None:
         if not self._again:
             self.received = True
+            self._content = None
             if event.code:
                 self.failure = error_of(event.code, event.message)
 
@@ -343,6 +351,7 @@ class ServerCall:
         if event.flags & abi.HTTP_LACKS_TRAILERS:
             self._service.lacks_trailers()
         self.response.head(event)
+        self._head = None
 
     def _on_stop(self, event: records.Stop) -> None:
         self.stopped = True
