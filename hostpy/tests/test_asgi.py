@@ -7,6 +7,7 @@ import contextlib
 import json
 import math
 import time
+import tracemalloc
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -701,3 +702,52 @@ async def test_a_get_is_asked_for_no_content() -> None:
     await ASGI({})(wire.scope, wire.receive, wire.send)
     assert wire.answer.status
     assert wire.received == 0
+
+
+@pytest.mark.parametrize("procedure", [SERVER, BIDI])
+async def test_a_stream_that_waits_holds_little(procedure: str) -> None:
+    """None of its messages, no content, and not many coroutines."""
+    loop, count, large = asyncio.get_running_loop(), 50, "x" * 50_000
+    application = ASGI({SERVER: _waits, BIDI: _waits_for_more})
+
+    def start() -> asyncio.Task[None]:
+        content = [envelope(message(large))]
+        wire = Wire(request(procedure))
+
+        async def receive() -> dict[str, Any]:
+            if content:
+                return {"type": "http.request", "body": content.pop(), "more_body": procedure == BIDI}
+            await loop.create_future()
+            raise AssertionError
+
+        async def send(_: Any) -> None:
+            """Forget it."""
+
+        return loop.create_task(application(wire.scope, receive, send))
+
+    tasks = [start()]
+    await settle()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tasks += [start() for _ in range(count)]
+        await settle()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    assert (after - before) / count < 10_000
+
+
+async def _waits(request: StringValue, ctx: Context) -> AsyncIterator[StringValue]:
+    yield StringValue(value=request.value)
+    del request
+    await asyncio.get_running_loop().create_future()
+
+
+async def _waits_for_more(requests: AsyncIterator[StringValue], ctx: Context) -> AsyncIterator[StringValue]:
+    async for request in requests:
+        yield StringValue(value=request.value)
+        del request

@@ -138,6 +138,7 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
                 if event["type"] != "http.request":
                     return  # gone before it asked for anything
                 content, more = event.get("body", b""), event.get("more_body", False)
+                del event  # a stream that waits would hold it
         # Else the head alone decides what is to be read, or whether anything is.
         opened = service.open(head, content, end=not more, size=size)
         if more and content is not None and isinstance(opened, Verdict):
