@@ -238,10 +238,12 @@ class ServerCall:
                 batch += records.send(self.handle, 0, lengths)
         return batch
 
-    def _keep(self, data: bytes) -> None:
-        if self._content is None:
-            self._content = Content()
-        self._content.add(data)
+    def _keep(self, data: bytes) -> Content:
+        content = self._content
+        if content is None:
+            content = self._content = Content()
+        content.add(data)
+        return content
 
     def _lengths(self, payloads: list[bytes]) -> list[int]:
         """The payloads' lengths as the guest is told them. Those that are to be compressed are. Raises RejectedError."""
@@ -333,8 +335,7 @@ class ServerCall:
 
     def _on_messages(self, event: records.Messages) -> None:
         if not self._again:
-            assert self._content is not None
-            self.messages[:0] = payloads_of(event, self._content)[::-1]
+            self.messages[:0] = payloads_of(event, self._content or Content())[::-1]
 
     def _on_received(self, event: records.Received) -> None:
         if not self._again:

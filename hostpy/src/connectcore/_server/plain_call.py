@@ -45,11 +45,11 @@ class PlainCall(ServerCall):
             super().feed(data, end=end)
             return
         plain = self._verdict.plain
-        self._content.add(data)
-        size = self._content.size
+        kept = self._keep(data)
+        size = kept.size
         if size <= plain.limit and not end:
             return
-        content = self._content.peek(0, size)
+        content = kept.peek(0, size)
         if size <= plain.limit and plain.holds(content):
             self._unopened = content, True
             self.messages.append(content)
