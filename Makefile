@@ -138,8 +138,8 @@ test-tapes: setup
 conformance: setup ## the official suite: both hosts, both roles
 	@$(PY) tests/conformance/run.py
 
-fuzz: $(STAMPS)/go ## a short run of every fuzz target (FUZZTIME=10s)
-	@$(PY) tests/lint/fuzz.py $(or $(FUZZTIME),10s)
+fuzz: $(STAMPS)/venv $(STAMPS)/go ## a run of every fuzz target, then of what they found on both modules (FUZZTIME=10s; REPORT=yes writes it down)
+	@$(PY) tests/lint/fuzz.py $(or $(FUZZTIME),10s) $(if $(REPORT),--report)
 
 battery: setup ## what servers and clients must come through, under 30 minutes; writes its report (BATTERY="slow soak": these alone)
 	@$(PY) tests/battery/battery.py $(BATTERY)

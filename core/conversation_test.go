@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"github.com/connectcore/connectcore/tests/bound"
 )
 
 // A whole call, both roles of it: a client and a server of the core talk to each
@@ -256,6 +258,9 @@ func tooShort(t *testing.T, client *Client, opening *Opening, requests [][]byte,
 	if len(kept) > 0 && !answers.head.HasTrailers { // else the trailers are what is missing
 		kept = kept[:(s.below(256)<<8|s.below(256))%len(kept)]
 	}
+	if len(bytes.TrimRight(answers.body[len(kept):], "=")) == 0 && !answers.head.HasTrailers {
+		return // base64 whose padding is left out, as it may be
+	}
 	gone := s.below(2) == 1
 	h.take(c.ResponseHead(answers.head.Status, answers.fields, false))
 	h.feed(&s, kept)
@@ -270,11 +275,16 @@ func tooShort(t *testing.T, client *Client, opening *Opening, requests [][]byte,
 
 func sameMessages(a, b [][]byte) bool { return slices.EqualFunc(a, b, bytes.Equal) }
 
+// Invariant: a client and a server of the same call agree about it, in every protocol and stream type,
+// whatever they say to each other and however it is cut on its way; and a response of envelopes that
+// ends too soon is never success (the top of this file says it in full).
 func FuzzConversation(f *testing.F) {
 	for kind := range byte(4) {
 		for protocol := range byte(3) {
 			f.Add([]byte{kind, protocol, 1, 1, 5, 'a', 'b', 'c', 'd', 'e', 3, 1, 2, 3, 3, 4, 'p', 'i', 'n', 'g', 2, 9, 8, 7, 6, 5, 4, 3, 2, 1})
 		}
 	}
-	f.Fuzz(func(t *testing.T, b []byte) { converse(t, bytes.Clone(b)) })
+	f.Fuzz(func(t *testing.T, b []byte) {
+		bound.Within(t, 8<<20+4000*uint64(len(b)), func() { converse(t, bytes.Clone(b)) })
+	})
 }

@@ -1,10 +1,10 @@
-"""The fuzz runner takes the end of its time for no failure, and every failure for one."""
+"""The fuzz runner takes the end of its time for no failure, and every failure for one; each target says what must hold."""
 
 from __future__ import annotations
 
 import pytest
 
-from fuzz import only_time_ended, tried
+from fuzz import Target, only_time_ended, report, targets, tried
 
 HEAD = "fuzz: elapsed: 6s, execs: 238740 (0/sec), new interesting: 5 (total: 103)\n--- FAIL: FuzzGet (6.02s)\n"
 TAIL = "FAIL\nexit status 1\nFAIL\tpackage\t6.028s\n"
@@ -34,3 +34,23 @@ def test_inputs_are_counted() -> None:
 
 def test_a_package_that_does_not_build_failed() -> None:
     assert not only_time_ended("package [build failed]\nFAIL\n")
+
+
+@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+def test_a_target_says_what_must_hold(target: Target) -> None:
+    assert target.invariant.startswith("Invariant: "), "the comment above a fuzz target begins with the word"
+    assert "bound.Within(t," in (source := target.source())[source.index(f"func {target.name}(") :].partition("\n}\n")[0], (
+        "each input is held to its cost"
+    )
+
+
+def test_a_report_says_what_came_of_a_run() -> None:
+    plan = [
+        Target("./core", "FuzzOne", "Invariant: it holds.", 1_500_000, 70, passed=True),
+        Target("./core", "FuzzTwo", "", 2, 3),
+    ]
+    page = report(plan, "60s", 120.4, "nothing")
+    assert "**1,500,002 inputs in one go**, in 120 s" in page
+    assert "1 targets failed" in page
+    assert "| `FuzzOne` in `core` | it holds. | 1,500,000 | 70 | pass |" in page
+    assert "| `FuzzTwo` in `core` |  | 2 | 3 | **fail** |" in page

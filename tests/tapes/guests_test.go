@@ -44,9 +44,13 @@ func openModule(ctx context.Context, path string) (*module, error) {
 
 func (m *module) close() { m.runtime.Close(m.ctx) }
 
+func (m *module) fresh() (api.Module, error) {
+	return m.runtime.InstantiateModule(m.ctx, m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
+}
+
 // instance makes a fresh one and a function that drops it.
 func (m *module) instance() (Guest, func(), error) {
-	in, err := m.runtime.InstantiateModule(m.ctx, m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
+	in, err := m.fresh()
 	if err != nil {
 		return nil, nil, err
 	}

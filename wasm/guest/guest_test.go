@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/connectcore/connectcore/tests/bound"
 	"github.com/connectcore/connectcore/wasm/abi"
 	"github.com/connectcore/connectcore/wasm/guest"
 )
@@ -147,7 +148,8 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	}
 }
 
-// Any bytes are events or a fault, never a panic (ABI.md section 1).
+// Invariant: two batches of any bytes are events or a fault, never a panic, and events are whole records
+// (ABI.md, section 1).
 func FuzzStep(f *testing.F) {
 	h := &host{g: guest.New()}
 	config := h.configureServer()
@@ -157,21 +159,23 @@ func FuzzStep(f *testing.F) {
 	h.reply(0x10001, 3, make([]uint32, 1))
 	f.Add(append([]byte(nil), h.w.B...), []byte("\x00"))
 	f.Fuzz(func(t *testing.T, first, second []byte) {
-		h := &host{g: guest.New()}
-		h.configureServer()
-		for _, batch := range [][]byte{first, second} {
-			copy(h.g.Reserve(len(batch)), batch)
-			events := h.g.Step(len(batch))
-			for len(events) > 0 {
-				r, rest, ok := abi.Next(events)
-				if !ok {
-					t.Fatal("the events are not whole records")
+		bound.Within(t, 4<<20+4000*uint64(len(first)+len(second)), func() {
+			h := &host{g: guest.New()}
+			h.configureServer()
+			for _, batch := range [][]byte{first, second} {
+				copy(h.g.Reserve(len(batch)), batch)
+				events := h.g.Step(len(batch))
+				for len(events) > 0 {
+					r, rest, ok := abi.Next(events)
+					if !ok {
+						t.Fatal("the events are not whole records")
+					}
+					if r.Kind == abi.EvFault && r.U32() == abi.FaultPanic {
+						t.Fatal("the guest failed")
+					}
+					events = rest
 				}
-				if r.Kind == abi.EvFault && r.U32() == abi.FaultPanic {
-					t.Fatal("the guest failed")
-				}
-				events = rest
 			}
-		}
+		})
 	})
 }
