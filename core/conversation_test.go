@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/connectcore/connectcore/tests/bound"
+	"github.com/connectcore/connectcore/tests/sequences"
 )
 
 // A whole call, both roles of it: a client and a server of the core talk to each
@@ -19,47 +20,31 @@ import (
 //   - a response of envelopes that ends too soon, or whose connection does, is
 //     never success.
 
-// script is read byte by byte, and zeros follow its end.
-type script []byte
-
-func (s *script) below(n int) int {
-	if len(*s) == 0 {
-		return 0
-	}
-	b := (*s)[0]
-	*s = (*s)[1:]
-	return int(b) % n
-}
-
-func (s *script) bytes(most int) []byte {
-	n := min(s.below(most+1), len(*s))
-	b := (*s)[:n:n]
-	*s = (*s)[n:]
-	return b
-}
+// script is what a conversation is about.
+type script struct{ sequences.Script }
 
 // text is UTF-8.
-func (s *script) text(most int) string { return string([]rune(string(s.bytes(most)))) }
+func (s *script) text(most int) string { return string([]rune(string(s.Bytes(most)))) }
 
 func (s *script) messages(one bool) (m [][]byte) {
 	n := 1
 	if !one {
-		n = s.below(5)
+		n = s.Below(5)
 	}
 	for range n {
-		m = append(m, bytes.Repeat(s.bytes(40), 1+s.below(8)))
+		m = append(m, bytes.Repeat(s.Bytes(40), 1+s.Below(8)))
 	}
 	return m
 }
 
 // metadata has a text and a binary name; section tells them from others.
 func (s *script) metadata(section string) (f Fields, p Pairs) {
-	value := s.bytes(20)
+	value := s.Bytes(20)
 	for i, c := range value {
 		value[i] = '!' + c%90
 	}
 	f.AddString("x-"+section, string(value))
-	p.Add([]byte("x-"+section+"-bin"), s.bytes(20))
+	p.Add([]byte("x-"+section+"-bin"), s.Bytes(20))
 	return f, p
 }
 
@@ -130,10 +115,10 @@ func clonePairs(p Pairs) (q Pairs)    { q.addAll(p); return q }
 func (h *side) feed(s *script, content []byte) {
 	for len(content) > 0 && !h.over {
 		n := len(content)
-		if cut := s.below(256); cut > 0 {
+		if cut := s.Below(256); cut > 0 {
 			n = min(n, cut)
 		}
-		shown := n * s.below(3) / 2
+		shown := n * s.Below(3) / 2
 		h.content = append(h.content, content[:n]...)
 		h.take(h.call.Content(uint32(n), content[:min(n, shown)], false, false))
 		h.tell()
@@ -162,12 +147,12 @@ func (h *side) end(trailers Fields) {
 func lengthsOf(m []byte) []uint32 { return []uint32{uint32(len(m))} }
 
 func converse(t *testing.T, s script) {
-	stream := StreamType(s.below(4))
-	protocol := ProtocolConnect + Protocol(s.below(3))
-	get := stream == Unary && s.below(4) == 1
+	stream := StreamType(s.Below(4))
+	protocol := ProtocolConnect + Protocol(s.Below(3))
+	get := stream == Unary && s.Below(4) == 1
 	server := testServer(t, false)
-	cfg := ClientConfig{Protocol: protocol, Text: protocol == ProtocolGRPCWeb && s.below(2) == 1, Codec: "proto",
-		Codings: []Coding{{Name: "gzip"}}, SendCoding: uint32(s.below(2))}
+	cfg := ClientConfig{Protocol: protocol, Text: protocol == ProtocolGRPCWeb && s.Below(2) == 1, Codec: "proto",
+		Codings: []Coding{{Name: "gzip"}}, SendCoding: uint32(s.Below(2))}
 	client, err := NewClient(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +178,7 @@ func converse(t *testing.T, s script) {
 	answers.call = sc
 	path, query, _ := bytes.Cut(asks.head.Target, []byte("?"))
 	answers.take(server.Open(sc, &RequestHead{Method: asks.head.Method, Path: path, Query: query, Fields: asks.fields},
-		Capabilities{Trailers: true, Duplex: s.below(2) == 1}, false), nil)
+		Capabilities{Trailers: true, Duplex: s.Below(2) == 1}, false), nil)
 	answers.feed(&s, asks.body)
 	if !answers.ready {
 		answers.end(Fields{})
@@ -202,10 +187,10 @@ func converse(t *testing.T, s script) {
 		t.Fatalf("the server does not begin: %d", answers.head.Status)
 	}
 	replies, o := s.messages(!stream.manyResponses()), Outcome{}
-	if s.below(3) == 1 {
-		o.Code = Code(1 + s.below(16))
+	if s.Below(3) == 1 {
+		o.Code = Code(1 + s.Below(16))
 		o.Message = []byte(s.text(30))
-		o.Details.Add([]byte("test.Detail"), s.bytes(20))
+		o.Details.Add([]byte("test.Detail"), s.Bytes(20))
 		if !stream.manyResponses() {
 			replies = nil
 		}
@@ -256,12 +241,12 @@ func tooShort(t *testing.T, client *Client, opening *Opening, requests [][]byte,
 	h.take(c.End(nil))
 	kept := answers.body
 	if len(kept) > 0 && !answers.head.HasTrailers { // else the trailers are what is missing
-		kept = kept[:(s.below(256)<<8|s.below(256))%len(kept)]
+		kept = kept[:(s.Below(256)<<8|s.Below(256))%len(kept)]
 	}
 	if len(bytes.TrimRight(answers.body[len(kept):], "=")) == 0 && !answers.head.HasTrailers {
 		return // base64 whose padding is left out, as it may be
 	}
-	gone := s.below(2) == 1
+	gone := s.Below(2) == 1
 	h.take(c.ResponseHead(answers.head.Status, answers.fields, false))
 	h.feed(&s, kept)
 	if gone && !h.over {
@@ -285,6 +270,6 @@ func FuzzConversation(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		bound.Within(t, 8<<20+4000*uint64(len(b)), func() { converse(t, bytes.Clone(b)) })
+		bound.Within(t, 8<<20+4000*uint64(len(b)), func() { converse(t, script{bytes.Clone(b)}) })
 	})
 }

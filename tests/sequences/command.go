@@ -9,7 +9,7 @@ import (
 
 // command reads a command off the script and plays it.
 func (p *player) command() error {
-	kind := p.script.below(33)
+	kind := p.script.Below(33)
 	switch {
 	case len(p.calls) == 0 || kind == 0 && len(p.calls) < mostCalls:
 		return p.openClient()
@@ -22,7 +22,7 @@ func (p *player) command() error {
 	}
 	// The last call, mostly: others are come back to.
 	c := p.calls[len(p.calls)-1]
-	if which := p.script.below(8); which > 3 {
+	if which := p.script.Below(8); which > 3 {
 		c = p.calls[which%len(p.calls)]
 	}
 	switch {
@@ -34,7 +34,7 @@ func (p *player) command() error {
 		}
 		fallthrough
 	case kind < 14:
-		n := 1 + p.script.below(16)
+		n := 1 + p.script.Below(16)
 		if n > 10 {
 			n = 1 << 16
 		}
@@ -55,7 +55,7 @@ func (p *player) command() error {
 	case kind == 23:
 		c.tampered = true
 		n, b := p.fields("x-head")
-		return p.responseHead(c, statuses[p.script.below(len(statuses))], n, b, uint16(p.script.below(2)))
+		return p.responseHead(c, statuses[p.script.Below(len(statuses))], n, b, uint16(p.script.Below(2)))
 	case kind == 24:
 		return p.gone(c)
 	case kind == 25:
@@ -70,12 +70,12 @@ func (p *player) command() error {
 	case kind == 29:
 		c.tampered = true
 		p.w.Begin(abi.CmdDecompressed, 0, c.handle)
-		p.w.Bytes(p.script.bytes(40))
+		p.w.Bytes(p.script.Bytes(40))
 		p.w.End()
 		return p.step(c)
 	case kind == 30: // what was not asked for
 		c.tampered = true
-		b := p.script.bytes(10)
+		b := p.script.Bytes(10)
 		p.content(c, len(b), b, abi.ContentResume)
 		return p.step(c)
 	}
@@ -93,7 +93,7 @@ func (p *player) fields(name string) (count int, b []byte) {
 		}
 		b = append(append(append(b, name...), 0), value...)
 	}
-	if n := p.script.below(len(types) + 1); n > 0 {
+	if n := p.script.Below(len(types) + 1); n > 0 {
 		add("content-type", []byte(types[n-1]))
 	}
 	for _, field := range []struct {
@@ -105,28 +105,28 @@ func (p *player) fields(name string) (count int, b []byte) {
 		{[]string{"connect-timeout-ms", "grpc-timeout"}, timeouts},
 		{[]string{"grpc-status", "content-length", "connect-protocol-version"}, []string{"0", "1", "5", "16", "99", "x"}},
 	} {
-		if n := p.script.below(2 * (len(field.values) + 1)); n > 0 && n <= len(field.values) {
-			add(field.names[p.script.below(len(field.names))], []byte(field.values[n-1]))
+		if n := p.script.Below(2 * (len(field.values) + 1)); n > 0 && n <= len(field.values) {
+			add(field.names[p.script.Below(len(field.names))], []byte(field.values[n-1]))
 		}
 	}
-	add(name, bytes.ReplaceAll(p.script.bytes(20), []byte{0}, nil))
-	if p.script.below(4) == 1 {
-		add(name+"-bin", bytes.ReplaceAll(p.script.bytes(20), []byte{0}, nil))
+	add(name, bytes.ReplaceAll(p.script.Bytes(20), []byte{0}, nil))
+	if p.script.Below(4) == 1 {
+		add(name+"-bin", bytes.ReplaceAll(p.script.Bytes(20), []byte{0}, nil))
 	}
 	return count, b
 }
 
 // metadata is what an application gives: a text and a binary value.
 func (p *player) metadata(name string) {
-	value := bytes.Clone(p.script.bytes(20))
+	value := bytes.Clone(p.script.Bytes(20))
 	for i, c := range value {
 		value[i] = '!' + c%90
 	}
-	if p.script.below(16) == 1 {
+	if p.script.Below(16) == 1 {
 		value = append(value, '\r', '\n')
 	}
 	p.w.Counted(1, append(append([]byte(name), 0), value...))
-	p.binary(name+"-bin", bytes.Clone(p.script.bytes(20)))
+	p.binary(name+"-bin", bytes.Clone(p.script.Bytes(20)))
 }
 
 func (p *player) binary(a string, b []byte) {
@@ -147,15 +147,15 @@ func (p *player) open(c *call) error {
 }
 
 func (p *player) openClient() error {
-	config := &p.clients[p.script.below(len(p.clients))]
-	c := &call{client: config, stream: p.script.below(4), coding: 0}
+	config := &p.clients[p.script.Below(len(p.clients))]
+	c := &call{client: config, stream: p.script.Below(4), coding: 0}
 	if config.coding == 4 {
 		c.coding = 4
 	}
 	attributes := c.stream
 	var flags uint16
 	c.inline = config.inline
-	switch p.script.below(8) {
+	switch p.script.Below(8) {
 	case 1, 2:
 		flags, attributes = abi.OpenGet, attributes|abi.NoSideEffects
 		c.inline = c.inline || config.getToo
@@ -165,27 +165,27 @@ func (p *player) openClient() error {
 		flags = abi.OpenGet
 	}
 	timeout := uint64(abi.NoTimeout)
-	if n := p.script.below(8); n < 4 {
+	if n := p.script.Below(8); n < 4 {
 		timeout = []uint64{1, 1_500, 5_000_000, math.MaxUint64 - 1}[n]
 	}
 	p.w.Begin(abi.CmdOpenClient, flags, config.handle)
 	p.w.U32(uint32(attributes))
-	p.w.U32(uint32(p.script.below(2)))
+	p.w.U32(uint32(p.script.Below(2)))
 	p.w.U64(timeout)
 	path := paths[c.stream]
-	if p.script.below(32) == 1 {
-		path = paths[p.script.below(len(paths))]
+	if p.script.Below(32) == 1 {
+		path = paths[p.script.Below(len(paths))]
 		c.tampered = path != paths[c.stream] // the two would not agree about what is called
 	}
 	p.w.Bytes([]byte(path))
 	p.metadata("x-asked")
 	p.w.End()
 	if c.stream&abi.ClientStream == 0 { // its one message and its end go along
-		c.give(&p.w, [][]byte{p.script.bytes(40)}, 0)
+		c.give(&p.w, [][]byte{p.script.Bytes(40)}, 0)
 		p.writeEnd(0, 0, nil, 0)
 		c.ended = true
 	}
-	if err := p.open(c); err != nil || !c.hasHead || p.script.below(4) == 3 {
+	if err := p.open(c); err != nil || !c.hasHead || p.script.Below(4) == 3 {
 		return err
 	}
 	return p.serveSomehow(c)
@@ -193,7 +193,7 @@ func (p *player) openClient() error {
 
 func (p *player) serveSomehow(c *call) error {
 	flags := uint16(abi.OpenTrailers)
-	if n := p.script.below(8); n < 5 {
+	if n := p.script.Below(8); n < 5 {
 		flags |= abi.OpenDuplex
 	} else if n == 7 {
 		flags = 0
@@ -202,12 +202,12 @@ func (p *player) serveSomehow(c *call) error {
 }
 
 func (p *player) openServer() error {
-	method := []string{"POST", "POST", "POST", "GET", "PUT"}[p.script.below(5)]
-	p.w.Begin(abi.CmdOpenServer, uint16(p.script.below(32)), p.server)
+	method := []string{"POST", "POST", "POST", "GET", "PUT"}[p.script.Below(5)]
+	p.w.Begin(abi.CmdOpenServer, uint16(p.script.Below(32)), p.server)
 	p.w.Bytes([]byte(method))
-	p.w.Bytes([]byte(paths[p.script.below(len(paths))]))
-	query := []byte(queries[p.script.below(len(queries))])
-	p.w.Bytes(append(query, p.script.bytes(20)...))
+	p.w.Bytes([]byte(paths[p.script.Below(len(paths))]))
+	query := []byte(queries[p.script.Below(len(queries))])
+	p.w.Bytes(append(query, p.script.Bytes(20)...))
 	count, b := p.fields("x-any")
 	p.w.Counted(count, b)
 	p.w.End()
@@ -262,13 +262,13 @@ func (p *player) send(c *call, messages [][]byte, wrong bool) error {
 
 func (p *player) sendSome(c *call) error {
 	var messages [][]byte
-	for range 1 + p.script.below(3) {
-		messages = append(messages, bytes.Repeat(p.script.bytes(40), 1+p.script.below(4)))
+	for range 1 + p.script.Below(3) {
+		messages = append(messages, bytes.Repeat(p.script.Bytes(40), 1+p.script.Below(4)))
 	}
 	if c.client == nil && c.stream&abi.ServerStream == 0 || c.client != nil && c.stream&abi.ClientStream == 0 {
 		messages = messages[:1]
 	}
-	return p.send(c, messages, p.script.below(16) == 1)
+	return p.send(c, messages, p.script.Below(16) == 1)
 }
 
 func (p *player) writeEnd(handle, code uint32, message []byte, flags uint16) {
@@ -278,7 +278,7 @@ func (p *player) writeEnd(handle, code uint32, message []byte, flags uint16) {
 	if code == 0 {
 		p.w.Counted(0, nil)
 	} else {
-		p.binary("test.Detail", p.script.bytes(20))
+		p.binary("test.Detail", p.script.Bytes(20))
 	}
 	p.metadata("x-trailed")
 	p.w.End()
@@ -296,17 +296,17 @@ func (p *player) end(c *call, code uint32, message []byte, flags uint16) error {
 
 func (p *player) endSomehow(c *call) error {
 	code := uint32(0)
-	if p.script.below(2) == 1 {
-		code = uint32(p.script.below(20))
+	if p.script.Below(2) == 1 {
+		code = uint32(p.script.Below(20))
 	}
-	return p.end(c, code, p.script.bytes(20), uint16(p.script.below(16)/15))
+	return p.end(c, code, p.script.Bytes(20), uint16(p.script.Below(16)/15))
 }
 
 func (p *player) headers(c *call) error {
 	if c.over {
 		return nil
 	}
-	p.w.Begin(abi.CmdHeaders, uint16(p.script.below(2)), c.handle)
+	p.w.Begin(abi.CmdHeaders, uint16(p.script.Below(2)), c.handle)
 	p.metadata("x-led")
 	p.w.End()
 	return p.step(c)
@@ -314,14 +314,14 @@ func (p *player) headers(c *call) error {
 
 // content1 is content of any bytes: as they are, in envelopes, or compressed.
 func (p *player) content1(c *call) error {
-	b := bytes.Clone(p.script.bytes(200))
-	switch p.script.below(4) {
+	b := bytes.Clone(p.script.Bytes(200))
+	switch p.script.Below(4) {
 	case 1:
-		b = append([]byte{byte(p.script.below(256)), 0, 0, 0, byte(len(b))}, b...)
+		b = append([]byte{byte(p.script.Below(256)), 0, 0, 0, byte(len(b))}, b...)
 	case 2:
-		b = bytes.Repeat(append([]byte{byte(p.script.below(4)), 0, 0, 0, byte(len(b))}, b...), 1+p.script.below(16))
+		b = bytes.Repeat(append([]byte{byte(p.script.Below(4)), 0, 0, 0, byte(len(b))}, b...), 1+p.script.Below(16))
 	}
-	return p.feed(c, b, p.script.below(4) == 1)
+	return p.feed(c, b, p.script.Below(4) == 1)
 }
 
 func (p *player) contentEnd(c *call, count int, b []byte) error {
@@ -350,9 +350,9 @@ func (p *player) gone(c *call) error {
 		return nil
 	}
 	p.w.Begin(abi.CmdPeerGone, 0, c.handle)
-	p.w.U32(uint32(p.script.below(7)))
-	p.w.U32(uint32(p.script.below(16)))
-	p.w.Bytes(p.script.bytes(10))
+	p.w.U32(uint32(p.script.Below(7)))
+	p.w.U32(uint32(p.script.Below(16)))
+	p.w.Bytes(p.script.Bytes(10))
 	p.w.End()
 	return p.leave(c)
 }
@@ -394,8 +394,8 @@ func (c *call) misses() bool {
 func (p *player) rejected(c *call) error {
 	p.reject = true
 	p.w.Begin(abi.CmdReject, 0, c.handle)
-	p.w.U32(uint32(p.script.below(9)))
-	p.w.Bytes(p.script.bytes(40))
+	p.w.U32(uint32(p.script.Below(9)))
+	p.w.Bytes(p.script.Bytes(40))
 	p.w.End()
 	err := p.step(c)
 	p.reject = false
@@ -433,8 +433,8 @@ func (c *call) asks() *client {
 
 // unknown is a command for a call that is over, or never was.
 func (p *player) unknown() error {
-	c := p.calls[p.script.below(len(p.calls))]
-	handle := c.handle ^ uint32(p.script.below(256))<<(8*p.script.below(4))
+	c := p.calls[p.script.Below(len(p.calls))]
+	handle := c.handle ^ uint32(p.script.Below(256))<<(8*p.script.Below(4))
 	if live := p.byID[handle]; live != nil && (!live.over || live.client != nil) {
 		return nil
 	}
@@ -445,9 +445,9 @@ func (p *player) unknown() error {
 
 // raw is a record of any kind and any bytes, for no call.
 func (p *player) raw() error {
-	kind := abi.Kind(p.script.below(20))
-	body := p.script.bytes(100)
-	p.w.B = append(p.w.B, byte(kind), 0, byte(p.script.below(4)), 0, byte(abi.HeaderSize+len(body)), 0, 0, 0, 0xff, 0xff, 0xff, 0x3f)
+	kind := abi.Kind(p.script.Below(20))
+	body := p.script.Bytes(100)
+	p.w.B = append(p.w.B, byte(kind), 0, byte(p.script.Below(4)), 0, byte(abi.HeaderSize+len(body)), 0, 0, 0, 0xff, 0xff, 0xff, 0x3f)
 	p.w.B = append(p.w.B, body...)
 	return p.step(nil)
 }

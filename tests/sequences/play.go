@@ -18,9 +18,9 @@ type Guest interface {
 // player is the host of all calls of a sequence.
 type player struct {
 	guest   Guest
-	script  script
+	script  Script
 	cut     Cut
-	chance  chance
+	chance  Chance
 	w       abi.Writer
 	server  uint32
 	clients []client
@@ -98,7 +98,7 @@ func Play(g Guest, text []byte, cut Cut) (saw string, err error) {
 }
 
 func (p *player) configure() error {
-	settings := p.script.below(256)
+	settings := p.script.Below(256)
 	p.w.Begin(abi.CmdConfigureServer, abi.ServerOutcomes|uint16(settings&1), 0)
 	p.w.U32(readMax)
 	p.w.U32(uint32(settings >> 1 & 1 * 100)) // send_max
@@ -114,10 +114,10 @@ func (p *player) configure() error {
 		return err
 	}
 	p.server = p.maker
-	for range 1 + p.script.below(3) {
-		protocol := abi.Connect + p.script.below(3)
-		text := protocol == abi.GRPCWeb && p.script.below(2) == 1
-		c := client{coding: uint32(p.script.below(5)), connect: protocol == abi.Connect, text: text}
+	for range 1 + p.script.Below(3) {
+		protocol := abi.Connect + p.script.Below(3)
+		text := protocol == abi.GRPCWeb && p.script.Below(2) == 1
+		c := client{coding: uint32(p.script.Below(5)), connect: protocol == abi.Connect, text: text}
 		var flags uint16
 		if text {
 			flags = abi.ClientText
@@ -128,8 +128,8 @@ func (p *player) configure() error {
 		p.w.U32(0)
 		p.w.U32(uint32(settings >> 4 & 1 * 10))
 		p.w.U32(c.coding)
-		p.w.U32(uint32(p.script.below(2) * 40))
-		p.w.Bytes([]byte(strings.Split(codecs, "\x00")[p.script.below(2)]))
+		p.w.U32(uint32(p.script.Below(2) * 40))
+		p.w.Bytes([]byte(strings.Split(codecs, "\x00")[p.script.Below(2)]))
 		p.w.Bytes([]byte(offered))
 		p.w.Bytes([]byte(native))
 		p.w.Bytes(nil)
@@ -198,7 +198,7 @@ func (p *player) content(c *call, length int, data []byte, flags uint16) {
 
 // feed tells a call content, cut into pieces; end: nothing follows it.
 func (p *player) feed(c *call, b []byte, end bool) error {
-	apart := end && p.cut != Whole && p.chance.below(2) == 1 || end && len(b) == 0
+	apart := end && p.cut != Whole && p.chance.Below(2) == 1 || end && len(b) == 0
 	faulted := false
 	for len(b) > 0 && !c.over {
 		size, carried := p.cut.next(&p.chance, len(b), c.carry)

@@ -4,10 +4,11 @@
 // must hold of every sequence is checked while it is played (play.go, pair.go).
 package sequences
 
-// script is read byte by byte, and zeros follow its end.
-type script []byte
+// Script is read byte by byte, and zeros follow its end.
+type Script []byte
 
-func (s *script) below(n int) int {
+// Below is a number in [0, n), from the next byte.
+func (s *Script) Below(n int) int {
 	if len(*s) == 0 {
 		return 0
 	}
@@ -16,22 +17,24 @@ func (s *script) below(n int) int {
 	return int(b) % n
 }
 
-func (s *script) bytes(most int) []byte {
-	n := min(s.below(most+1), len(*s))
+// Bytes are at most so many.
+func (s *Script) Bytes(most int) []byte {
+	n := min(s.Below(most+1), len(*s))
 	b := (*s)[:n:n]
 	*s = (*s)[n:]
 	return b
 }
 
-// chance is a source of choices that no script makes: how content is cut.
-type chance uint32
+// Chance is xorshift32: choices that no script makes, such as how content is cut.
+type Chance uint32
 
-func (c *chance) below(n int) int {
+// Below is a number in [0, n).
+func (c *Chance) Below(n int) int {
 	x := uint32(*c)
 	x ^= x << 13
 	x ^= x >> 17
 	x ^= x << 5
-	*c = chance(x)
+	*c = Chance(x)
 	return int(x % uint32(n))
 }
 
@@ -45,11 +48,11 @@ const (
 )
 
 // next is the size of the next piece of n bytes, and how many of its bytes are carried.
-func (c Cut) next(r *chance, n int, inline bool) (size, carried int) {
+func (c Cut) next(r *Chance, n int, inline bool) (size, carried int) {
 	size = n
 	switch c {
 	case Pieces:
-		size = 1 + r.below(n)
+		size = 1 + r.Below(n)
 	case Bytes:
 		size = 1 + n/64
 	}
@@ -57,7 +60,7 @@ func (c Cut) next(r *chance, n int, inline bool) (size, carried int) {
 	case inline || c == Whole:
 		return size, size
 	case c == Pieces:
-		return size, r.below(size + 1)
+		return size, r.Below(size + 1)
 	}
 	return size, 0
 }

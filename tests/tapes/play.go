@@ -8,6 +8,7 @@ import (
 	"hash"
 	"strings"
 
+	"github.com/connectcore/connectcore/tests/sequences"
 	"github.com/connectcore/connectcore/wasm/abi"
 )
 
@@ -40,7 +41,7 @@ type config struct {
 type player struct {
 	guest   Guest
 	mode    *Mode
-	chance  chance
+	chance  sequences.Chance
 	digest  hash.Hash
 	batch   []byte
 	opened  *call   // by this batch, last: handle 0 means it
