@@ -85,8 +85,8 @@ wasm-check: ## rebuild the modules elsewhere and compare with the committed ones
 		cmp $$out/src/$$file $$copy || { echo "wasm-check: $$copy is not what its sources build: run 'make wasm'" >&2; exit 1; }; \
 	done; done && echo "wasm-check: the copies are what their sources build"
 
-vuln: $(STAMPS)/go ## look for known vulnerabilities in what the Go code uses (asks vuln.go.dev)
-	@go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+vuln: $(STAMPS)/venv $(STAMPS)/go ## look for known vulnerabilities in what the Go code uses (asks vuln.go.dev; VULNDB=DIR, a checkout of golang/vulndb, instead)
+	@$(PY) tests/lint/vuln.py $(if $(VULNDB),--database $(VULNDB))
 
 mutate: $(STAMPS)/venv $(STAMPS)/go ## break each rule on purpose, and write which tapes notice (RULE=5: of that rule alone)
 	@$(PY) tests/mutate/mutate.py $(RULE)

@@ -14,7 +14,7 @@ import (
 )
 
 // codecMemory is what a codec may allocate, in bytes, for an input of n bytes.
-func codecMemory(n int) uint64 { return 1<<20 + 100*uint64(n) }
+func codecMemory(n int) uint64 { return 2<<20 + 100*uint64(n) }
 
 // Invariant: any bytes are JSON exactly where the standard library says so and they are UTF-8
 // that is not nested too deeply; text that is read is the standard library's; parse(append(x)) = x

@@ -20,7 +20,7 @@ func FuzzDecompress(f *testing.F) {
 	}
 	used := &Guest{}
 	f.Fuzz(func(t *testing.T, coding, limit uint32, data []byte) {
-		bound.Within(t, 128<<20, func() {
+		bound.Within(t, 64<<20, func() {
 			limit %= 4 << 20
 			want, wantFault := new(Guest).decompressed(coding, limit, data)
 			got, fault := used.decompressed(coding, limit, data)
