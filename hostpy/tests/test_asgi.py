@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import math
 import time
@@ -751,3 +752,33 @@ async def _waits_for_more(requests: AsyncIterator[StringValue], ctx: Context) ->
     async for request in requests:
         yield StringValue(value=request.value)
         del request
+
+
+@pytest.mark.parametrize("procedure", [UNARY, *STREAMED])
+async def test_a_call_that_waited_leaves_no_garbage(procedure: str) -> None:
+    """For the collector of cycles: it would run more often, and each time stop all calls."""
+    count = 20
+
+    async def waits(request: Any, ctx: Context) -> StringValue:
+        await asyncio.sleep(0)
+        return StringValue()
+
+    async def stream(request: Any, ctx: Context) -> AsyncIterator[StringValue]:
+        await asyncio.sleep(0)
+        yield StringValue()
+
+    application = ASGI({UNARY: waits, CLIENT: waits, SERVER: stream, BIDI: stream})
+
+    async def serve_all() -> int:
+        for _ in range(count):
+            wire = Wire(request(procedure))
+            await asyncio.create_task(application(wire.scope, wire.receive, wire.send))
+            assert wire.sent[0]["status"] == 200
+        return gc.collect()
+
+    await serve_all()
+    gc.disable()
+    try:
+        assert await serve_all() < count
+    finally:
+        gc.enable()

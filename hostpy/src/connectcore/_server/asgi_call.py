@@ -145,8 +145,9 @@ class Exchange:
             reply, error = None, raised
         if self._timer is not None:
             self._timer.cancel()
-        if self._watch is not None:
-            self._watch.cancel()
+        watch, self._watch = self._watch, None  # a task that is not begun would keep what it belongs to
+        if watch is not None:
+            watch.cancel()
         yield from self.end(reply, error).__await__()
 
     async def end(self, reply: bytes | None, error: BaseException | None) -> None:
