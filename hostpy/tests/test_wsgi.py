@@ -221,6 +221,13 @@ class TestEnvironment:
                 ("x-name", b"J\xfc"),
             ]
 
+    @pytest.mark.parametrize("access_log", [False, True])
+    def test_without_a_method(self, access_log: bool) -> None:
+        """As under uWSGI, where a peer speaks no HTTP."""
+        application = WSGI({UNARY: echo}, access_log=access_log)
+        for around in (application, ConnectWSGIRouter(application)):
+            assert call({"wsgi.input": io.BytesIO(), "wsgi.errors": io.StringIO()}, around).status == 400
+
     @pytest.mark.parametrize("variables", [{}, {"HTTP_A": "1"}])
     def test_few(self, variables: dict[str, str]) -> None:
         layout = wsgi_request.layout_of(variables)

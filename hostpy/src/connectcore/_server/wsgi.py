@@ -116,6 +116,8 @@ class ConnectWSGIApplication(NoRSGI, ABC):
             except BaseException:
                 entry.write()
                 raise
+        if "REQUEST_METHOD" not in environ:  # uWSGI passes on what is no HTTP, too
+            return answer_nobody(start_response)
         content = RequestContent(environ) if entry is None else entry.content(environ)
         procedure, head, fields = head_of(service, environ, unbounded=content.unbounded)
         if entry is not None:

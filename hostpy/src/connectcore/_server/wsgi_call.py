@@ -31,7 +31,8 @@ goes on without that, and the peer may wait for the answer with its content open
 
 
 def answer_nobody(start_response: StartResponse) -> list[bytes]:
-    """The answer to a peer that went away before its request had come: servers log a fault where there is none (PEP 3333)."""
+    """The answer to a peer that went away before its request had come, or has made none: servers log a fault where there is no
+    answer (PEP 3333)."""
     start_response(status_line(400), [("content-length", "0")])
     return [b""]
 
