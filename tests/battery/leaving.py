@@ -14,7 +14,7 @@ import h2.exceptions
 from server_support import BIDI, CLIENT, CONNECT, SERVER, SERVICE, UNARY, envelope, message
 
 from figures import Figure
-from peers import Good, Server, beside, serving, usual
+from peers import Server, beside, compared, serving
 from proxies import HOST
 from served import HANG
 
@@ -80,17 +80,20 @@ class Resetting:
         self._connect()
 
 
-def resets(server: Server, count: int) -> Iterator[Figure]:
-    what = f"{count:,} HTTP/2 streams opened and reset"
-    before, alone = server.status(), usual(server.url, count / 3000)
-    calls = Good(server.url)
+def reset(server: Server, count: int) -> Resetting:
+    """Open streams and reset them."""
     random_ = random.Random(SEED)
     peer = Resetting(server.port)
     while peer.resets < count:
         peer.burst(random_.choices(KINDS, k=AT_ONCE), with_content=random_.random() < 0.5)
     peer.sock.close()
-    yield from beside(what, calls, alone)
-    yield Figure(f"{what}: connections that the server closed over them", f"{peer.connections - 1}", "", None)
+    return peer
+
+
+def resets(server: Server, count: int, what: str) -> Iterator[Figure]:
+    before, peers = server.status(), []
+    yield from beside(what, server, lambda: peers.append(reset(server, count)), count)
+    yield Figure(f"{what}: connections that the server closed over them", f"{peers[0].connections - 1}", "", None)
     yield from server.left(before, what)
 
 
@@ -107,23 +110,30 @@ def disconnect(port: int, kind: str, random_: random.Random) -> None:
         sock.sendall(request[: random_.randrange(len(request))] if random_.random() < 0.5 else request)
 
 
-def disconnects(server: Server, count: int) -> Iterator[Figure]:
-    what = f"{count:,} connections closed"
-    before, alone = server.status(), usual(server.url, count / 3000)
-    calls = Good(server.url)
+def leave(server: Server, count: int) -> None:
+    """Open connections and close them."""
     random_ = random.Random(SEED)
     for _ in range(count):
         with contextlib.suppress(OSError):
             disconnect(server.port, random_.choice(KINDS), random_)
-    yield from beside(what, calls, alone)
+
+
+def disconnects(server: Server, count: int, what: str) -> Iterator[Figure]:
+    before = server.status()
+    yield from beside(what, server, lambda: leave(server, count), count)
     yield from server.left(before, what)
 
 
 def figures(whole: bool) -> Iterator[Figure]:
     count = 10_000 if whole else 500
+    what = f"{count:,} HTTP/2 streams opened and reset"
     with serving("uvicorn-zttp") as server:
-        yield from resets(server, count)
+        yield from resets(server, count, what)
+    if whole:
+        yield from compared("uvicorn-zttp", what, lambda server: reset(server, count), count)
     for name in ("uvicorn-zttp", "uvicorn-httptools", "uvicorn-h11") if whole else ("uvicorn-httptools",):
+        what = f"{name}: {count:,} connections closed"
         with serving(name) as server:
-            for figure in disconnects(server, count):
-                yield Figure(f"{name}: {figure.what}", figure.measured, figure.wanted, figure.passed)
+            yield from disconnects(server, count, what)
+        if whole:
+            yield from compared(name, what, lambda server: leave(server, count), count)
