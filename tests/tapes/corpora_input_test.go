@@ -25,10 +25,21 @@ type entry struct {
 	values []any // []byte and numbers
 }
 
-// bytes is the value at i, and number is one that is no bytes.
-func (e *entry) bytes(i int) []byte { b, _ := e.values[i].([]byte); return b }
+// bytes and number are the value at i; nothing where it is none, as in an input that a fuzzer
+// made for a target's former arguments.
+func (e *entry) bytes(i int) (b []byte) {
+	if i < len(e.values) {
+		b, _ = e.values[i].([]byte)
+	}
+	return b
+}
 
-func (e *entry) number(i int) uint64 { n, _ := e.values[i].(uint64); return n }
+func (e *entry) number(i int) (n uint64) {
+	if i < len(e.values) {
+		n, _ = e.values[i].(uint64)
+	}
+	return n
+}
 
 // corpus reads the inputs in a folder that has one for each target.
 func corpus(folder string) (all []entry, err error) {
@@ -42,28 +53,34 @@ func corpus(folder string) (all []entry, err error) {
 			return nil, err
 		}
 		e := entry{target: filepath.Base(filepath.Dir(name))}
-		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-		for _, line := range lines[1:] {
-			kind, value, _ := strings.Cut(strings.TrimSuffix(line, ")"), "(")
-			if kind == "[]byte" {
-				b, err := strconv.Unquote(value)
-				if err != nil {
-					return nil, fmt.Errorf("%s: %w", name, err)
-				}
-				e.values = append(e.values, []byte(b))
-			} else if n, err := strconv.ParseInt(value, 0, 64); err == nil {
-				e.values = append(e.values, uint64(n))
-			} else if n, err := strconv.ParseUint(value, 0, 64); err == nil {
-				e.values = append(e.values, n)
-			} else if r, _, _, err := strconv.UnquoteChar(strings.TrimPrefix(value, "'"), '\''); err == nil {
-				e.values = append(e.values, uint64(r)) // a byte, as Go writes it
-			} else {
+		for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n")[1:] {
+			value, ok := parsed(line)
+			if !ok {
 				return nil, fmt.Errorf("%s: %s", name, line)
 			}
+			e.values = append(e.values, value)
 		}
 		all = append(all, e)
 	}
 	return all, nil
+}
+
+// parsed reads a line of an input, as Go's fuzzer writes it: bytes, a number, or a byte as a
+// character.
+func parsed(line string) (value any, ok bool) {
+	kind, text, _ := strings.Cut(strings.TrimSuffix(line, ")"), "(")
+	if kind == "[]byte" {
+		b, err := strconv.Unquote(text)
+		return []byte(b), err == nil
+	}
+	if n, err := strconv.ParseInt(text, 0, 64); err == nil {
+		return uint64(n), true
+	}
+	if n, err := strconv.ParseUint(text, 0, 64); err == nil {
+		return n, true
+	}
+	r, _, _, err := strconv.UnquoteChar(strings.TrimPrefix(text, "'"), '\'')
+	return uint64(r), err == nil
 }
 
 // The handles that a fresh guest gives: to its first configuration of each role.
