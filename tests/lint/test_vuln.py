@@ -33,6 +33,7 @@ def test_what_is_found_fails_and_what_cannot_be_asked_is_told(
         return (0 if command[0] == "go" else govulncheck), "said"
 
     monkeypatch.setattr(vuln, "run", run)
+    monkeypatch.setattr(vuln, "reachable", lambda: True)
     monkeypatch.setattr("sys.argv", ["vuln.py"])
     monkeypatch.setenv("CI", "true")
     assert vuln.main() == in_ci
