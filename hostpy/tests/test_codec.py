@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from google.protobuf import any_pb2, descriptor_pool, struct_pb2, wrappers_pb2
+from google.protobuf import any_pb2, descriptor_pool, struct_pb2, type_pb2, wrappers_pb2
 from protobuf import Registry, wkt
+from protobuf.wkt.google.protobuf import type_pb
 
 from connectcore._codec.codec import default_codecs, resolve_decoder, resolve_encoder
 from connectcore.codec import Codec, proto_binary_codec, proto_json_codec
@@ -19,13 +20,7 @@ API = ["google", "protobuf-py"]
 
 
 def option(runtime: str) -> Any:
-    if runtime == "google":
-        from google.protobuf import type_pb2
-
-        return type_pb2.Option
-    from protobuf.wkt.google.protobuf import type_pb
-
-    return type_pb.Option
+    return type_pb2.Option if runtime == "google" else type_pb.Option
 
 
 @pytest.mark.parametrize("message_class", CLASSES)
@@ -72,6 +67,22 @@ def test_unknown_fields_in_json(runtime: str) -> None:
     assert proto_json_codec().decode(data, message_class).name == "a"
     with pytest.raises(Exception, match="nope"):
         proto_json_codec(ignore_unknown_fields=False).decode(data, message_class)
+
+
+@pytest.mark.parametrize("runtime", API)
+def test_default_values_in_json(runtime: str) -> None:
+    """Of fields without presence; `source_context` can be told to be unset, and is left out."""
+    kind = type_pb2.Type if runtime == "google" else type_pb.Type
+    assert proto_json_codec().encode(kind()) == b"{}"
+    for codec in (proto_json_codec(always_emit_implicit=True), google_protobuf_json_codec(always_emit_implicit=True)):
+        assert json.loads(codec.encode(kind(name="a", fields=[]))) == {
+            "name": "a",
+            "edition": "",
+            "syntax": "SYNTAX_PROTO2",
+            "fields": [],
+            "oneofs": [],
+            "options": [],
+        }
 
 
 @pytest.mark.parametrize("runtime", API)

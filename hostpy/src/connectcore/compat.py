@@ -17,6 +17,6 @@ def google_protobuf_binary_codec() -> Codec:
     return proto_binary_codec()
 
 
-def google_protobuf_json_codec(*, ignore_unknown_fields: bool = True) -> Codec:
+def google_protobuf_json_codec(*, ignore_unknown_fields: bool = True, always_emit_implicit: bool = False) -> Codec:
     """The codec `json`; see `proto_json_codec`."""
-    return proto_json_codec(ignore_unknown_fields=ignore_unknown_fields)
+    return proto_json_codec(ignore_unknown_fields=ignore_unknown_fields, always_emit_implicit=always_emit_implicit)

@@ -100,10 +100,11 @@ class _ProtoBinaryCodec(_ProtoCodec):
 class _ProtoJSONCodec(_ProtoCodec):
     """Protobuf's JSON form."""
 
-    def __init__(self, registry: Any = None, *, ignore_unknown_fields: bool = True) -> None:
+    def __init__(self, registry: Any, *, ignore_unknown_fields: bool, always_emit_implicit: bool) -> None:
         super().__init__()
         self._registry = registry
         self._ignore_unknown_fields = ignore_unknown_fields
+        self._always_emit_implicit = always_emit_implicit
 
     def name(self) -> str:
         return "json"
@@ -115,7 +116,7 @@ class _ProtoJSONCodec(_ProtoCodec):
             from .json_protobuf_py import json_encoder
         else:
             raise not_a_message(message_class)
-        return json_encoder(message_class, self._registry)
+        return json_encoder(message_class, self._registry, always_emit_implicit=self._always_emit_implicit)
 
     def _make_decoder(self, message_class: type[Any]) -> Decoder:
         if is_google(message_class):
@@ -128,7 +129,7 @@ class _ProtoJSONCodec(_ProtoCodec):
 
 
 _binary = _ProtoBinaryCodec()
-_json = _ProtoJSONCodec()
+_json = _ProtoJSONCodec(None, ignore_unknown_fields=True, always_emit_implicit=False)
 
 
 def proto_binary_codec() -> Codec:
@@ -136,7 +137,9 @@ def proto_binary_codec() -> Codec:
     return _binary
 
 
-def proto_json_codec(registry: object = None, *, ignore_unknown_fields: bool = True) -> Codec:
+def proto_json_codec(
+    registry: object = None, *, ignore_unknown_fields: bool = True, always_emit_implicit: bool = False
+) -> Codec:
     """The codec `json`: protobuf's JSON form (ProtoJSON), for messages of either runtime.
 
     A message is read from exactly one JSON value (RFC 8259) in UTF-8: an object, or what a well-known type has in its place,
@@ -148,11 +151,13 @@ def proto_json_codec(registry: object = None, *, ignore_unknown_fields: bool = T
         registry: where the types inside `google.protobuf.Any`, and extensions, are looked up: a `Registry` of `protobuf-py` or
             a `DescriptorPool` of Google's. Without it: the well-known types for `protobuf-py`, all imported ones for Google's.
         ignore_unknown_fields: whether fields that the message does not have are skipped; if not, they are bad data.
+        always_emit_implicit: whether fields without presence are written where they have their default value, such as an empty
+            text, list or map. Fields that can be told to be unset, such as `optional` ones, are then left out as ever.
 
     """
-    if registry is None and ignore_unknown_fields:
+    if registry is None and ignore_unknown_fields and not always_emit_implicit:
         return _json
-    return _ProtoJSONCodec(registry, ignore_unknown_fields=ignore_unknown_fields)
+    return _ProtoJSONCodec(registry, ignore_unknown_fields=ignore_unknown_fields, always_emit_implicit=always_emit_implicit)
 
 
 def writes_protobuf(codec: object) -> bool:

@@ -28,12 +28,23 @@ _OTHER_FORMS: Final = frozenset(
 """Messages with a JSON form of their own, which Google's parser checks. Inside of `Any` it stands under the name `value`."""
 
 
-def json_encoder(message_class: type[Any], registry: Any) -> Callable[[Any], bytes]:  # noqa: ARG001
+def json_encoder(
+    message_class: type[Any],  # noqa: ARG001
+    registry: Any,
+    *,
+    always_emit_implicit: bool,
+) -> Callable[[Any], bytes]:
     """The function that writes messages of this class, in one line, as UTF-8."""
     pool = _pool(registry)
 
     def encode(message: Any) -> bytes:
-        return MessageToJson(message, indent=None, ensure_ascii=False, descriptor_pool=pool).encode()
+        return MessageToJson(
+            message,
+            indent=None,
+            ensure_ascii=False,
+            descriptor_pool=pool,
+            always_print_fields_with_no_presence=always_emit_implicit,
+        ).encode()
 
     return encode
 

@@ -39,13 +39,13 @@ _WELL_KNOWN = Registry(
 )
 
 
-def json_encoder(message_class: type[Any], registry: Any) -> Callable[[Any], bytes]:
+def json_encoder(message_class: type[Any], registry: Any, *, always_emit_implicit: bool) -> Callable[[Any], bytes]:
     """The function that writes messages of this class, in one line, as UTF-8."""
     types = _types(registry)
     to_json: Callable[..., str] = message_class.to_json
 
     def encode(message: Any) -> bytes:
-        return to_json(message, registry=types).encode()
+        return to_json(message, registry=types, always_emit_implicit=always_emit_implicit).encode()
 
     return encode
 
