@@ -182,7 +182,7 @@ def test_a_misspelt_handler(greet: Greet, kind: str) -> None:
         Fake(getattr(greet, kind), {"gret": greet.said("x")[0]})
 
 
-def test_the_fixture(greet: Greet, pytester: pytest.Pytester) -> None:
+def test_the_fixtures(greet: Greet, pytester: pytest.Pytester) -> None:
     """A call that nobody foresaw fails the test, whatever the code under test does about its error."""
     module = greet.module.__name__
     pytester.makeconftest('pytest_plugins = ["connectcore.testing.plugin"]')
@@ -198,11 +198,18 @@ def test_the_fixture(greet: Greet, pytester: pytest.Pytester) -> None:
             with client(GreetServiceClientSync, fake.app) as made:
                 assert made.greet(GreetRequest(name="me")).greeting == "hi"
 
-        def test_unexpected(fake_server):
-            with client(GreetServiceClientSync, fake_server(GreetServiceWSGIApplication, {{}}).app) as made:
-                with pytest.raises(ConnectError):
-                    made.greet(GreetRequest())
+        def test_unexpected(fake_server, in_memory_client):
+            made = in_memory_client(GreetServiceClientSync, fake_server(GreetServiceWSGIApplication, {{}}).app)
+            with pytest.raises(ConnectError):
+                made.greet(GreetRequest())
+            kept.append(made)
+
+        kept = []
+
+        def test_closed():
+            with pytest.raises(RuntimeError, match="closed"):
+                kept[0].greet(GreetRequest())
     """)
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-o", "asyncio_default_fixture_loop_scope=function")
-    result.assert_outcomes(passed=2, errors=1)
+    result.assert_outcomes(passed=3, errors=1)
     result.stdout.fnmatch_lines(["*the fake server was called without a handler: greet*"])

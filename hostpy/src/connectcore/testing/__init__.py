@@ -5,7 +5,7 @@
     fake = Fake(GreetServiceASGIApplication, {"greet": GreetResponse(greeting="Hello")})
     async with client(GreetServiceClient, fake.app) as greet: ...
 
-`connectcore.testing.plugin` has the latter as a fixture of pytest.
+`connectcore.testing.plugin` has both as fixtures of pytest.
 """
 
 from __future__ import annotations

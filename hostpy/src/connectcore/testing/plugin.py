@@ -6,12 +6,29 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ..client import ConnectClientSync
 from .fake import Fake
+from .in_memory import client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["fake_server"]
+__all__ = ["fake_server", "in_memory_client"]
+
+
+@pytest.fixture
+def in_memory_client() -> Iterator[Callable[..., Any]]:
+    """Makes clients of applications in this process, with the arguments of `client`. The test's end closes synchronous ones."""
+    clients: list[Any] = []
+
+    def make(*args: Any, **options: Any) -> Any:
+        clients.append(client(*args, **options))
+        return clients[-1]
+
+    yield make
+    for each in clients:
+        if isinstance(each, ConnectClientSync):
+            each.close()
 
 
 @pytest.fixture
