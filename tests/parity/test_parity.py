@@ -15,6 +15,7 @@ from public import public
 
 OFFICIAL = json.loads((Path(__file__).parent / "connectrpc.json").read_text())
 
+PLACED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 DIFFERENT = {
@@ -57,6 +58,9 @@ def signature(text: str) -> dict[str, inspect.Parameter]:
 def taken(official: str, ours: str) -> Iterator[str]:
     """What differs for who calls it, each behind the parameter's name."""
     theirs, mine = signature(official), signature(ours)
+    wanted, given = ([name for name, each in found.items() if each.kind in PLACED] for found in (theirs, mine))
+    if {*wanted} <= {*given} and given[: len(wanted)] != wanted:
+        yield f"{', '.join(given)} stand at other places"
     for name, parameter in theirs.items():
         if parameter.kind in ANY:
             continue
@@ -80,12 +84,13 @@ def test_every_public_name_of_the_official_package_is_here() -> None:
 
 
 def test_differences_are_found() -> None:
-    official = {"m": {"C": {"f": "self, a, *, b=None", "x": "value"}, "N": "int"}}
-    ours = {"m": {"C": {"f": "self, c, *, b=1"}, "N": "str"}}
+    official = {"m": {"C": {"f": "self, a, *, b=None", "g": "self, a, b", "x": "value"}, "N": "int"}}
+    ours = {"m": {"C": {"f": "self, c, *, b=1", "g": "self, b, a"}, "N": "str"}}
     assert [*differences(official, ours, "")] == [
         "m.C.f: a is not taken",
         "m.C.f: b is 1 if not given",
         "m.C.f: c must be given",
+        "m.C.g: self, b, a stand at other places",
         "m.C.x: is missing",
         "m.N: is no int",
     ]
