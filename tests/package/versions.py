@@ -29,7 +29,7 @@ TESTS = (
     *("test_client_calls", "test_client_streams", "test_http_transport", "test_http_transport_sync", "test_httpx_transport"),
     *("test_transport_contract", "test_codec", "test_codec_json", "test_errors", "test_headers", "test_health"),
     *("test_module", "test_instance", "test_pool", "test_cache", "test_codings", "test_cli_core", "test_cli_call"),
-    *("test_plugin", "test_testing"),
+    *("test_plugin", "test_standard", "test_testing"),
 )
 # What the oldest compiler does not know; a server that is newer than the oldest runtime; extensions of a pool of one's own in
 # JSON, which Google's parser finds since 6.33.
