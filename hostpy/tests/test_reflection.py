@@ -14,6 +14,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.wrappers_pb2 import DESCRIPTOR as WRAPPERS
 
+from connectcore._codec.messages import encode_binary
 from connectcore._standard.messages import chosen, make, message, method
 from connectcore.client import ConnectClient, ConnectClientSync
 from connectcore.code import Code
@@ -249,6 +250,52 @@ def test_questions_before_answers(described: Described) -> None:
     asked = [{"file_containing_symbol": f"{described.place}.v1.{name}"} for name in ("Things", "Outer", "Part")]
     responses = ask(described.served, *asked, http="1.1")
     assert [names(each, described.place)[0] for each in responses] == ["service", "types", "part"]
+
+
+class Asking:
+    """A WSGI server's content, which goes on when a question was answered. As in servers, `read` waits for all its bytes."""
+
+    def __init__(self, questions: list[bytes]) -> None:
+        self.questions = questions
+        self.left = b""
+        self.ended = False
+        self.ask()
+
+    def ask(self) -> None:
+        if self.questions:
+            self.left += self.questions.pop(0)
+        else:
+            self.ended = True
+
+    def read(self, size: int) -> bytes:
+        assert size <= len(self.left) or self.ended, "it waits for what is asked only after the answer"
+        data, self.left = self.left[:size], self.left[size:]
+        return data
+
+
+def test_a_conversation_under_wsgi() -> None:
+    """Over HTTP/2 a tool asks on when it has an answer."""
+    reflection: Any = with_reflection(HealthWSGIApplication(Health()))[1]
+    kind = method("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo").input
+    asked = [encode_binary(make(kind, file_by_filename=name)) for name in "abc"]
+    content = Asking([b"\0" + len(each).to_bytes(4, "big") + each for each in asked])
+    trailers: list[tuple[str, str]] = []
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": f"{reflection.path}/ServerReflectionInfo",
+        "SERVER_PROTOCOL": "HTTP/2",
+        "CONTENT_TYPE": "application/grpc",
+        "HTTP_TE": "trailers",
+        "wsgi.input": content,
+        "wsgi.ext.http.send_trailers": trailers.extend,
+    }
+    answers = []
+    for part in reflection(environ, lambda *_: None):
+        if part:
+            answers.append(part)
+            content.ask()
+    assert [f"no file '{name}'".encode() in answer for name, answer in zip("abc", answers, strict=True)] == [True] * 3
+    assert ("grpc-status", "0") in trailers
 
 
 def test_more_files(described: Described) -> None:

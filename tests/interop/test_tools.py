@@ -30,8 +30,8 @@ CALLS = {
     "bidi stream": ("Bidi", ["a", "b"], ["A", "B"]),
 }
 GRPC = ("uvicorn-zttp", "pyvoy", "pyvoy-wsgi")
-# Reflection is a conversation, and under WSGI requests are read to their end before a response goes out.
-DUPLEX = ("uvicorn-zttp", "pyvoy")
+# What tells its methods by reflection while it serves calls of the same connection. gunicorn's threads do one after the other.
+REFLECTS = GRPC
 BUF = ("uvicorn-h11", "uvicorn-zttp", "pyvoy", "pyvoy-wsgi", "gunicorn-gthread", "hostgo")
 PROTOCOLS = ("connect", "grpc", "grpcweb")
 
@@ -57,7 +57,7 @@ def grpcurl(*arguments: str, ask: list[str] | None = None) -> subprocess.Complet
     return run("grpcurl", "-plaintext", "-max-time", "20", *arguments, ask=ask)
 
 
-@on(*DUPLEX)
+@on(*REFLECTS)
 def test_grpcurl_lists_and_describes(host: str) -> None:
     assert grpcurl(host, "list").stdout.splitlines() == SERVICES
     assert grpcurl(host, "list", SERVICE).stdout.splitlines() == METHODS
@@ -69,7 +69,7 @@ def test_grpcurl_lists_and_describes(host: str) -> None:
 
 
 def schema(server: str) -> list[str]:
-    return [] if server in DUPLEX else ["-import-path", str(HERE), "-proto", "interop.proto"]
+    return [] if server in REFLECTS else ["-import-path", str(HERE), "-proto", "interop.proto"]
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -109,7 +109,7 @@ def speaks() -> list[tuple[str, str, str]]:
     for server in BUF:
         for protocol in PROTOCOLS:
             if protocol != "grpc" or SERVERS[server].http2:
-                found += [(server, protocol, "file")] + [(server, protocol, "reflection")] * (server in DUPLEX)
+                found += [(server, protocol, "file")] + [(server, protocol, "reflection")] * (server in REFLECTS)
     return found
 
 
@@ -131,7 +131,7 @@ def test_buf_curl(server: str, protocol: str, schema: str, url_of: Callable[[Ser
         assert said["details"] == [{"type": "google.protobuf.Int64Value", "value": "CCo", "debug": "42"}]
 
 
-@on(*DUPLEX)
+@on(*REFLECTS)
 def test_buf_curl_lists(url: str) -> None:
     for protocol in PROTOCOLS:
         done = run("buf", "curl", "--protocol", protocol, "--list-services", url)

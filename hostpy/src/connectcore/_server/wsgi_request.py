@@ -19,7 +19,21 @@ if TYPE_CHECKING:
     from .procedure import Procedure
     from .service import Service
 
-__all__ = ["CHUNK", "Fields", "Layout", "RequestContent", "addresses", "head_of", "layout_of", "send_trailers", "trailers_of"]
+__all__ = [
+    "CHUNK",
+    "DUPLEX",
+    "Fields",
+    "Layout",
+    "RequestContent",
+    "addresses",
+    "head_of",
+    "layout_of",
+    "send_trailers",
+    "trailers_of",
+]
+
+DUPLEX: Final = "connectcore.duplex"
+"""A key of our own: a bidi call is answered while it asks, as reading its content waits for no more than the next bytes."""
 
 _SEND_TRAILERS: Final = "wsgi.ext.http.send_trailers"
 _GUNICORN: Final = "gunicorn.http2.send_trailers"
@@ -40,11 +54,12 @@ def send_trailers(environ: dict[str, Any], trailers: list[tuple[str, str]]) -> N
 
 class Layout:
     """What one set of keys says of every environment that has them: which of them are fields, what these are called, and
-    whether there may be trailers."""
+    whether there may be trailers; and the flags of heads without these."""
 
-    __slots__ = ("names", "trailers", "values")
+    __slots__ = ("flags", "names", "trailers", "values")
 
     def __init__(self, keys: tuple[str, ...]) -> None:
+        self.flags = abi.OPEN_DUPLEX if DUPLEX in keys else 0
         self.trailers = _SEND_TRAILERS in keys or _GUNICORN in keys
         fields = [(key, name) for key in keys if (name := _field_name(key))]
         self.names = tuple(name for _, name in fields)
@@ -88,7 +103,9 @@ def head_of(service: Service, environ: dict[str, Any], *, unbounded: bool) -> tu
         path = procedure.path
     layout = layout_of(environ)
     names, values = layout.names, layout.values(environ)
-    flags = abi.OPEN_TRAILERS if layout.trailers and trailers_of(environ) is not None else 0
+    flags = layout.flags
+    if layout.trailers and trailers_of(environ) is not None:
+        flags |= abi.OPEN_TRAILERS
     if unbounded:
         flags |= abi.OPEN_UNBOUNDED
     method = environ["REQUEST_METHOD"]

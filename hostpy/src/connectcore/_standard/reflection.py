@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, overload
 
+from .._server.wsgi_request import DUPLEX
 from .._wasm import abi
 from ..code import Code
 from ..errors import ConnectError
@@ -167,3 +168,26 @@ class _ReflectionWSGIApplication(Named, ConnectWSGIApplication):
             endpoints={f"{self.path}/{_METHOD}": EndpointSync.bidi_stream(reflection.method, info)},
             interceptors=interceptors,
         )
+
+    def __call__(self, environ: dict[str, Any], *others: Any, **more: Any) -> Iterable[bytes]:
+        """Serve one request: over HTTP/2 a conversation, in which tools ask on when they have an answer."""
+        if not environ.get("SERVER_PROTOCOL", "HTTP/1.1").startswith("HTTP/1"):
+            content = environ["wsgi.input"]
+            if not hasattr(content, "read1"):
+                content = _ByteByByte(content)
+            environ = {**environ, DUPLEX: True, "wsgi.input": content}
+        return super().__call__(environ, *others, **more)
+
+
+class _ByteByByte:
+    """Content of a server that has no `read1`. Its `read` waits until all has come that it was asked for, and nobody knows how
+    long a question is. So each byte is read for itself: it has few.
+    """
+
+    def __init__(self, content: Any) -> None:
+        self.read = content.read
+
+    def read1(self, _size: int) -> bytes:
+        """The next byte; nothing where the content ends."""
+        data: bytes = self.read(1)
+        return data
