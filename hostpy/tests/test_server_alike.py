@@ -99,7 +99,8 @@ def heads(timeout: str, coding: str) -> Iterator[tuple[str, Pairs]]:
         yield f"{number} times one name", [("x-a", str(each)) for each in range(number)]
         yield f"{number} times one binary name", [("x-a-bin", "AAA" + "ABCDEFGH"[each % 8]) for each in range(number)]
     for name in (timeout, coding, "te", "content-type", "content-length", "accept-encoding", "user-agent", "host"):
-        yield f"twice {name}", [(name, "1"), ("x-between", "1"), (name, "1")]
+        value = "60000" if name == "connect-timeout-ms" else "1"  # a deadline of a millisecond passes now and then
+        yield f"twice {name}", [(name, value), ("x-between", "1"), (name, value)]
         yield f"an empty {name}", [(name, "")]
     for value in ("trailers", "deflate", "gzip, trailers", "TRAILERS", "trailers;q=0.5"):
         yield f"te {value}", [("te", value)]
