@@ -15,6 +15,7 @@ import pytest
 
 from client_support import Exchange, response, serving
 from connectcore._transport.http import sync_exchange
+from connectcore._transport.http.sync_wire import Wire
 from connectcore.client import Cancellation
 from connectcore.transport import Gone, HTTPTransportSync, Request, TransportError
 from http2_support import OK, Connection, answering, http2_server, refusing_two
@@ -313,3 +314,42 @@ def test_addresses_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: found)
         assert fetch(transport, timed(request(f"http://some.where:{port}")))[1] == b"ok"
+
+
+def test_a_closed_wire_writes_to_nobody() -> None:
+    """The number of its socket is most likely another's by then."""
+    near, far = socket.socketpair()
+    wire = Wire(near)
+    wire.write(b"before")
+    assert far.recv(100) == b"before"
+    wire.close()
+    other, its_peer = socket.socketpair()
+    with far, other, its_peer:
+        its_peer.setblocking(False)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            wire.write(b"after")
+        for each in (other, its_peer):
+            each.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                each.recv(100)
+
+
+def test_a_wire_keeps_what_nobody_reads() -> None:
+    near, far = socket.socketpair()
+    wire = Wire(near)
+    with far:
+        pieces = [b"%08d" % number for number in range(100_000)]
+        for piece in pieces:
+            wire.write(piece)
+        assert wire.clogged
+        read = b""
+        while not wire.drain() or wire.clogged:
+            read += far.recv(1 << 16)
+        wire.sock.shutdown(socket.SHUT_WR)
+        while piece := far.recv(1 << 16):
+            read += piece
+        assert read == b"".join(pieces)
+        far.close()
+        with pytest.raises(BrokenPipeError):
+            wire.write(b"more")
+    wire.close()

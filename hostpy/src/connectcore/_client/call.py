@@ -214,7 +214,7 @@ class ClientCall(ModuleCall):
     # The response
 
     def head(self, status: int, fields: Fields, length: int | None, *, whole: bool = False) -> None:
-        """The response's head came. `length` and `whole`: see `Response`."""
+        """The response's head came. `length`: see `ResponseHead`. `whole`: the rest of it is there, too."""
         self.http_status, self._fields, self._length = status, fields, length
         stream = self.procedure.many_responses
         self._waits = not stream and (
