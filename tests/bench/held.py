@@ -5,7 +5,7 @@
 - A reader that stops: a handler that would send 1 GiB, to a client that reads nothing.
 - A writer that is not read: a client that would send 1 GiB, to a handler that reads nothing.
 - Idle: 500 streams that wait, and 1,000 open connections; KiB for each, and how many of these a bare application has under the
-  same server.
+  same server. Under ASGI: under WSGI each stream has a thread.
 
 Each in a process of its own. Nothing may hold more than WANTED_MIB, or it fails; where an idle stream or connection takes more
 than WANTED_KIB, it says so.
@@ -21,6 +21,7 @@ import re
 import socket
 import struct
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -29,7 +30,12 @@ from typing import Any
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / "serving"), str(TESTS.parent / "hostpy/examples")]
 
-from greet.v1.greet_connectcore import GreetService, GreetServiceASGIApplication  # noqa: E402
+from greet.v1.greet_connectcore import (  # noqa: E402
+    GreetService,
+    GreetServiceASGIApplication,
+    GreetServiceSync,
+    GreetServiceWSGIApplication,
+)
 from greet.v1.greet_pb2 import (  # noqa: E402
     GreetGroupRequest,
     GreetGroupResponse,
@@ -40,9 +46,15 @@ from greet.v1.greet_pb2 import (  # noqa: E402
 )
 
 from proxies import HOST, backend  # noqa: E402
+from servers import WSGI  # noqa: E402
 
 WANTED_MIB, WANTED_KIB = 8, 30
-SERVERS = ("uvicorn-httptools", "uvicorn-h11", "gunicorn-asgi", "hypercorn", "granian")
+SERVERS = (
+    *("uvicorn-httptools", "uvicorn-h11", "gunicorn-asgi", "hypercorn", "granian", "pyvoy"),
+    # Not daphne: it takes all that an application sends at once, and holds it.
+    *("gunicorn-sync", "gunicorn-gthread", "gunicorn-gevent", "granian-wsgi", "pyvoy-wsgi", "waitress"),
+    *("wsgiref", "uwsgi"),  # they refuse content without a length
+)
 MESSAGE = "x" * (64 << 10)
 COUNT = (1 << 30) // len(MESSAGE)
 SECONDS = 3
@@ -68,7 +80,24 @@ class Service(GreetService):
         return GreetGroupResponse()
 
 
+class ServiceSync(GreetServiceSync):
+    """The same for threads, as far as its streams end."""
+
+    def greet(self, request: GreetRequest, ctx: Any) -> GreetResponse:
+        return GreetResponse(greeting=str(os.getpid()))
+
+    def greet_many(self, request: GreetManyRequest, ctx: Any) -> Iterator[GreetManyResponse]:
+        for _ in range(request.count):
+            yield GreetManyResponse(greeting=MESSAGE)
+
+    def greet_group(self, request: Iterator[GreetGroupRequest], ctx: Any) -> GreetGroupResponse:
+        next(request)
+        threading.Event().wait(3 * SECONDS)
+        return GreetGroupResponse()
+
+
 asgi: Any = GreetServiceASGIApplication(Service())
+wsgi: Any = GreetServiceWSGIApplication(ServiceSync())
 
 
 async def bare(scope: Any, receive: Any, send: Any) -> None:
@@ -90,12 +119,11 @@ async def bare(scope: Any, receive: Any, send: Any) -> None:
 def connected(port: int, method: str, content: bytes, *, ends: bool = True) -> socket.socket:
     """A call in Connect's streaming form over HTTP/1.1, or with `ends` false only its beginning."""
     connection = socket.create_connection((HOST, port), timeout=20)
-    chunk = b"%x\r\n%b\r\n" % (len(content), content)
+    length = f"content-length: {len(content)}" if ends else "transfer-encoding: chunked"
     connection.sendall(
         f"POST /greet.v1.GreetService/{method} HTTP/1.1\r\nhost: {HOST}\r\n"
-        "content-type: application/connect+proto\r\ntransfer-encoding: chunked\r\n\r\n".encode()
-        + chunk
-        + b"0\r\n\r\n" * ends
+        f"content-type: application/connect+proto\r\n{length}\r\n\r\n".encode()
+        + (content if ends else b"%x\r\n%b\r\n" % (len(content), content))
     )
     return connection
 
@@ -141,7 +169,7 @@ def unread_writer(port: int) -> Iterator[None]:
     chunk = b"%x\r\n%b\r\n" % (len(content), content)
     with connected(port, "GreetGroup", content, ends=False) as connection:
         connection.settimeout(SECONDS)
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(OSError):  # that it takes too long, or the server refuses it
             for _ in range(COUNT):
                 connection.sendall(chunk)
         yield
@@ -179,7 +207,7 @@ def held(server: str, app: str, case: Case) -> float:
         for _ in range(20):  # what is made once is made
             with socket.create_connection((HOST, port), timeout=20) as connection:
                 process = greet(connection)
-        if app == "asgi":
+        if app != "bare":
             with connected(port, "GreetMany", envelope(GreetManyRequest(count=3))) as connection:
                 connection.recv(4096)
         before = resident(process)
@@ -192,8 +220,11 @@ def main() -> int:
     parser.add_argument("servers", nargs="*", default=SERVERS)
     failed = False
     for server in parser.parse_args().servers:
+        app = "wsgi" if server in WSGI else "asgi"
         for title, case, each in CASES:
-            more = held(server, "asgi", case)
+            if each and (app == "wsgi" or server == "pyvoy"):
+                continue
+            more = held(server, app, case)
             if each:
                 own, bares = (mib * 1024 / each for mib in (more, held(server, "bare", case)))
                 figure, bad = f"{own:8.1f} KiB each, a bare application's {bares:.1f}", own > WANTED_KIB

@@ -282,7 +282,8 @@ def waitress(serving: Serving) -> None:
     from waitress import create_server
 
     listener = socket.create_server((HOST, 0))
-    server = create_server(serving.app(), sockets=[listener], threads=THREADS)
+    # What a client does not read is held up to 16 MiB, if not told otherwise.
+    server = create_server(serving.app(), sockets=[listener], threads=THREADS, outbuf_high_watermark=1 << 20)
     serving.ready(listener.getsockname()[1])
     server.run()
 
