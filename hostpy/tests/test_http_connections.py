@@ -19,6 +19,8 @@ import uvloop
 from certificates import certificates
 from client_support import Exchange, response, serving
 from connectcore._transport.http import balance
+from connectcore._transport.http.options import Target
+from connectcore._transport.http.proxy import Proxies
 from connectcore.transport import Gone, HTTPTransport, HTTPTransportSync, Request, TransportError
 from http2_support import Connection, answering, http2_server
 from test_http_transport import VERSIONS, request, silent
@@ -232,6 +234,34 @@ def test_proxy_tunnels_tls(client: Callable[..., Client], tmp_path: Path, monkey
         assert client(ssl_context=trusting(tmp_path)).fetch(request(address)) == b"ok"
         assert client(ssl_context=trusting(tmp_path), trust_env=False).fetch(request(address)) == b"ok"
     assert len(proxy.heads) == 1
+
+
+@pytest.mark.parametrize(
+    ("listed", "near", "far"),
+    [
+        ("*", "a.example", None),
+        ("a.example, b.example", "b.example", "c.example"),
+        ("example.com", "www.example.com", "notexample.com"),
+        (".example.com", "www.example.com", "example.org"),
+        ("*.example.com", "WWW.example.com", "example.com"),
+        ("example.com:80", "example.com", None),
+        ("example.com:81", None, "example.com"),
+        ("192.0.2.1", "192.0.2.1", "192.0.2.2"),
+        ("10.0.0.0/8", "10.1.2.3", "11.1.2.3"),
+        ("::1", "::1", "::2"),
+        ("[::1]", "::1", "::2"),
+        ("fd00::/8", "fd00::1", "fe00::1"),
+    ],
+)
+def test_what_needs_no_proxy(monkeypatch: pytest.MonkeyPatch, listed: str, near: str | None, far: str | None) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", listed)
+    proxies = Proxies(None, trust_env=True)
+    for host in (near, far):
+        if host is not None:
+            found = proxies.of(Target("http", host, host, 80, None))
+            assert (found is None) is (host == near)
 
 
 def test_proxy_that_refuses(client: Callable[..., Client]) -> None:

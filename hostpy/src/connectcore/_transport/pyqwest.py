@@ -222,7 +222,11 @@ class _Response(_AnyResponse):
 
 
 class PyqwestTransportSync(_Pyqwest["pyqwest.SyncClient"]):
-    """The sync transport. Usable from any number of threads."""
+    """The sync transport. Usable from any number of threads.
+
+    Ctrl-C ends a call that streams its requests, or is made under a `Cancellation`, at once, and any other when its server says
+    something or its timeout is over: `pyqwest` cannot be interrupted.
+    """
 
     _cancelable: PyqwestTransport | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -69,9 +70,29 @@ class Proxies:
             return None
         from urllib.request import proxy_bypass
 
-        if proxy_bypass(f"{target.host}:{target.port}"):
+        if proxy_bypass(f"{target.host}:{target.port}") or _listed(target.host, self._environment.get("no", "")):
             return None
         return _proxy(url)
+
+
+def _listed(host: str, listed: str) -> bool:
+    """Whether a host is in a list of hosts that need no proxy, by a form that the standard library does not know: `10.0.0.0/8`,
+    `[::1]`, `*.example.com`.
+    """
+    from ipaddress import ip_address, ip_network  # seldom needed, and long to import
+
+    entries = [entry.strip().lower() for entry in listed.split(",")]
+    if any(entry.startswith("*.") and host.lower().endswith(entry[1:]) for entry in entries):
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    for entry in entries:
+        with suppress(ValueError):
+            if address in ip_network(entry.strip("[]"), strict=False):
+                return True
+    return False
 
 
 class Tunnel:
