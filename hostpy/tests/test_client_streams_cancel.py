@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 
 from client_support import open_calls
 from connectcore._transport.http import pump
@@ -99,9 +100,13 @@ def hang_sync(client: ConnectClientSync, kind: str, **options: Any) -> Any:
         over.set()
 
 
+loops = pytest.mark.parametrize("run_in", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+
+
+@loops
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_canceled_task(address: str, service: Service, protocol: ProtocolType, kind: str) -> None:
+def test_a_canceled_task(address: str, service: Service, protocol: ProtocolType, kind: str, run_in: Any) -> None:
     async def run() -> None:
         async with new_client("async", address, protocol=protocol) as client:
             before = service.canceled
@@ -116,11 +121,12 @@ def test_a_canceled_task(address: str, service: Service, protocol: ProtocolType,
             assert service.canceled == before + 1
             assert (await client.execute_unary(request=said("good"), method=method(UNARY))).value == "GOOD"
 
-    asyncio.run(run())
+    run_in(run())
 
 
+@loops
 @pytest.mark.parametrize("kind", KINDS)
-def test_timeouts_and_groups_are_asyncios(address: str, kind: str) -> None:
+def test_timeouts_and_groups_are_asyncios(address: str, kind: str, run_in: Any) -> None:
     async def run() -> None:
         async with new_client("async", address) as client:
             with pytest.raises(TimeoutError):
@@ -130,7 +136,7 @@ def test_timeouts_and_groups_are_asyncios(address: str, kind: str) -> None:
                 await in_group(hang(client, kind))
             assert [type(error) for error in caught.value.exceptions] == [ZeroDivisionError]
 
-    asyncio.run(run())
+    run_in(run())
 
 
 async def in_group(call: Coroutine[Any, Any, Any]) -> None:
@@ -202,6 +208,28 @@ def test_canceled_by_another_thread(address: str, service: Service, protocol: Pr
         assert caught.value.code is Code.CANCELED
         assert time.monotonic() - start < 10
         until(lambda: service.running == 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("protocol", [ProtocolType.CONNECT, ProtocolType.GRPC])
+def test_ctrl_c(address: str, service: Service, protocol: ProtocolType, kind: str) -> None:
+    def press() -> None:
+        until(lambda: service.running == 1)
+        time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored in the background
+    try:
+        with new_client("sync", address, protocol=protocol) as client:
+            threading.Thread(target=press).start()
+            start = time.monotonic()
+            with pytest.raises(KeyboardInterrupt):
+                hang_sync(client, kind)
+            assert time.monotonic() - start < 10
+            until(lambda: service.running == 0)
+            assert client.execute_unary(request=said("good"), method=method(UNARY)).value == "GOOD"
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_messages_that_came_before_a_cancellation_are_not_given(address: str) -> None:

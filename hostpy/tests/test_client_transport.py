@@ -290,28 +290,42 @@ def test_time_limit_of_a_client_of_the_users_own(mode: str) -> None:
 
 
 FORK = """
-import os, signal, sys
+import asyncio, os, signal, sys
 sys.path.insert(0, {tests!r})
 from client_support import METHOD, MESSAGE, GOOD, serving, call
-from connectcore.client import ConnectClientSync
+from connectcore.client import ConnectClient, ConnectClientSync
 from connectcore.errors import ConnectError
-from connectcore.transport import PyqwestTransportSync
+from connectcore.transport import PyqwestTransport, PyqwestTransportSync
 
-before = sys.argv[1]
+before, pyqwest, mode = sys.argv[1], sys.argv[2] == "pyqwest", sys.argv[3]
+
+def made():
+    if mode == "async":
+        return ConnectClient(server.address, http_client=PyqwestTransport() if pyqwest else None)
+    return ConnectClientSync(server.address, http_client=PyqwestTransportSync() if pyqwest else None)
+
+def works(client):
+    reply = client.execute_unary(request=MESSAGE, method=METHOD)
+    if mode == "async":
+        async def wait():
+            return await reply
+        reply = asyncio.run(wait())
+    return reply == MESSAGE
+
 with serving(GOOD) as server:
-    client = ConnectClientSync(server.address, http_client=PyqwestTransportSync() if sys.argv[2] == "pyqwest" else None)
+    client = made()
     if before == "called":
-        assert client.execute_unary(request=MESSAGE, method=METHOD) == MESSAGE
+        assert works(client)
     child = os.fork()
     if child == 0:
         signal.alarm(20)
         try:
-            result = client.execute_unary(request=MESSAGE, method=METHOD)
-            os._exit(0 if result == MESSAGE else 1)
+            os._exit(0 if works(client) and works(made()) and works(client) else 1)
         except ConnectError as error:
             print(error.message, flush=True)
             os._exit(2)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    assert works(client)  # in the parent
 """
 
 
@@ -320,11 +334,11 @@ with serving(GOOD) as server:
     ("transport", "before", "expected"),
     [("default", "made", "0"), ("default", "called", "0"), ("pyqwest", "called", "2")],
 )
-def test_fork(transport: str, before: str, expected: str) -> None:
-    """A client made before a fork works in the child. By pyqwest, one that was used says what to do instead of hanging."""
+def test_fork(mode: str, transport: str, before: str, expected: str) -> None:
+    """A client made before a fork works in the child, and so does a new one. By pyqwest, one that was used says what to do."""
     program = textwrap.dedent(FORK).format(tests=str(Path(__file__).parent))
     done = subprocess.run(
-        [sys.executable, "-c", program, before, transport], check=True, stdout=subprocess.PIPE, text=True, timeout=60
+        [sys.executable, "-c", program, before, transport, mode], check=True, stdout=subprocess.PIPE, text=True, timeout=60
     )
     assert done.stdout.split("\n")[-2] == expected
     assert ("after the fork" in done.stdout) is (expected == "2")
