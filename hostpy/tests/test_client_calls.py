@@ -7,6 +7,7 @@ import base64
 import gzip
 import json
 import math
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -299,7 +300,7 @@ def test_interceptors_of_the_other_mode_are_refused(mode: str) -> None:
 # Timeouts
 
 
-@pytest.mark.parametrize("option", [{"timeout": 2.5}, {"timeout_ms": 2500}])
+@pytest.mark.parametrize("option", [{"timeout": 2.5}, {"timeout_ms": 2500}, {"timeout": timedelta(seconds=2.5)}])
 def test_timeout_is_told(mode: str, option: dict[str, Any]) -> None:
     with serving(response()) as server:
         call(mode, server.address, **option)

@@ -41,7 +41,8 @@ def shape(thing: Any) -> list[str]:
 
 REQ, RES = "GreetRequest", "GreetResponse"
 CTX = f"RequestContext[{REQ}, {RES}]"
-CALL = "headers: Headers | Mapping[str, str] | None = None, timeout_ms: float | None = None, timeout: float | None = None"
+TIMEOUTS = "timeout_ms: float | None = None, timeout: float | timedelta | None = None"
+CALL = f"headers: Headers | Mapping[str, str] | None = None, {TIMEOUTS}"
 GET = ", use_get: bool = False"
 METADATA = ", response_metadata: ResponseMetadata | None = None"
 

@@ -22,6 +22,7 @@ from .stream import StreamCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+    from datetime import timedelta
     from typing import Never
 
     from .._codec.codec import Codec
@@ -183,7 +184,7 @@ class ClientBase(Generic[I, H]):
         accept_compression: Iterable[AnyCompression] | None = None,
         send_compression: AnyCompression | None = None,
         timeout_ms: float | None = None,
-        timeout: float | None = None,
+        timeout: float | timedelta | None = None,
         read_max_bytes: int | None = DEFAULT_READ_MAX_BYTES,
         send_max_bytes: int | None = None,
         compress_min_bytes: int = 0,
@@ -203,7 +204,7 @@ class ClientBase(Generic[I, H]):
             send_compression: what to compress requests with; None, the default, for nothing: servers need not understand any.
                 A compression that is sent with is accepted, too, and stands in the place of an accepted one of its name.
             timeout_ms: milliseconds that a call may take when it does not say itself; None for no limit.
-            timeout: the same in seconds.
+            timeout: the same in seconds, or as a `timedelta`.
             read_max_bytes: longest message to receive, in bytes, before and after decompression; None for no limit.
             send_max_bytes: longest message to send, in bytes, after compression; None, the default, for no limit. A longer one
                 ends its call.
@@ -246,7 +247,7 @@ class ClientBase(Generic[I, H]):
         }
         self._plain = self._around[StreamType.UNARY] == calls.respond  # nothing is around a unary call
 
-    def _timeout_of(self, timeout: float | None, timeout_ms: float | None) -> float | None:
+    def _timeout_of(self, timeout: float | timedelta | None, timeout_ms: float | None) -> float | None:
         """Seconds that this call may take."""
         if self._closed:
             raise RuntimeError("this client is closed: make another, or call inside of its block (`with`, or `async with`)")

@@ -14,6 +14,7 @@ from .response_stream import ResponseStreamSync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import timedelta
     from types import TracebackType
 
     from .._headers import Headers
@@ -76,7 +77,7 @@ class ConnectClientSync(_Base):
         method: MethodInfo[REQ, RES],
         headers: Headers | Mapping[str, str] | None = None,
         timeout_ms: float | None = None,
-        timeout: float | None = None,
+        timeout: float | timedelta | None = None,
         use_get: bool = False,
         response_metadata: ResponseMetadata | None = None,
     ) -> RES:
@@ -87,7 +88,7 @@ class ConnectClientSync(_Base):
             method: what to call.
             headers: metadata to send.
             timeout_ms: milliseconds that the call may take; None for the client's own timeout.
-            timeout: the same in seconds.
+            timeout: the same in seconds, or as a `timedelta`.
             use_get: send an HTTP GET, which proxies and browsers may cache, if the request fits into its target.
             response_metadata: is filled with the response's metadata, of a failed call too.
 
@@ -115,7 +116,7 @@ class ConnectClientSync(_Base):
         method: MethodInfo[REQ, RES],
         headers: Headers | Mapping[str, str] | None = None,
         timeout_ms: float | None = None,
-        timeout: float | None = None,
+        timeout: float | timedelta | None = None,
         response_metadata: ResponseMetadata | None = None,
     ) -> RES:
         """Call a procedure that takes a stream and gives one message. Arguments and errors are those of `execute_unary`."""
@@ -130,7 +131,7 @@ class ConnectClientSync(_Base):
         method: MethodInfo[REQ, RES],
         headers: Headers | Mapping[str, str] | None = None,
         timeout_ms: float | None = None,
-        timeout: float | None = None,
+        timeout: float | timedelta | None = None,
         response_metadata: ResponseMetadata | None = None,
     ) -> ResponseStreamSync[RES]:
         """Call a procedure that takes one message and gives a stream. Arguments and errors are those of `execute_unary`; the
@@ -146,7 +147,7 @@ class ConnectClientSync(_Base):
         method: MethodInfo[REQ, RES],
         headers: Headers | Mapping[str, str] | None = None,
         timeout_ms: float | None = None,
-        timeout: float | None = None,
+        timeout: float | timedelta | None = None,
         response_metadata: ResponseMetadata | None = None,
     ) -> ResponseStreamSync[RES]:
         """Call a procedure that takes a stream and gives a stream. Arguments and errors are those of `execute_unary`; the call

@@ -18,6 +18,7 @@ from .procedure import Procedure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import timedelta
 
     from .._codec.codec import Codec
     from .._wasm.instance import Instance
@@ -159,11 +160,12 @@ class ClientConfig:
         return bool(flags & (abi.CONFIGURED_SEND_INLINE | abi.CONFIGURED_GET_INLINE if get else abi.CONFIGURED_SEND_INLINE))
 
 
-def timeout_seconds(timeout: float | None, timeout_ms: float | None) -> float | None:
-    """The two spellings of a timeout as seconds; None for none.
+def timeout_seconds(timeout: float | timedelta | None, timeout_ms: float | None) -> float | None:
+    """The spellings of a timeout as seconds; None for none.
 
     Raises:
         ValueError: both are given, or it is not a number.
+        TypeError: it is neither a number nor a `timedelta`.
 
     """
     if timeout_ms is not None:
@@ -173,12 +175,17 @@ def timeout_seconds(timeout: float | None, timeout_ms: float | None) -> float | 
     if timeout is None:
         return None
     try:
-        no_number = math.isnan(timeout)
+        seconds: float = timeout  # type: ignore[assignment]
+        no_number = math.isnan(seconds)
     except TypeError:
-        raise TypeError(f"a timeout must be a number of seconds, not {timeout!r}") from None
+        from datetime import timedelta  # who gives one has imported it
+
+        if not isinstance(timeout, timedelta):
+            raise TypeError(f"a timeout must be a number of seconds, or a timedelta, not {timeout!r}") from None
+        return timeout.total_seconds()
     if no_number:
         raise ValueError("a timeout must be a number of seconds, not NaN")
-    return None if timeout == math.inf else timeout
+    return None if seconds == math.inf else seconds
 
 
 def timeout_microseconds(timeout: float | None) -> int:

@@ -133,6 +133,8 @@ def _imports(file: File, flavors: list[_Flavor]) -> Iterable[str]:
         generators += [flavor.iterator for flavor in flavors]
     generators += ["_Iterable", *(["_Mapping"] if methods else [])]
     yield _names_of("collections.abc", sorted(generators), indent="    ")
+    if methods:
+        yield _names_of("datetime", ["_timedelta"], indent="    ")
     yield _names_of("typing", ["_Unpack"], indent="    ")
     yield ""
     if methods:
@@ -321,7 +323,7 @@ def _client(service: Service, flavor: _Flavor) -> Iterable[str]:
         yield "        *,"
         yield f"        headers: _Headers | _Mapping[{module}str, {module}str] | None = None,"
         yield f"        timeout_ms: {module}float | None = None,"
-        yield f"        timeout: {module}float | None = None,"
+        yield f"        timeout: {module}float | _timedelta | None = None,"
         if get:
             yield f"        use_get: {module}bool = False,"
         yield "        response_metadata: _ResponseMetadata | None = None,"
