@@ -13,8 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from cases import STREAM
-from client_worker import options
-from contenders import GENERATED_SUFFIX
+from client_worker import clients, options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -83,7 +82,7 @@ class Sync:
 def main() -> None:
     contender, mode, way, direction, url = sys.argv[1:]
     try:
-        generated = importlib.import_module(f"greet.v1.greet_{GENERATED_SUFFIX[contender]}")
+        generated = clients(contender)
         messages = importlib.import_module("greet.v1.greet_pb")
         make: Any = Async if mode == "async" else Sync
         player = make(generated, messages, url, direction, options(contender, mode, way))

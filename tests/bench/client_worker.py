@@ -25,6 +25,8 @@ PLAIN: dict[str, Any] = {"send_compression": None, "accept_compression": []}
 
 def options(contender: str, mode: str, way: str) -> dict[str, Any]:
     """What makes a client speak so."""
+    if contender == "grpcio":
+        return {}
     package = "connectcore" if contender == "ours" else "connectrpc"
     chosen = dict(PLAIN)
     if way == "gRPC":
@@ -44,6 +46,13 @@ def options(contender: str, mode: str, way: str) -> dict[str, Any]:
         else:
             chosen["http_client"] = pyqwest.SyncClient(pyqwest.SyncHTTPTransport(http_version=version))
     return chosen
+
+
+def clients(contender: str) -> Any:
+    """The module with the contender's clients."""
+    return importlib.import_module(
+        "grpcio_client" if contender == "grpcio" else f"greet.v1.greet_{GENERATED_SUFFIX[contender]}"
+    )
 
 
 class Async:
@@ -103,7 +112,7 @@ def main() -> None:
     contender, mode, way, flight, size, url = sys.argv[1:]
     name = text_of(max(16, int(size) - ROOM))
     try:
-        generated = importlib.import_module(f"greet.v1.greet_{GENERATED_SUFFIX[contender]}")
+        generated = clients(contender)
         messages = importlib.import_module("greet.v1.greet_pb")
         make = Async if mode == "async" else Sync
         player = make(generated, url, messages.GreetRequest(name=name), int(flight), options(contender, mode, way))

@@ -1,4 +1,5 @@
-"""Client cost per unary call and per message of a stream, ours against the peer, both calling one connect-go server.
+"""Client cost per unary call and per message of a stream, ours against the peer and, in gRPC, grpcio: all call one connect-go
+server.
 
     tests/bench/clients.py [--mode async|sync]... [--way HTTP/1.1|HTTP/2|gRPC]... [--rounds N] [--turns N]
 
@@ -35,19 +36,24 @@ def main() -> int:
         failed = 0
         for mode in options.mode or ["async", "sync"]:
             for way in options.way or WAYS:
+                contenders = ("ours", "peer", "grpcio") if way == "gRPC" else ("ours", "peer")
                 for name, case in () if options.streams else CASES.items():
 
-                    def workers(mode: str = mode, way: str = way, case: tuple[str, str] = case) -> dict[str, Worker]:
-                        return {who: Worker(who, "client_worker.py", who, mode, way, *case, url) for who in ("ours", "peer")}
+                    def workers(
+                        mode: str = mode, way: str = way, case: tuple[str, str] = case, contenders: tuple[str, ...] = contenders
+                    ) -> dict[str, Worker]:
+                        return {who: Worker(who, "client_worker.py", who, mode, way, *case, url) for who in contenders}
 
                     title = f"{mode} client, {way}, {name}"
                     samples, ratios = compare(workers, title, 1, options.rounds, options.turns, SLICE_NS)
                     failed += report(title, samples, ratios)
                 for direction in ("down", "up"):
 
-                    def streams(mode: str = mode, way: str = way, direction: str = direction) -> dict[str, Worker]:
+                    def streams(
+                        mode: str = mode, way: str = way, direction: str = direction, contenders: tuple[str, ...] = contenders
+                    ) -> dict[str, Worker]:
                         script = "client_stream_worker.py"
-                        return {who: Worker(who, script, who, mode, way, direction, url) for who in ("ours", "peer")}
+                        return {who: Worker(who, script, who, mode, way, direction, url) for who in contenders}
 
                     title = f"{mode} client, {way}, stream {direction}"
                     samples, ratios = compare(streams, title, STREAM, options.rounds, options.turns, SLICE_NS)

@@ -23,12 +23,14 @@ PYTHON = {
     "ours, google": ROOT / ".venv/bin/python",  # the same with Google's message classes
     "peer": CACHE / "peer/bin/python",
     "bare": ROOT / ".venv/bin/python",
+    "grpcio": ROOT / ".venv/bin/python",
 }
 GENERATED = {
     "ours": CACHE / "bench/ours",
     "ours, google": CACHE / "bench/google",
     "peer": CACHE / "bench/peer",
     "bare": CACHE / "bench/peer",
+    "grpcio": CACHE / "bench/ours",
 }
 
 
