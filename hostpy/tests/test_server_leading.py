@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from connectcore._transport.transport import length_of
 from connectcore.code import Code
 from connectcore.errors import ConnectError
 from server_support import (
@@ -92,3 +93,14 @@ def test_before_the_content_wsgi(kind: str, form: dict[str, Any]) -> None:
         assert b"".join(written) or trailers
         written.close() if hasattr(written, "close") else None
     assert door.seen == [path(kind)] * 2
+
+
+@pytest.mark.parametrize("length", ["1" * 5000, "1x", "-1"])
+def test_a_length_that_is_none(interface: str, length: str) -> None:
+    """Python refuses to read a number of thousands of digits; the call is answered like any other."""
+    door = AsyncDoor() if interface == "asgi" else SyncDoor()
+    server = Server(interface, {UNARY: lambda request, _: request}, {"interceptors": [door]})
+    for _ in range(3):  # of which the third finds what is kept of the head
+        answer = server.call(Request(UNARY, [message("1")], fields=[("content-length", length)], length=False))
+        assert answer.status == 401
+    assert length_of([("content-length", length)]) is None

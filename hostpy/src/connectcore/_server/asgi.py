@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from .._codec.payload import decoded, encoded
 from .._interceptors import check, split_leading, wrap
 from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
+from .._wasm.content import length_said
 from .access import ASGIEntry
 from .asgi_call import Exchange, awaitable
 from .asgi_request import HALF_DUPLEX, addresses, has_content, head_of, length_of
@@ -130,7 +131,7 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
         if procedure is not None and not procedure.many_requests:
             length = length_of(head)
             if self._leading:
-                size = int(length) if length is not None and length.isdigit() else None
+                size = None if length is None else length_said(length)
             elif length == b"0":
                 content, more = b"", False
             elif length is not None:

@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from .._wasm import abi
+from .._wasm.content import length_said
 from ..request import expired
 from .memory import Memory
 from .mount import below_mount, found
@@ -73,8 +74,6 @@ class Layout:
 
 CHUNK: Final = 64 << 10
 """Bytes of content that are read at a time."""
-
-_DIGITS: Final = 19  # no length has so many, and reading a number with thousands fails
 
 _layouts: Final[Memory[Layout]] = Memory()
 
@@ -163,9 +162,9 @@ class RequestContent:
         self._stream = environ["wsgi.input"]
         self.gone = self.unbounded = False
         self.left: int | None = 0
-        announced = environ.get("CONTENT_LENGTH") or ""
-        if announced.isdecimal() and len(announced) < _DIGITS:
-            self.left = int(announced)
+        announced = length_said(environ.get("CONTENT_LENGTH") or "")
+        if announced is not None:
+            self.left = announced
         elif _ends_by_itself(environ):
             self.left = None
         else:

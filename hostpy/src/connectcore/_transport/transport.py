@@ -33,6 +33,7 @@ import enum
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from .._wasm.columns import join_fields, split_fields, split_text_fields
+from .._wasm.content import length_said
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -80,7 +81,7 @@ def length_of(fields: Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]])
     length = None
     for name, value in fields:
         if name in ("content-length", b"content-length"):
-            length = int(value) if value.isdigit() and value.isascii() else None
+            length = length_said(value)
         elif name in ("transfer-encoding", b"transfer-encoding"):
             return None
     return length

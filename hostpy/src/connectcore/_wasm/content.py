@@ -16,13 +16,22 @@ if TYPE_CHECKING:
 
     from . import records
 
-__all__ = ["CARRY_STREAM", "Content", "Payload", "carried", "laid_out", "payloads_of"]
+__all__ = ["CARRY_STREAM", "Content", "Payload", "carried", "laid_out", "length_said", "payloads_of"]
 
 Payload: TypeAlias = "bytes | tuple[bytes, int, int]"
 """A message that came; if it is compressed, with its coding and the most bytes that it may become."""
 
 CARRY_STREAM: Final = 64 << 10
 """Of a stream, in which a message begins every few bytes, content up to this size is given to the guest whole."""
+
+
+_DIGITS: Final = 19
+"""No length has so many digits, and Python refuses to read a number of thousands."""
+
+
+def length_said(value: str | bytes) -> int | None:
+    """The length that a `content-length` says; None where it says none."""
+    return int(value) if len(value) < _DIGITS and value.isdigit() and value.isascii() else None
 
 
 def carried(length: int, whole: int = abi.CARRY_WHOLE) -> int:
