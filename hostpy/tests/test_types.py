@@ -6,6 +6,8 @@ import dataclasses
 import subprocess
 import sys
 import time
+from operator import itemgetter
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,7 +27,7 @@ from connectcore._server.endpoint import (
 )
 from connectcore.method import IdempotencyLevel, MethodInfo, StreamType
 from connectcore.protocol import ProtocolType
-from connectcore.request import Headers, RequestContext, ServerContext, response_metadata, set_response_metadata
+from connectcore.request import Headers, Reader, RequestContext, ServerContext, response_metadata, set_response_metadata
 
 METHOD = MethodInfo(
     name="Greet",
@@ -123,7 +125,7 @@ def test_what_a_client_received_takes_its_place() -> None:
     assert (dict(ctx.response_headers), dict(ctx.response_trailers)) == ({"h": "1"}, {"t": "1"})
 
 
-SCOPE: dict[str, Any] = {"type": "http"}
+SCOPE: dict[str, Any] = {"type": "http", "method": "GET"}
 
 
 def test_a_servers_context_makes_its_parts_when_asked() -> None:
@@ -133,9 +135,10 @@ def test_a_servers_context_makes_its_parts_when_asked() -> None:
         asked.append(source)
         return "host:80", "peer:1"
 
-    ctx: ServerContext[str, bytes] = ServerContext(
-        METHOD, "GET", [(b"hide", b""), (b"a", b"1")], b"\x01", [(b"b-bin", b"\xff")], time.monotonic() + 1, addresses, SCOPE
-    )
+    reader = Reader(itemgetter("method"), addresses, lambda fields: fields)
+    request: Any = SimpleNamespace(timeout_us=1_000_000, hidden=b"\x01", binary=[(b"b-bin", b"\xff")])
+    fields = [(b"hide", b""), (b"a", b"1")]
+    ctx: ServerContext[str, bytes] = ServerContext(METHOD, request, reader, SCOPE, fields)
     assert isinstance(ctx, RequestContext)
     assert not asked
     assert ctx.request_headers is ctx.request_headers
@@ -143,6 +146,7 @@ def test_a_servers_context_makes_its_parts_when_asked() -> None:
     assert ctx.request_headers.getbin("b-bin") == b"\xff"
     assert ctx.method is METHOD
     assert ctx.http_method == "GET"
+    assert 0 < (ctx.timeout_ms or 0) <= 1000
     assert response_metadata(ctx) == (None, None)
     assert (ctx.server_address, ctx.client_address) == ("host:80", "peer:1")
     assert asked == [SCOPE, SCOPE]

@@ -210,12 +210,12 @@ class TestEnvironment:
             "wsgi.input": None,
         }
         for _ in range(2):
-            layout = wsgi_request.layout_of(variables)
+            layout = wsgi_request.layout_of(tuple(variables))
             names, values = layout.names, layout.values(variables)
             assert not layout.trailers
             assert names == ("x-100-sure", "content-type", "x-name")
             assert values == ("50% %s %(a)s", "a/b", "J\xfc")
-            assert list(wsgi_request.Fields(names, values)) == [
+            assert list(wsgi_request.fields_of(((0, b"POST", b"/", b"", names), values))) == [
                 ("x-100-sure", b"50% %s %(a)s"),
                 ("content-type", b"a/b"),
                 ("x-name", b"J\xfc"),
@@ -230,13 +230,13 @@ class TestEnvironment:
 
     @pytest.mark.parametrize("variables", [{}, {"HTTP_A": "1"}])
     def test_few(self, variables: dict[str, str]) -> None:
-        layout = wsgi_request.layout_of(variables)
+        layout = wsgi_request.layout_of(tuple(variables))
         assert (layout.names, layout.values(variables)) == ((("a",), ("1",)) if variables else ((), ()))
 
     def test_layouts_are_remembered_within_bounds(self) -> None:
         for number in range(2 * memory.MOST):
             for _ in range(2):
-                wsgi_request.layout_of({f"HTTP_X_{number}": "1"})
+                wsgi_request.layout_of((f"HTTP_X_{number}",))
         assert 0 < len(wsgi_request._layouts) <= memory.MOST
 
     def test_addresses(self) -> None:

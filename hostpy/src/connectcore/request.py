@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 from ._headers import Headers, headers_from_fields
 from ._typing import REQ, RES
+from ._wasm import abi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, MutableMapping
 
+    from ._wasm.records import Request
     from .method import MethodInfo
 
 __all__ = ["Headers", "RequestContext"]
@@ -123,65 +125,77 @@ class RequestContext(Generic[REQ, RES]):
         return None
 
 
+class Reader(NamedTuple):
+    """How a request is read, an ASGI scope or a WSGI environment."""
+
+    method: Callable[[Any], str]
+    """Its HTTP method."""
+
+    addresses: Callable[[Any], tuple[str | None, str | None]]
+    """The server's and the client's address, as far as the HTTP side tells them."""
+
+    fields: Callable[[Any], Iterable[tuple[Any, Any]]]
+    """Its fields, as for `headers_from_fields`, out of what the context was given."""
+
+
 class ServerContext(RequestContext[REQ, RES]):
     """A context whose parts are made when asked for: most handlers ask for none, and each call makes one."""
 
-    __slots__ = ("_addresses", "_binary", "_fields", "_headers", "_hidden", "_source")
+    __slots__ = ("_fields", "_headers", "_reader", "_request", "_source")
 
     _headers: Headers | None
 
     def __init__(
         self,
         method: MethodInfo[REQ, RES],
-        http_method: str,
-        fields: Iterable[tuple[Any, Any]],
-        hidden: bytes,
-        binary: Iterable[tuple[Any, bytes]],
-        end_time: float | None,
-        addresses: Callable[[Any], tuple[str | None, str | None]],
+        request: Request,
+        reader: Reader,
         source: MutableMapping[str, Any],
+        fields: Any,
     ) -> None:
-        """Make the context of a call that was received.
+        """Make the context of a call that was received, and starts now.
 
         Args:
             method: what is called.
-            http_method: the request's.
-            fields: the request's fields, as for `headers_from_fields`.
-            hidden: the module's mask over them.
-            binary: the decoded `-bin` metadata.
-            end_time: the deadline on the clock of `time.monotonic`, or None.
-            addresses: gives the server's and the client's address for `source`.
+            request: what the module says of the request.
+            reader: reads `source` and `fields`.
             source: the ASGI scope or the WSGI environment.
+            fields: the request's fields, as the reader wants them.
 
         """
         self._method = method
-        self._http_method = http_method
-        self._fields = fields
-        self._hidden = hidden
-        self._binary = binary
+        self._request = request
         self._headers = None
         self._response_headers = None
         self._response_trailers = None
-        self._end_time = end_time
-        self._addresses = addresses
+        timeout = request.timeout_us
+        self._end_time = None if timeout == abi.NO_TIMEOUT else monotonic() + timeout / 1e6
+        self._reader = reader
         self._source = source
+        self._fields = fields
+
+    @property
+    def http_method(self) -> str:
+        """`POST`, or `GET` for a call without side effects that is made so."""
+        return self._reader.method(self._source)
 
     @property
     def request_headers(self) -> Headers:
         """The caller's metadata. The protocol's own fields are not in it."""
         if self._headers is None:
-            self._headers = headers_from_fields(self._fields, self._hidden, self._binary)
+            request = self._request
+            self._headers = headers_from_fields(self._reader.fields(self._fields), request.hidden, request.binary)
         return self._headers
 
     @property
     def server_address(self) -> str | None:
         """The server's `host:port`, from the request's Host field."""
-        return self._addresses(self._source)[0]
+        return self._reader.addresses(self._source)[0]
 
     @property
     def client_address(self) -> str | None:
         """The client's `host:port`, if the server's HTTP side tells it."""
-        return self._addresses(self._source)[1]
+        return self._reader.addresses(self._source)[1]
 
     @property
     def scope(self) -> MutableMapping[str, Any]:
@@ -192,6 +206,11 @@ class ServerContext(RequestContext[REQ, RES]):
 def expired(ctx: RequestContext[Any, Any]) -> bool:
     """Whether the deadline has passed."""
     return ctx._end_time is not None and monotonic() >= ctx._end_time
+
+
+def says_nothing(ctx: RequestContext[Any, Any]) -> bool:
+    """Whether a handler set no metadata and is in time: then its reply is all that there is to tell."""
+    return not (ctx._response_headers or ctx._response_trailers) and (ctx._end_time is None or monotonic() < ctx._end_time)
 
 
 def response_metadata(ctx: RequestContext[Any, Any]) -> tuple[Headers | None, Headers | None]:

@@ -147,8 +147,8 @@ class _Counted(RequestContent):
         super().__init__(environ)
         self._entry = entry
 
-    def _take(self, read: Callable[[int], bytes], size: int) -> bytes:
-        return self._entry.taken(super()._take(read, size))
+    def read(self, size: int, *, some: bool = False) -> bytes:
+        return self._entry.taken(super().read(size, some=some))
 
 
 class _Parts:

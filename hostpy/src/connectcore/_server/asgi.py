@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from types import AsyncGeneratorType, CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from .._codec.payload import decoded, encoded
+from .._codec.payload import decoded
 from .._interceptors import check, split_leading, wrap
 from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
 from .._wasm.content import length_said
+from ..request import ServerContext
 from .access import ASGIEntry
 from .asgi_call import Exchange, awaitable
-from .asgi_request import HALF_DUPLEX, addresses, has_content, head_of, length_of
+from .asgi_request import HALF_DUPLEX, READER, addresses, has_content, head_of, length_of
 from .call import ServerCall
 from .handlers import checked, missing
 from .lifespan import serve_other
@@ -122,7 +123,7 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             finally:
                 entry.write()
             return
-        procedure, head, fields = head_of(service, scope)
+        procedure, head = head_of(service, scope)
         if entry is not None:
             entry.procedure = procedure
         content: bytes | None = None
@@ -146,7 +147,7 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             content, more = await _rest(content, opened.plain.limit, receive)
             if content is None:
                 return
-            if len(content) > opened.plain.limit or not opened.plain.holds(content):
+            if len(content) > opened.plain.limit or not (opened.plain.bare or opened.plain.holds(content)):
                 opened = service.open(head, content, end=not more)
         if entry is not None:
             entry.opened = opened
@@ -154,16 +155,16 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             streams = procedure is not None and procedure.many_requests and scope["http_version"] not in HALF_DUPLEX
             exchange = Exchange(opened, receive, send, more=more and has_content(head), ends_late=not streams)
             del head, content  # the call has them as long as it wants them
-            await exchange.run(exchange.handle(self._leading, scope, fields))
+            await exchange.run(exchange.handle(self._leading, scope))
             return
         assert content is not None
-        ctx = opened.procedure.context(opened.request, scope["method"], fields, addresses, scope)
+        ctx = ServerContext(opened.procedure.method, opened.request, READER, scope, scope["headers"])
         plain, procedure, codec = opened.plain, opened.procedure, opened.request.codec
-        encode = procedure.encoders[codec]
         work: Any = None
         reply, error, response, pending = None, None, None, _NOTHING
         try:
-            work = procedure.function(decoded(procedure.decoders[codec], plain.payload(content)), ctx)
+            payload = content if plain.bare else plain.payload(content)
+            work = procedure.function(decoded(procedure.decoders[codec], payload), ctx)
             if work.__class__ is not CoroutineType:
                 work = _awaited(awaitable(work))
             try:
@@ -171,7 +172,7 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             except StopIteration as stop:
                 response = stop.value
             if pending is _NOTHING:
-                reply = encoded(encode, response)
+                reply = procedure.encoded(codec, response)
         except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
             error = raised
         answer = plain.answer(reply, ctx) if reply is not None else None
@@ -187,7 +188,7 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
         if pending is _NOTHING:
             await exchange.end(reply, error)
         else:
-            await exchange.run(work, pending, encode)
+            await exchange.run(work, pending, encodes=True)
 
     async def start(self) -> None:
         """Run the service's generator to where it yields the service; nothing where the service was given as it is.

@@ -15,17 +15,17 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 from .._batch import PAUSE, collect
-from .._codec.payload import FATAL, encoded
+from .._codec.payload import FATAL
 from .._interceptors import MetadataRun
 from .._lazy import asyncio
-from .asgi_request import addresses
+from ..request import ServerContext
+from .asgi_request import READER
 from .outcome import AbortedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 
     from ..interceptor import MetadataInterceptor
-    from ..request import ServerContext
     from .call import ServerCall
 
     Context = ServerContext[Any, Any]
@@ -111,12 +111,10 @@ class Exchange:
         self._reading = self._writing = self._fired = self._closed = False
 
     @types.coroutine
-    def run(
-        self, work: Coroutine[Any, Any, Any], waits: Any = _START, encode: Callable[[Any], bytes] | None = None
-    ) -> Generator[Any, Any, None]:
+    def run(self, work: Coroutine[Any, Any, Any], waits: Any = _START, *, encodes: bool = False) -> Generator[Any, Any, None]:
         """Do the work, which may have been started and wait for `waits`; then end the call with the reply that it gives.
 
-        Work that waits goes on under its deadline and with an ear for the peer. If `encode` is given, the reply is a message.
+        Work that waits goes on under its deadline and with an ear for the peer. If it `encodes`, the reply is a message.
         """
         reply: Any = None
         error: BaseException | None = None
@@ -139,8 +137,8 @@ class Exchange:
                         waits = work.send(value)
             except StopIteration as stop:
                 reply = stop.value
-            if encode is not None:
-                reply = encoded(encode, reply)
+            if encodes:
+                reply = self.call.procedure.encoded(self.call.request.codec, reply)
         except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
             reply, error = None, raised
         if self._timer is not None:
@@ -179,14 +177,12 @@ class Exchange:
                         self._more = event.get("more_body", False)
                         self._unwanted += _weight(event)
 
-    def handle(
-        self, leading: Sequence[MetadataInterceptor[Any]], scope: Any, fields: list[Any]
-    ) -> Coroutine[Any, Any, bytes | None]:
+    def handle(self, leading: Sequence[MetadataInterceptor[Any]], scope: Any) -> Coroutine[Any, Any, bytes | None]:
         """The work of a call that was opened: read its message, run its handler. Gives the reply, if it is one."""
         call = self.call
         if not call.opened:
             return _nothing()
-        ctx = call.ctx = call.procedure.context(call.request, scope["method"], fields, addresses, scope)
+        ctx = call.ctx = ServerContext(call.procedure.method, call.request, READER, scope, scope["headers"])
         work: Any = self._stream() if call.procedure.many_responses else self._unary()
         return self._led(MetadataRun(leading, ctx), work) if leading else work
 
@@ -211,7 +207,7 @@ class Exchange:
         request = self._requests() if procedure.many_requests else await self._message()
         if request is None:
             return None
-        return encoded(procedure.encoders[call.request.codec], await awaitable(procedure.function(request, call.ctx)))
+        return procedure.encoded(call.request.codec, await awaitable(procedure.function(request, call.ctx)))
 
     async def _message(self) -> Any:
         """The request's one message. None where the call is done before it has come."""
@@ -302,7 +298,7 @@ class Exchange:
         replies = procedure.function(request, call.ctx)
         del request  # an idle stream holds what its handler holds
         try:
-            producer = collect(replies, procedure.encoders[call.request.codec], batch)
+            producer = collect(replies, procedure.encoder(call.request.codec), batch)
             value: Any = None
             error: BaseException | None = None  # what the producer is to hear
             told = False  # of the end; a handler that waits while it cleans up is not told again

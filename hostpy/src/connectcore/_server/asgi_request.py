@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from .._wasm import abi
+from ..request import Reader
 from .mount import below_mount, found
 
 if TYPE_CHECKING:
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from .procedure import Procedure
     from .service import Service
 
-__all__ = ["HALF_DUPLEX", "addresses", "has_content", "head_of", "length_of"]
+__all__ = ["HALF_DUPLEX", "READER", "addresses", "has_content", "head_of", "length_of"]
 
 _TRAILERS: Final = "http.response.trailers"
 
@@ -23,8 +25,8 @@ HALF_DUPLEX: Final = ("1.1", "1.0")
 """The versions of HTTP in which a response comes after its request."""
 
 
-def head_of(service: Service, scope: Any) -> tuple[Procedure | None, Head, list[Any]]:
-    """The procedure that a request names, if it does, the request's head, and its fields."""
+def head_of(service: Service, scope: Any) -> tuple[Procedure | None, Head]:
+    """The procedure that a request names, if it does, and the request's head."""
     procedure = service.routes.get(scope["path"])
     raw_path = scope.get("raw_path")
     if procedure is None or (raw_path is not None and b"%" in raw_path):
@@ -35,7 +37,7 @@ def head_of(service: Service, scope: Any) -> tuple[Procedure | None, Head, list[
         path = procedure.path
     fields: list[Any] = scope["headers"]
     if type(fields) is not list:
-        fields = list(fields)
+        fields = scope["headers"] = list(fields)  # they are read once more, where a handler looks at them
     extensions = scope.get("extensions")
     flags = abi.OPEN_TRAILERS if extensions and _TRAILERS in extensions else 0
     if scope["http_version"] not in HALF_DUPLEX:
@@ -43,7 +45,7 @@ def head_of(service: Service, scope: Any) -> tuple[Procedure | None, Head, list[
     method = scope["method"]
     method = b"POST" if method == "POST" else method.encode("latin-1")
     names, values = zip(*fields) if fields else ((), ())  # noqa: B905 - pairs, and to say so costs a tenth of this function
-    return procedure, ((flags, method, path, scope.get("query_string", b""), names), values), fields
+    return procedure, ((flags, method, path, scope.get("query_string", b""), names), values)
 
 
 def length_of(head: Head) -> bytes | None:
@@ -82,3 +84,6 @@ def addresses(scope: Any) -> tuple[str | None, str | None]:
         host = "{}:{}".format(*scope["server"])
     client = scope.get("client")
     return host, f"{client[0]}:{client[1]}" if client else None
+
+
+READER: Final = Reader(itemgetter("method"), addresses, list)

@@ -1,23 +1,21 @@
-"""One method of a service: its path and function, its codecs' functions, the context of its calls."""
+"""One method of a service: its path and function, and its codecs' functions."""
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._codec.codec import resolve_decoder, resolve_encoder, writes_protobuf
 from .._codec.messages import runtime_of, type_name_of
+from .._codec.payload import FATAL, RejectedError
 from .._wasm import abi
 from .._wasm.configuration import attributes
 from ..method import StreamType
-from ..request import ServerContext
 from .handlers import wrong_reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from .._codec.codec import Codec
-    from .._wasm import records
 
 __all__ = ["Procedure"]
 
@@ -27,7 +25,19 @@ K = TypeVar("K")
 class Procedure:
     """One method: its path and function, with a decoder and an encoder for each codec."""
 
-    __slots__ = ("attributes", "decoders", "encoders", "function", "many_requests", "many_responses", "method", "name", "path")
+    __slots__ = (
+        "_checked",
+        "_encoders",
+        "_output",
+        "attributes",
+        "decoders",
+        "function",
+        "many_requests",
+        "many_responses",
+        "method",
+        "name",
+        "path",
+    )
 
     def __init__(self, path: str, method: Any, function: Callable[..., Any], codecs: Sequence[Codec]) -> None:
         self.name = path
@@ -43,45 +53,45 @@ class Procedure:
             _when_used(resolve_decoder, codec, method.input) if index else resolve_decoder(codec, method.input)
             for index, codec in enumerate(codecs)
         ]
-        self.encoders = [
-            _when_used(self._encoder, codec, index) if index else self._encoder(codec, index)
+        self._encoders = [
+            _when_used(resolve_encoder, codec, method.output) if index else resolve_encoder(codec, method.output)
             for index, codec in enumerate(codecs)
         ]
+        # A runtime would send any message of its own, and a codec that a user wrote may take anything.
+        self._output = method.output
+        self._checked = [writes_protobuf(codec) for codec in codecs]
 
-    def _encoder(self, codec: Codec, index: int) -> Callable[[Any], bytes]:
-        """What serializes replies, and refuses what is none: a runtime would send any message of its own.
+    def encoded(self, codec: int, reply: Any) -> bytes:
+        """A reply as a payload. Raises RejectedError, also where it is no message of the method's class."""
+        try:
+            if reply.__class__ is not self._output and self._checked[codec]:
+                self._check(reply)
+            return self._encoders[codec](reply)
+        except FATAL:
+            raise
+        except BaseException as error:
+            raise RejectedError(abi.REJECT_ENCODE, error) from error
 
-        A stream's messages cost little beside this test, so once one was good it is not made again.
+    def encoder(self, codec: int) -> Callable[[Any], bytes]:
+        """What serializes a stream's replies, and raises anything.
+
+        They cost little beside a look at their class, so once one was good none is looked at any more.
         """
-        method, kind = self.method, self.method.output
-        encode = resolve_encoder(codec, kind)
-        if not writes_protobuf(codec):
+        encode = self._encoders[codec]
+        if not self._checked[codec]:
             return encode
 
-        def check(reply: Any) -> bytes:
-            if reply.__class__ is not kind and not _stands_for(kind, reply.__class__):
-                raise wrong_reply(method, reply)
-            return encode(reply)
-
-        def check_first(reply: Any) -> bytes:
-            payload = check(reply)
-            self.encoders[index] = encode
+        def first(reply: Any) -> bytes:
+            self._check(reply)
+            payload = encode(reply)
+            self._checked[codec] = False
             return payload
 
-        return check_first if self.many_responses else check
+        return first
 
-    def context(
-        self,
-        request: records.Request,
-        http_method: str,
-        fields: Iterable[tuple[Any, Any]],
-        addresses: Callable[[Any], tuple[str | None, str | None]],
-        source: Any,
-    ) -> ServerContext[Any, Any]:
-        """What the handler of a call that comes now is told beside its messages."""
-        timeout = request.timeout_us
-        ends = None if timeout == abi.NO_TIMEOUT else monotonic() + timeout / 1e6
-        return ServerContext(self.method, http_method, fields, request.hidden, request.binary, ends, addresses, source)
+    def _check(self, reply: Any) -> None:
+        if reply.__class__ is not self._output and not _stands_for(self._output, reply.__class__):
+            raise wrong_reply(self.method, reply)
 
 
 def _stands_for(kind: type[Any], given: type[Any]) -> bool:

@@ -125,8 +125,9 @@ class Service:
         plain = verdict.plain
         if content is not None:
             # Content that is still to come is waited for by the call where that has a deadline.
-            waits = waits or verdict.request.timeout_us == abi.NO_TIMEOUT
-            if len(content) <= plain.limit and (plain.holds(content) if end else waits):
+            if len(content) <= plain.limit and (
+                plain.bare or plain.holds(content) if end else waits or verdict.request.timeout_us == abi.NO_TIMEOUT
+            ):
                 return verdict
         elif size is not None and size > plain.limit:
             return self._open(head, content, end, 0)  # it may be refused for that before anything else is done

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._codec.payload import RejectedError, compressed, decompressed
 from .._wasm import abi
-from ..request import expired, response_metadata
+from ..request import says_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,15 +29,18 @@ class Plain:
 
     __slots__ = (
         "_after",
+        "_as_is",
         "_compress_min",
         "_fields",
         "_length_name",
         "_mark",
+        "_number",
         "_packed_fields",
         "_prefix",
         "_reply_coding",
         "_reply_max",
         "_request_coding",
+        "bare",
         "limit",
         "status",
         "trailers",
@@ -53,14 +56,17 @@ class Plain:
         self._prefix, self._after = prepared.prefix, prepared.data
         self._mark = prepared.mark << 8 * (self._prefix - 1) if self._prefix else 0
         self._request_coding = codings[prepared.coding - 1] if prepared.coding else None
+        self.bare = not self._prefix and self._request_coding is None  # the content is the message
         self.limit = prepared.limit + self._prefix
-        self._reply_coding = codings[request.coding - 1] if request.coding else None
+        self._reply_coding: Any = codings[request.coding - 1] if request.coding else None
         self._compress_min = request.compress_min if request.coding else sys.maxsize
         self._reply_max = prepared.reply_max
+        self._as_is = min(self._reply_max, self._compress_min - 1)  # bytes of a reply that is sent as it is
         self.status = prepared.status
         self._fields = fields_of(prepared.fields)
         self._packed_fields = self._fields + fields_of(prepared.packed)
         self._length_name: Any = fields_of(prepared.length + b"\0")[0][0] if prepared.length else None
+        self._number: Callable[[int], Any] = str if self._length_name.__class__ is str else b"%d".__mod__
         self.trailers = fields_of(prepared.trailers) if prepared.flags & abi.PREPARED_TRAILERS else None
 
     def holds(self, content: bytes) -> bool:
@@ -82,26 +88,24 @@ class Plain:
 
     def answer(self, reply: bytes, ctx: RequestContext[Any, Any]) -> tuple[list[tuple[Any, Any]], bytes] | None:
         """The fields and the content of the response with this reply, or None where the guest is to be asked."""
-        leading, trailing = response_metadata(ctx)
-        if leading or trailing or expired(ctx):
+        if not says_nothing(ctx):
             return None
-        lead = size = len(reply)
-        fields = self._fields
-        if size >= self._compress_min and self._reply_coding is not None:
-            try:
-                reply = compressed(self._reply_coding, reply)
-            except RejectedError:
+        size = len(reply)
+        fields, mark = self._fields, 0
+        if size > self._as_is:
+            if size >= self._compress_min:
+                try:
+                    reply = compressed(self._reply_coding, reply)
+                except RejectedError:
+                    return None
+                size = len(reply)
+                fields, mark = self._packed_fields, self._mark
+            if size > self._reply_max:
                 return None
-            size = len(reply)
-            lead, fields = size + self._mark, self._packed_fields
-        if size > self._reply_max:
-            return None
-        name, prefix = self._length_name, self._prefix
-        if prefix:
-            reply = lead.to_bytes(prefix, "big") + reply + self._after
-        if name is None:
-            return fields, reply
-        return [*fields, (name, str(size) if name.__class__ is str else b"%d" % size)], reply
+        if self._prefix:
+            reply = (size + mark).to_bytes(self._prefix, "big") + reply + self._after
+        name = self._length_name
+        return (fields if name is None else [*fields, (name, self._number(size))]), reply
 
 
 class Verdict:

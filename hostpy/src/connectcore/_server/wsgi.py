@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final
 
-from .._codec.payload import decoded, encoded
+from .._codec.payload import decoded
 from .._interceptors import check_sync, split_leading_sync, wrap_sync
 from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
-from ..request import expired
+from ..request import ServerContext, expired
 from .access import WSGIEntry
 from .call import ServerCall
 from .handlers import checked_sync
@@ -17,8 +17,8 @@ from .plain_call import PlainCall
 from .service import Service
 from .verdict import Verdict
 from .wrong_server import NOT_GIVEN, NoRSGI, called_as_asgi
-from .wsgi_call import Exchange, answer_nobody, followed, status_line
-from .wsgi_request import RequestContent, addresses, head_of
+from .wsgi_call import STATUS_LINES, Exchange, answer_nobody, followed
+from .wsgi_request import READER, RequestContent, addresses, head_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -119,7 +119,7 @@ class ConnectWSGIApplication(NoRSGI, ABC):
         if "REQUEST_METHOD" not in environ:  # uWSGI passes on what is no HTTP, too
             return answer_nobody(start_response)
         content = RequestContent(environ) if entry is None else entry.content(environ)
-        procedure, head, fields = head_of(service, environ, unbounded=content.unbounded)
+        procedure, head = head_of(service, environ, unbounded=content.unbounded)
         if entry is not None:
             entry.procedure = procedure
         data: bytes | None = None
@@ -130,36 +130,37 @@ class ConnectWSGIApplication(NoRSGI, ABC):
                 if left < _WHOLE:
                     data, ended = content.read(_WHOLE), True
             elif environ["REQUEST_METHOD"] == "POST":
-                data = content.read_some(_WHOLE)
+                data = content.read(_WHOLE, some=True)
                 ended = not data
             if content.gone:
                 return answer_nobody(start_response)
         # Else the head alone decides what is to be read, or whether anything is.
         opened = service.open(head, data, end=ended, waits=True, size=left)
         ctx: Any = None
-        if isinstance(opened, Verdict):
-            ctx = opened.procedure.context(opened.request, environ["REQUEST_METHOD"], fields, addresses, environ)
-            if not ended:
-                opened, data = self._read_on(opened, head, data or b"", content, ctx)
-                if content.gone:
-                    return answer_nobody(start_response)
+        if not ended and isinstance(opened, Verdict):
+            ctx = ServerContext(opened.procedure.method, opened.request, READER, environ, head)
+            opened, data = self._read_on(opened, head, data or b"", content, ctx)
+            if content.gone:
+                return answer_nobody(start_response)
         if entry is not None:
             entry.opened = opened
         if isinstance(opened, ServerCall):
-            return Exchange(opened, content, environ, start_response).run(self._leading, fields)
+            return Exchange(opened, content, environ, start_response).run(self._leading, head)
         assert data is not None
         plain, procedure, codec = opened.plain, opened.procedure, opened.request.codec
+        if ctx is None:
+            ctx = ServerContext(procedure.method, opened.request, READER, environ, head)
         reply: bytes | None = None
         error: BaseException | None = None
         try:
-            request = decoded(procedure.decoders[codec], plain.payload(data))
-            reply = encoded(procedure.encoders[codec], procedure.function(request, ctx))
+            payload = data if plain.bare else plain.payload(data)
+            reply = procedure.encoded(codec, procedure.function(decoded(procedure.decoders[codec], payload), ctx))
         except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
             error = raised
         else:
             answer = plain.answer(reply, ctx)
             if answer is not None:
-                start_response(status_line(plain.status), answer[0])
+                start_response(STATUS_LINES[plain.status], answer[0])
                 # A list: servers, granian for one, write what is none piece by piece.
                 return [answer[1]] if plain.trailers is None else followed([answer[1]], plain.trailers, environ)
         call = PlainCall(service, head, opened)

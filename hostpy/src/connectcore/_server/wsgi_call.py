@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._codec.payload import FATAL, encoded
 from .._interceptors import MetadataRunSync
-from ..request import expired
+from ..request import ServerContext, expired
 from .outcome import AbortedError
-from .wsgi_request import CHUNK, addresses, send_trailers, trailers_of
+from .wsgi_request import CHUNK, READER, send_trailers, trailers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ..interceptor import MetadataInterceptorSync
-    from ..request import ServerContext
     from .call import ServerCall
+    from .memory import Head
     from .wsgi_request import RequestContent
 
     Context = ServerContext[Any, Any]
     StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
-__all__ = ["Exchange", "answer_nobody", "followed", "status_line"]
+__all__ = ["STATUS_LINES", "Exchange", "answer_nobody", "followed"]
 
 _DRAIN: Final = 8 << 20
 """Bytes of content that are read and forgotten after an answer over HTTP/1 that did not want them. Over HTTP/2 the connection
@@ -33,7 +33,7 @@ goes on without that, and the peer may wait for the answer with its content open
 def answer_nobody(start_response: StartResponse) -> list[bytes]:
     """The answer to a peer that went away before its request had come, or has made none: servers log a fault where there is no
     answer (PEP 3333)."""
-    start_response(status_line(400), [("content-length", "0")])
+    start_response(STATUS_LINES[400], [("content-length", "0")])
     return [b""]
 
 
@@ -43,17 +43,17 @@ def followed(parts: Iterable[bytes], trailers: list[tuple[str, str]], environ: d
     send_trailers(environ, trailers)
 
 
-_LINES: Final[dict[int, str]] = {200: "200 OK"}
+class _StatusLines(dict[int, str]):
+    """Statuses as WSGI wants them; one that is not registered gets a phrase that says nothing."""
 
-
-def status_line(status: int) -> str:
-    """The status as WSGI wants it; one that is not registered gets a phrase that says nothing."""
-    line = _LINES.get(status)
-    if line is None:
+    def __missing__(self, status: int) -> str:
         from http.client import responses
 
-        line = _LINES[status] = f"{status} {responses.get(status, f'Status {status}')}"
-    return line
+        line = self[status] = f"{status} {responses.get(status, f'Status {status}')}"
+        return line
+
+
+STATUS_LINES: Final = _StatusLines({200: "200 OK"})
 
 
 class Exchange:
@@ -85,12 +85,12 @@ class Exchange:
         finally:
             self.call.close()
 
-    def run(self, leading: Sequence[MetadataInterceptorSync[Any]], fields: Any) -> Iterable[bytes]:
+    def run(self, leading: Sequence[MetadataInterceptorSync[Any]], head: Head) -> Iterable[bytes]:
         """Serve a call that was opened: read its message, run its handler, end it."""
-        call, environ = self.call, self._environ
+        call = self.call
         if not call.opened:
             return self.end(None, None)
-        call.ctx = call.procedure.context(call.request, environ["REQUEST_METHOD"], fields, addresses, environ)
+        call.ctx = ServerContext(call.procedure.method, call.request, READER, self._environ, head)
         run = MetadataRunSync(leading, call.ctx)
         if call.procedure.many_responses:
             return self._begun(self._stream(run))
@@ -100,8 +100,7 @@ class Exchange:
             run.start()
             request = self._request()
             if not call.done:
-                encode = call.procedure.encoders[call.request.codec]
-                reply = encoded(encode, call.procedure.function(request, call.ctx))
+                reply = call.procedure.encoded(call.request.codec, call.procedure.function(request, call.ctx))
         except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
             error = raised
         return self.end(reply, run.end(call.failure if call.stopped else error))
@@ -151,7 +150,7 @@ class Exchange:
         yield from self._closing([], run.end(call.failure if call.stopped else error))
 
     def _each(self, replies: Any) -> Iterator[bytes]:
-        call, encode = self.call, self.call.procedure.encoders[self.call.request.codec]
+        call, encode = self.call, self.call.procedure.encoder(self.call.request.codec)
         try:
             for reply in replies:
                 if expired(call.ctx):
@@ -194,7 +193,7 @@ class Exchange:
         call, content = self.call, self._content
         if call.resume():
             return
-        data = content.read(CHUNK) if whole else content.read_some(CHUNK)
+        data = content.read(CHUNK, some=not whole)
         if content.gone:
             call.peer_gone()
         else:
@@ -212,7 +211,7 @@ class Exchange:
                 raise AbortedError
             if "status" in message:
                 self._started = True
-                self._start_response(status_line(message["status"]), message["headers"])
+                self._start_response(STATUS_LINES[message["status"]], message["headers"])
             elif "body" in message:
                 yield message["body"]
             else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._wasm import abi
 from .._wasm.content import length_said
-from ..request import expired
+from ..request import Reader, expired
 from .memory import Memory
 from .mount import below_mount, found
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = [
     "CHUNK",
     "DUPLEX",
-    "Fields",
     "Layout",
     "RequestContent",
     "addresses",
@@ -78,30 +77,16 @@ CHUNK: Final = 64 << 10
 _layouts: Final[Memory[Layout]] = Memory()
 
 
-class Fields:
-    """A request's fields as pairs of a name and the bytes of its value, made when somebody looks."""
-
-    __slots__ = ("_names", "_values")
-
-    def __init__(self, names: tuple[str, ...], values: tuple[str, ...]) -> None:
-        self._names = names
-        self._values = values
-
-    def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        for name, value in zip(self._names, self._values, strict=True):
-            yield name, value.encode("latin-1", "replace")
-
-
-def head_of(service: Service, environ: dict[str, Any], *, unbounded: bool) -> tuple[Procedure | None, Head, Fields]:
-    """The procedure that a request names, if it does, the request's head, and its fields."""
+def head_of(service: Service, environ: dict[str, Any], *, unbounded: bool) -> tuple[Procedure | None, Head]:
+    """The procedure that a request names, if it does, and the request's head."""
     procedure = service.routes.get(environ.get("PATH_INFO", ""))
     raw_path = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
     if procedure is None or "%" in raw_path:
         procedure, path = _mounted(service, environ, raw_path)
     else:
         path = procedure.path
-    layout = layout_of(environ)
-    names, values = layout.names, layout.values(environ)
+    keys = tuple(environ)
+    layout = _layouts.get(keys) or layout_of(keys)
     flags = layout.flags
     if layout.trailers and trailers_of(environ) is not None:
         flags |= abi.OPEN_TRAILERS
@@ -110,8 +95,8 @@ def head_of(service: Service, environ: dict[str, Any], *, unbounded: bool) -> tu
     method = environ["REQUEST_METHOD"]
     query = environ.get("QUERY_STRING")
     method = b"POST" if method == "POST" else method.encode("latin-1")
-    head = (flags, method, path, query.encode("latin-1") if query else b"", names), values
-    return procedure, head, Fields(names, values)
+    shape = flags, method, path, query.encode("latin-1") if query else b"", layout.names
+    return procedure, (shape, layout.values(environ))
 
 
 def _mounted(service: Service, environ: dict[str, Any], raw_path: str) -> tuple[Procedure | None, bytes]:
@@ -127,14 +112,19 @@ def _mounted(service: Service, environ: dict[str, Any], raw_path: str) -> tuple[
     )
 
 
-def layout_of(environ: dict[str, Any]) -> Layout:
-    """The layout of this environment's keys. Values are text with a character per byte (PEP 3333, "Unicode Issues")."""
-    keys = tuple(environ)
-    layout = _layouts.get(keys)
-    if layout is None:
-        layout = Layout(keys)
-        _layouts.offer(keys, layout, sum(map(len, layout.names)))
+def layout_of(keys: tuple[str, ...]) -> Layout:
+    """The layout of an environment with these keys, which is not known yet."""
+    layout = Layout(keys)
+    _layouts.offer(keys, layout, sum(map(len, layout.names)))
     return layout
+
+
+def fields_of(head: Head) -> Iterator[tuple[str, bytes]]:
+    """A head's fields as pairs of a name and the bytes of its value, which is text with a character per byte (PEP 3333,
+    "Unicode Issues")."""
+    (_, _, _, _, names), values = head
+    for name, value in zip(names, values, strict=True):
+        yield name, value.encode("latin-1", "replace")
 
 
 def addresses(environ: Any) -> tuple[str | None, str | None]:
@@ -147,6 +137,9 @@ def addresses(environ: Any) -> tuple[str | None, str | None]:
         host = f"{environ['SERVER_NAME']}:{environ.get('SERVER_PORT', '')}".rstrip(":")
     client = environ.get("REMOTE_ADDR")
     return host or None, f"{client}:{environ.get('REMOTE_PORT') or 0}" if client else None
+
+
+READER: Final = Reader(itemgetter("REQUEST_METHOD"), addresses, fields_of)
 
 
 class RequestContent:
@@ -170,48 +163,40 @@ class RequestContent:
         else:
             self.unbounded = True
 
-    def read(self, size: int) -> bytes:
-        """At most `size` bytes, fewer only where the content ends."""
-        data = self._take(self._stream.read, size)
-        if not self.left or not data or len(data) == size:
-            return data
-        parts = [data]
-        size -= len(data)
-        while size and (part := self._take(self._stream.read, size)):
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
+    def read(self, size: int, *, some: bool = False) -> bytes:
+        """At most `size` bytes, fewer only where the content ends; or `some`, which have come, waiting only if none have."""
+        left = self.left
+        if left is not None and left < size:
+            size = left
+        if not size:
+            return b""
+        read = getattr(self._stream, "read1", self._stream.read) if some else self._stream.read
+        try:
+            data: bytes = read(size)
+            if len(data) < size and not some:
+                data = b"".join((data, *self._pieces(size - len(data)))) if data else data
+        except Exception:  # noqa: BLE001 - what servers raise where the peer went away: OSError, or under pyvoy RuntimeError
+            self.gone = True
+            return b""
+        if left is not None:
+            self.left = left - len(data)
+            self.gone = not data if some else len(data) < size
+        return data
 
-    def read_some(self, size: int) -> bytes:
-        """What has come, at most `size` bytes; waits only if nothing has. Nothing only where the content ends."""
-        return self._take(getattr(self._stream, "read1", self._stream.read), size)
+    def _pieces(self, size: int) -> Iterator[bytes]:
+        while size and (part := self._stream.read(size)):
+            size -= len(part)
+            yield part
 
     def read_on(self, first: bytes, most: int, ctx: RequestContext[Any, Any]) -> tuple[bytes, bool]:
         """Content that ends by itself, from its first part on: to its end, or until it is more than `most` bytes, or late; and
         whether that was its end."""
         data, parts, size = first, [first], len(first)
         while data and size <= most and not expired(ctx):
-            data = self.read_some(CHUNK)
+            data = self.read(CHUNK, some=True)
             parts.append(data)
             size += len(data)
         return b"".join(parts), not data
-
-    def _take(self, read: Callable[[int], bytes], size: int) -> bytes:
-        left = self.left
-        if left is not None and left < size:
-            size = left
-        if not size:
-            return b""
-        try:
-            data = read(size)
-        except Exception:  # noqa: BLE001 - what the server raises where the peer went away: OSError, or under pyvoy RuntimeError
-            self.gone = True
-            return b""
-        if left is not None:
-            self.left = left - len(data)
-            if not data:
-                self.gone = True
-        return data
 
     def drain(self, most: int) -> None:
         """Read and forget up to `most` bytes: a server that closes the connection over unread bytes may break it."""
