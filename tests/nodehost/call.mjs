@@ -1,152 +1,119 @@
-// What calls of both roles share: a place on an instance, content that is held, payloads that are sent: sections 3 to 5.
+// What calls of both roles share: a place on an instance, content that is held, payloads that are sent (ABI.md, 3 to 5).
 import { Instance, compress, decompress, isNative, pairUp } from "./module.mjs";
 
-const [WHOLE, FIRST] = [16 * 1024, 4 * 1024]; // content of up to the one size is carried whole, of more the first so much
-const LONGEST = 2 ** 31 - 1; // milliseconds, 24 days: no timer takes more, and no deadline beyond that is kept
-const LOST = () => [{ kind: "reject", reason: 5 }];
-let current;
+const CARRIED = 16 * 1024; // bytes of content that the guest gets without asking
+export const DEFAULTS = { codings: [], compress_min: 1024 }; // of a configuration
+let current; // the instance that new calls get
 
 export class RPCError extends Error {
-  // `code` is gRPC's number, `details` are [type name, bytes].
   constructor(code, message, details = []) {
-    super(message);
-    Object.assign(this, { code, details });
+    Object.assign(super(message), { code, details }); // gRPC's number, and [type name, bytes]
   }
 }
 
-// A configuration: made on each instance when the first call needs it there.
-export class Configuration {
-  #answers = new WeakMap();
-
-  constructor(record, codings) {
-    this.codings = codings;
-    this.record = { ...record, codings: codings.join("\0"), native: Buffer.from(codings.map(isNative).map(Number)) };
-  }
-
-  on(instance) {
-    if (!this.#answers.has(instance)) this.#answers.set(instance, instance.step([this.record])[0]);
-    const answer = this.#answers.get(instance);
-    if (answer.kind === "fault") throw new Error(`connectcore: ${answer.text}`);
-    return answer;
-  }
-}
-
+// A subclass sets `configuration`, `opening` (the command), `codec`, `procedure`, `sending` (the event `request`, or what a
+// client has in its place) and `output`. Events are obeyed by the methods of their names; those without one need nothing.
 export class Call {
   over = false;
-  sending = { coding: 0, least: 0, inline: false };
+  leading = []; // metadata of the response
+  trailing = [];
+  #events = []; // to be obeyed
+  #obeying = false;
   #held = Buffer.alloc(0); // content from the offset #from on
   #from = 0;
-  #obeying = false;
-  #unsaid = []; // batches for when all events have been obeyed
+  #name = (coding) => this.configuration.codings[coding - 1];
+  done = () => clearTimeout(this.timer);
 
-  constructor(configuration, opening) {
-    Object.assign(this, { configuration, opening });
-  }
-
-  // Opens the call, and says in the same batch what `also` returns. Where the instance fails, on another one.
+  // Opens the call, and says in the same batch what `also` returns.
   open(also = () => []) {
     if (!current || current.broken) current = new Instance();
-    this.instance = current;
-    this.handle = 0;
-    const configured = this.configuration.on(current);
-    this.#step([{ ...this.opening, handle: configured.handle }, ...also(configured)]);
+    const configured = current.configure(this.configuration);
+    Object.assign(this, { instance: current, handle: 0 });
+    this.say({ ...this.opening, handle: configured.handle }, ...also(configured));
   }
 
-  // Tells the guest what happened, in one batch, and does what it says.
+  // Tells the guest what happened, in one batch. What it answers is done when its answers before have been.
   say(...commands) {
     if (this.over) return;
-    if (this.#obeying) this.#unsaid.push(commands);
-    else if (this.instance.broken) this.open(LOST);
-    else this.#step(commands.map((command) => ({ ...command, handle: this.handle })));
+    const events = this.instance.step(commands.map((command) => ({ handle: this.handle, ...command })));
+    if (this.instance.broken) return this.open(() => [{ kind: "reject", reason: 5 }]); // lost, and opened on another one
+    const sent = commands.find(({ payload }) => payload)?.payload; // one message in a batch is the most
+    this.#events.push(...events.map((event) => ({ ...event, sent })));
+    if (events.length) Object.assign(this, { handle: events[0].handle, over: events.at(-1).kind === "done" });
+    this.#obey();
   }
 
-  #step(commands) {
-    const events = this.instance.step(commands);
-    if (this.instance.broken) this.open(LOST);
-    else this.#obey(events, commands.flatMap(({ payloads = [] }) => payloads));
-  }
-
-  #obey(events, payloads) {
-    this.#obeying = true;
-    for (let event; (event = events.shift()); ) {
-      this.handle = event.handle;
-      if (event.kind === "fault") throw new Error(`connectcore: ${event.text}`);
-      if (event.kind === "http-body") this.write(laidOut(event, payloads), event.end);
-      else this[event.kind]?.(event); // a subclass's, or one of those below
-      if (event.kind === "stop") return void setTimeout(() => this.#obey(events, payloads), event.grace_us / 1000);
+  #obey() {
+    for (let event; !this.#obeying && (event = this.#events.shift()); ) {
+      this.#obeying = true;
+      this[event.kind]?.(event);
+      this.#obeying = event.kind === "stop"; // what follows has to wait
+      if (this.#obeying) setTimeout(() => { this.#obeying = false; this.#obey(); }, event.grace_us / 1000);
     }
-    this.#obeying = false;
-    while (this.#unsaid.length) this.say(...this.#unsaid.shift());
   }
 
-  // A command that sends these payloads.
-  send(...payloads) {
-    const { coding, least, inline } = this.sending;
-    const name = this.configuration.codings[coding - 1];
-    const packs = ({ length }) => coding && isNative(name) && length >= least;
-    const sent = payloads.map((data) => (packs(data) ? compress(name, data).data : data));
-    const lengths = sent.map(({ length }, i) => (packs(payloads[i]) ? (length | (1 << 31)) >>> 0 : length));
-    return { kind: "send", lengths, payloads: sent, inline, data: inline ? Buffer.concat(sent) : undefined };
+  // The command that sends a message.
+  send(message) {
+    const { coding, compress_min, "send-inline": inline } = this.sending;
+    const payload = this.codec.encode(this.procedure, message);
+    const packs = isNative(this.#name(coding)) && payload.length >= compress_min;
+    const data = packs ? compress(this.#name(coding), payload).data : payload;
+    return { kind: "send", lengths: [data.length | (packs << 31)], inline, ...(inline ? { data } : { payload: data }) };
   }
 
-  // Content came.
+  "http-body"({ count, prefix, data, end, sent }) {
+    const content = count ? [data.subarray(0, prefix), sent, data.subarray(prefix)] : [data];
+    this.output[end ? "end" : "write"](Buffer.concat(content));
+  }
+
+  // Content came. None comes between a `more` and its answer, so that the guest has read all that it had with the bytes.
   content(data) {
-    if (!this.inline) this.#held = Buffer.concat([this.#held, data]);
-    const carried = this.inline || data.length <= WHOLE ? data : data.subarray(0, FIRST);
-    this.say({ kind: "content", length: data.length, data: carried });
+    if (this.inline) this.#at(this.#from + this.#held.length);
+    this.#held = Buffer.concat([this.#held, data]);
+    this.say({ kind: "content", length: data.length, data: this.inline ? data : data.subarray(0, CARRIED) });
   }
 
-  #drop(offset) {
-    this.#held = this.#held.subarray(Math.max(0, offset - this.#from));
-    this.#from = Math.max(this.#from, offset);
+  // Content from an offset on. What comes before is dropped.
+  #at(offset) {
+    this.#held = this.#held.subarray(offset - this.#from);
+    this.#from = offset;
+    return this.#held;
   }
 
   more({ offset, want }) {
-    this.#drop(Number(offset));
     this.ready(() => {
-      const data = this.#held.subarray(0, want);
+      const data = this.#at(Number(offset)).subarray(0, want);
       this.say({ kind: "content", resume: true, length: data.length, data });
     });
   }
 
-  decompress({ coding, limit, data: packed }) {
-    const { data, reason } = this.#unpack(coding, packed, limit);
-    this.say(reason ? { kind: "reject", reason } : { kind: "decompressed", data });
-  }
-
   messages({ base, coding, limit, spans, data, inline }) {
     for (const [start, length] of pairUp(spans)) {
-      const size = length & 0x7fff_ffff;
-      if (!inline) this.#drop(Number(base) + start);
-      const payload = inline ? data.subarray(start, start + size) : this.#held.subarray(0, size);
-      const unpacked = length >>> 31 ? this.#unpack(coding, payload, limit) : { data: payload };
-      if (unpacked.reason) return this.say({ kind: "reject", reason: unpacked.reason });
-      this.message(unpacked.data);
-      if (!inline) this.#drop(Number(base) + start + size);
+      const payload = (inline ? data.subarray(start) : this.#at(Number(base) + start)).subarray(0, length & 0x7fff_ffff);
+      const { data: content, reason } = length >>> 31 ? decompress(this.#name(coding), payload, limit) : { data: payload };
+      if (reason) return this.say({ kind: "reject", reason });
+      try {
+        this.message(this.codec.decode(this.procedure, content));
+      } catch ({ message: text }) {
+        return this.say({ kind: "reject", reason: 1, text });
+      }
     }
   }
 
-  #unpack = (coding, data, limit) => decompress(this.configuration.codings[coding - 1], data, limit);
+  decompress({ coding, limit, data: packed }) {
+    const { data, reason } = decompress(this.#name(coding), packed, limit);
+    this.say(reason ? { kind: "reject", reason } : { kind: "decompressed", data });
+  }
 
-  // Tells the guest when this many microseconds have passed.
+  // Tells the guest when this many microseconds have passed; no timer takes more than 24 days.
   expire(us) {
-    if (us <= LONGEST * 1000) this.timer = setTimeout(() => this.say({ kind: "deadline" }), Number(us) / 1000);
-  }
-
-  done() {
-    this.over = true;
-    clearTimeout(this.timer);
+    if (us < 2 ** 31 * 1000) this.timer = setTimeout(() => this.say({ kind: "deadline" }), Number(us) / 1000);
   }
 }
 
-export const microseconds = (ms) => (ms === undefined ? 2n ** 64n - 1n : BigInt(ms) * 1000n); // the one is for ever
 export const fieldsOf = (raw) => pairUp(raw).map(([name, value]) => [name.toLowerCase(), value]);
-export const asText = (binary) => binary.map(([name, value]) => [name, value.toString("base64").replace(/=+$/, "")]);
-// The metadata among fields of which the guest hides some.
-export const shown = (fields, { hidden, binary }) =>
-  fields.filter((_, i) => !((hidden[i >> 3] >> (i & 7)) & 1)).concat(asText(binary));
-
-function laidOut({ count, prefix, data }, payloads) {
-  const parts = payloads.splice(0, count).flatMap((payload, i) => [data.subarray(i * prefix, (i + 1) * prefix), payload]);
-  return Buffer.concat([...parts, data.subarray(count * prefix)]);
-}
+// The metadata among fields of which the guest may hide some, and binary metadata as text.
+export const metadata = (fields, { hidden = [], binary }) =>
+  fields
+    .filter((_, i) => !((hidden[i >> 3] >> (i & 7)) & 1))
+    .concat(binary.map(([name, value]) => [`${name}`, value.toString("base64").replace(/=+$/, "")]));

@@ -1,80 +1,66 @@
 // The server role on Node's `http`.
-import { Call, Configuration, RPCError, fieldsOf, shown } from "./call.mjs";
+import { Call, DEFAULTS, RPCError, fieldsOf, metadata } from "./call.mjs";
 
 // A request listener. `procedures` are {path, attributes, handler}, `codecs` are {name, decode(procedure, bytes),
-// encode(procedure, reply)}. A unary handler returns its reply, a server stream's is an async generator of them. Both get the
-// message and a context.
-export function listener({ procedures, codecs, codings = [], readMax = 0, compressMin = 1024 }) {
-  const names = codecs.map(({ name }) => name).join("\0");
-  const paths = procedures.map(({ path }) => path).join("\0");
+// encode(procedure, reply)}, the rest are columns of `configure-server`. A unary handler returns its reply, a server
+// stream's is an async generator of them. Both get the message and the call: its `metadata`, `timeout_us`, `get` and
+// `canceled.signal`, and the lists `leading` and `trailing` for the response's metadata.
+export function listener({ procedures, codecs, ...columns }) {
+  const names = { codecs: codecs.map(({ name }) => name), procedures: procedures.map(({ path }) => path) };
   const attributes = Buffer.from(procedures.map((procedure) => procedure.attributes));
-  const limits = { read_max: readMax, compress_min: compressMin };
-  const record = { kind: "configure-server", ...limits, codecs: names, procedures: paths, attributes };
-  const configuration = new Configuration(record, codings);
-  return (request, response) => new ServerCall(configuration, procedures, codecs, request, response);
+  const configuration = { kind: "configure-server", ...DEFAULTS, ...columns, ...names, attributes };
+  return (request, response) => new ServerCall({ configuration, procedures, codecs }, request, response);
 }
 
 class ServerCall extends Call {
-  #canceled = new AbortController();
-  message = (payload) => (this.payload = payload);
+  canceled = new AbortController();
+  stop = () => this.canceled.abort();
+  message = (message) => (this.asked = message);
   ready = (answer) => answer();
-  write = (data, end) => this.response[end ? "end" : "write"](data);
-  stop = () => this.#canceled.abort();
 
-  constructor(configuration, procedures, codecs, request, response) {
-    const [path, ...query] = request.url.split("?");
-    const fields = fieldsOf(request.rawHeaders);
-    // Over HTTP/1.1 a request without either of these has no content.
-    const end = !request.headers["content-length"] && !request.headers["transfer-encoding"];
-    super(configuration, { kind: "open-server", method: request.method, path, query: query.join("?"), fields, end });
-    Object.assign(this, { procedures, codecs, fields, response });
-    request.on("data", (data) => this.content(data));
-    request.on("end", () => end || this.say({ kind: "content-end" }));
+  constructor(service, request, response) {
+    super();
+    const { method, url, headers, rawHeaders } = request;
+    const [path, ...query] = url.split("?");
+    const end = !headers["content-length"] && !headers["transfer-encoding"]; // over HTTP/1.1 there is no content then
+    const opening = { kind: "open-server", method, path, query: query.join("?"), fields: fieldsOf(rawHeaders), end };
+    Object.assign(this, service, { opening, output: response });
+    request.on("data", (data) => this.content(data)).on("end", () => end || this.say({ kind: "content-end" }));
     response.on("close", () => response.writableFinished || this.say({ kind: "peer-gone", reason: 1 }));
     this.open();
   }
 
   request(event) {
-    Object.assign(this, { head: event, inline: event["content-inline"] });
-    this.sending = { coding: event.coding, least: event.compress_min, inline: event["send-inline"] };
-    this.expire(event.timeout_us);
-    if (this.procedures[event.procedure].attributes & 1) this.say({ kind: "reject", reason: 7 });
+    const { timeout_us, get, "content-inline": inline } = event;
+    const [procedure, codec] = [this.procedures[event.procedure], this.codecs[event.codec]];
+    Object.assign(this, { sending: event, procedure, codec, timeout_us, get, inline });
+    this.metadata = metadata(this.opening.fields, event);
+    this.expire(timeout_us);
+    if (procedure.attributes & 1) this.say({ kind: "reject", reason: 7 }); // this host does not read streams
   }
 
-  received = () => this.payload && queueMicrotask(() => this.over || this.#serve());
-
-  async #serve() {
-    const [procedure, codec] = [this.procedures[this.head.procedure], this.codecs[this.head.codec]];
-    let message;
+  async received() {
+    if (this.over || this.asked === undefined) return; // the guest has answered
+    const first = [{ kind: "headers", fields: this.leading }];
+    const say = (...commands) => this.say(...first.splice(0), ...commands);
+    const end = (how) => ({ kind: "end", fields: this.trailing, ...how });
     try {
-      message = codec.decode(procedure, this.payload);
-    } catch ({ message: text }) {
-      return this.say({ kind: "reject", reason: 1, text });
-    }
-    const [{ timeout_us, get }, { signal }] = [this.head, this.#canceled];
-    const context = { metadata: shown(this.fields, this.head), timeout_us, get, signal, leading: [], trailing: [] };
-    let first = true;
-    const say = (...commands) => this.say(...(first ? [{ kind: "headers", fields: context.leading }] : []), ...commands);
-    const encoded = (reply) => this.send(codec.encode(procedure, reply));
-    const end = (how) => ({ kind: "end", fields: context.trailing, ...how });
-    try {
-      if (!(procedure.attributes & 2)) return say(encoded(await procedure.handler(message, context)), end());
-      for await (const reply of procedure.handler(message, context)) {
+      const replies = this.procedure.handler(this.asked, this);
+      if (!(this.procedure.attributes & 2)) return say(this.send(await replies), end());
+      for await (const reply of replies) {
         if (this.over) return;
-        say(encoded(reply));
-        first = false;
-        if (this.response.writableNeedDrain) await new Promise((done) => this.response.once("drain", done).once("close", done));
+        say(this.send(reply));
+        if (this.output.writableNeedDrain) await new Promise((done) => this.output.once("drain", done).once("close", done));
       }
       say(end());
     } catch (error) {
-      const { code, message: text, details } = error;
-      say(end(error instanceof RPCError ? { code, message: text, details } : { unexpected: true }));
+      say(end(error instanceof RPCError ? { ...error, message: error.message } : { unexpected: true }));
     }
   }
 
   "http-response-head"({ status, fields, end }) {
-    if (this.response.headersSent) return this.response.destroy(); // the call was lost, and opened again too late
-    this.response.writeHead(status, fields.flat());
-    if (end) this.response.end();
+    if (this.output.headersSent) return this.output.destroy(); // the call was lost, and opened again too late
+    this.output.writeHead(status, fields.flat());
+    if (end) this.output.end();
   }
 }

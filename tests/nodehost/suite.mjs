@@ -5,7 +5,7 @@ import http from "node:http";
 import { createRequire } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
 import { RPCError } from "./call.mjs";
-import { Client } from "./client.mjs";
+import { caller } from "./client.mjs";
 import { compress } from "./module.mjs";
 import { listener } from "./server.mjs";
 
@@ -90,7 +90,7 @@ async function serve() {
   const handlerOf = { unary, server_streaming: serverStream };
   const procedures = methods.map((method) => ({ ...procedureOf(method), handler: handlerOf[method.methodKind](method) }));
   const codecs = Object.values(CODECS).map((each) => codec(each, ["input", "output"]));
-  const serves = listener({ procedures, codecs, codings: CODINGS, compressMin: 0, readMax: asked.messageReceiveLimit });
+  const serves = listener({ procedures, codecs, codings: CODINGS, compress_min: 0, read_max: asked.messageReceiveLimit });
   const server = http.createServer({ maxHeaderSize: 1 << 17, keepAliveTimeout: 0 }, serves);
   server.listen(0, "127.0.0.1", () => {
     say("ServerCompatResponse", { host: "127.0.0.1", port: server.address().port });
@@ -100,25 +100,27 @@ async function serve() {
 // --- the client ---------------------------------------------------------------------------------------------------
 
 const AT_ONCE = 16;
-const clients = new Map();
+const callers = new Map();
 
-function clientOf(request) {
-  const { host, port, protocol, codec: codecs, compression, messageReceiveLimit: readMax } = request;
-  const key = JSON.stringify([host, port, protocol, codecs, compression, readMax]);
-  if (!clients.has(key)) {
+function callerOf(request) {
+  const { host, port, protocol, codec: codecs, compression, messageReceiveLimit: read_max } = request;
+  const key = JSON.stringify([host, port, protocol, codecs, compression, read_max]);
+  if (!callers.has(key)) {
     const codings = compression > 1 ? [CODINGS[compression - 2]] : [];
-    const rest = { codec: codec(CODECS[codecs], ["output", "input"]), codings, sendCoding: codings.length };
-    clients.set(key, new Client({ host, port, protocol, compressMin: 0, readMax, ...rest }));
+    const columns = { protocol, read_max, codings, send_coding: codings.length, compress_min: 0 };
+    const options = { host, port, agent: new http.Agent({ keepAlive: true }), maxHeaderSize: 1 << 17 };
+    callers.set(key, caller({ options, codec: codec(CODECS[codecs], ["output", "input"]), ...columns }));
   }
-  return clients.get(key);
+  return callers.get(key);
 }
 
 async function play(request) {
   const method = service.methods.find(({ name }) => name === request.method);
   const result = { payloads: [] };
-  const options = { metadata: flat(request.requestHeaders), timeoutMs: request.timeoutMs, get: request.useGetHttpMethod };
+  const timeout_us = request.timeoutMs === undefined ? undefined : BigInt(request.timeoutMs) * 1000n;
+  const how = { metadata: flat(request.requestHeaders), timeout_us, get: request.useGetHttpMethod };
   await sleep(request.requestDelayMs);
-  const call = clientOf(request).call(procedureOf(method), anyUnpack(request.requestMessages[0], registry), options);
+  const call = callerOf(request)(procedureOf(method), anyUnpack(request.requestMessages[0], registry), how);
   const { case: timing, value } = request.cancel?.cancelTiming ?? {};
   if (request.cancel && timing !== "afterNumResponses") setTimeout(() => call.cancel(), value ?? 0);
   if (timing === "afterNumResponses" && !value) call.cancel();
