@@ -218,6 +218,7 @@ func (c *Call) tell() *commands {
 // seen nothing, another instance makes the answer, in the peer's protocol. The
 // caller holds mu.
 func (c *Call) lost(err error) {
+	err = noEnd(err)
 	c.handler.logger.Error("connectcore: a call failed inside", "path", c.r.URL.Path, "error", err)
 	c.forget()
 	c.broken = fmt.Errorf("connectcore: the call failed inside: %w", err)
@@ -246,6 +247,7 @@ func (c *Call) gone(cause error) {
 
 // goneLocked is gone if the caller holds mu.
 func (c *Call) goneLocked(cause error) {
+	cause = noEnd(cause)
 	c.cancel()
 	switch {
 	case c.state == callOver:

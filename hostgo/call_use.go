@@ -233,6 +233,7 @@ func (c *Call) writeHeaders(flush bool) bool {
 // reject tells the module about a message that this side cannot read or write,
 // and what the codec says of it, and returns what the module makes of that.
 func (c *Call) reject(reason uint32, cause error, words string) error {
+	cause = noEnd(cause)
 	c.mu.Lock()
 	if c.state == callOver {
 		defer c.mu.Unlock()

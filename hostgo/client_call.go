@@ -114,6 +114,7 @@ func (s *Stream) conclude(err error) {
 		s.over, s.broken = true, refused
 		return
 	}
+	err = noEnd(err)
 	s.cause = err
 	s.forget()
 	s.writeOpen()
@@ -160,6 +161,7 @@ func (s *Stream) event(ev *event) error {
 // reject tells the module about a message that cannot be read or written, and
 // returns the outcome that follows. mu is not held.
 func (s *Stream) reject(reason uint32, cause error) error {
+	cause = noEnd(cause)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over && s.in == nil { // the context has ended, and nothing is told any more

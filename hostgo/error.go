@@ -3,6 +3,7 @@ package hostgo
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -55,6 +56,15 @@ func CodeOf(err error) Code {
 		return e.Code
 	}
 	return CodeUnknown
+}
+
+// noEnd returns an error as the cause of a failure. [io.EOF] says that all messages
+// came: one in the chain of a failure would have it taken for that.
+func noEnd(err error) error {
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: %s", io.ErrUnexpectedEOF, err.Error())
+	}
+	return err
 }
 
 // Detail is one message attached to an error.

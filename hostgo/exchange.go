@@ -153,7 +153,7 @@ func (s *Stream) came(n int, err error) {
 
 // writeGone tells why no response, or no more of it, comes.
 func (s *Stream) writeGone(err error) {
-	s.cause, s.s.in.ended = err, true
+	s.cause, s.s.in.ended = noEnd(err), true
 	if ended := s.ended(); ended != nil {
 		s.writeEnded(ended)
 		return
