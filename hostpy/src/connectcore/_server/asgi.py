@@ -101,7 +101,6 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             "compressions": None if compressions is None else list(compressions),
             "options": Options(read_max_bytes=read_max_bytes, **options),
             "text": False,
-            "early": bool(self._leading),
             "able": "uvicorn with '--http zttp --http2', pyvoy, gunicorn over HTTP/2",
         }
         self._service: Service | None = None
@@ -128,12 +127,14 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             entry.procedure = procedure
         content: bytes | None = None
         more = True
-        size: int | None = None
-        if procedure is not None and not procedure.many_requests:
-            length = length_of(head)
-            if self._leading:
-                size = None if length is None else length_said(length)
-            elif length == b"0":
+        opened: Verdict | ServerCall
+        length = length_of(head) if procedure is not None and not procedure.many_requests else None
+        if length is not None and self._leading:
+            opened = service.settle(head, length_said(length))
+            if isinstance(opened, Verdict):
+                opened = PlainCall(service, head, opened)
+        else:
+            if length == b"0":
                 content, more = b"", False
             elif length is not None:
                 event = await receive()
@@ -141,8 +142,8 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
                     return  # gone before it asked for anything
                 content, more = event.get("body", b""), event.get("more_body", False)
                 del event  # a stream that waits would hold it
-        # Else the head alone decides what is to be read, or whether anything is.
-        opened = service.open(head, content, end=not more, size=size)
+            # Else the head alone decides what is to be read, or whether anything is.
+            opened = service.open(head, content, end=not more)
         if more and content is not None and isinstance(opened, Verdict):
             content, more = await _rest(content, opened.plain.limit, receive)
             if content is None:

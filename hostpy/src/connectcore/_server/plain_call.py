@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..request import expired
 from .call import ServerCall
 from .verdict import OK
 
@@ -36,6 +37,17 @@ class PlainCall(ServerCall):
         self._unopened = content, content is not None
         self.ctx = ctx
         self.received = True
+
+    def show(self, content: bytes, ctx: Any, *, ended: bool, gone: bool) -> None:
+        """So much of its content came, up to its end perhaps, or until the peer went away, or until it is late."""
+        self.ctx = ctx
+        if gone:
+            self.peer_gone()
+        elif not ended and expired(ctx):
+            self.settle(None, ctx)
+            self.deadline()
+        else:
+            self.feed(content, end=ended)
 
     def feed(self, data: bytes, *, end: bool) -> None:
         """Content came. After `done` it is ignored."""

@@ -42,15 +42,14 @@ _START: Final = layout((abi.LAYOUT_DONE, "kind size")).unpack_from
 class Service:
     """What a server offers.
 
-    With `text` fields are given and taken as text, a character per byte, as WSGI has them; else as bytes. With `early` the
-    application has something to do before it wants a request's content. `able` names servers that send trailers.
+    With `text` fields are given and taken as text, a character per byte, as WSGI has them; else as bytes. `able` names servers
+    that send trailers.
     """
 
     __slots__ = (
         "_able",
         "_column",
         "_configuration",
-        "_early",
         "_plains",
         "_told",
         "_verdicts",
@@ -70,7 +69,6 @@ class Service:
         compressions: Iterable[AnyCompression] | None,
         options: Options,
         text: bool,
-        early: bool,
         able: str,
     ) -> None:
         known = [*default_codecs()] if codecs is None else [*map(checked_codec, codecs)]
@@ -89,7 +87,6 @@ class Service:
         self.fields_of: Callable[[bytes], list[tuple[Any, Any]]] = split_text_fields if text else split_fields
         self._column: Callable[[Iterable[tuple[Any, Any]]], bytes] = join_text_fields if text else join_fields
         self._able = able
-        self._early = early
         self.access_log = options.access_log
         self.on_error = options.on_error
         self._verdicts: Heads[Verdict] = Heads(text=text)
@@ -106,16 +103,29 @@ class Service:
                 self._able,
             )
 
-    def open(
-        self, head: Head, content: bytes | None = None, *, end: bool = False, waits: bool = False, size: int | None = None
-    ) -> Verdict | ServerCall:
-        """Open a call: with its head alone, or with content that came, and may have ended. Raises ModuleError.
+    def settle(self, head: Head, size: int | None) -> Verdict | ServerCall:
+        """Open a unary call with its head alone. Raises ModuleError.
 
-        Where the answer is a verdict, nothing is open, and it holds for the content that is here. `waits`: the caller waits for
-        the rest of a verdict's content, and looks at the deadline. `size`: the bytes that are still to come, if that is known.
+        Where the answer is a verdict, nothing is open, and the caller sees whether it holds for the content: this may have
+        `size` bytes, or nobody knows how many.
         """
-        if content is None and not self._early:
-            return self._open(head, content, end, 0)
+        verdict = self._verdicts.find(head)
+        if verdict is None:
+            opened = self._open(head, None, size == 0, abi.OPEN_PREPARE)
+            if isinstance(opened, ServerCall):
+                return opened
+            verdict = opened
+        if size is not None and size > verdict.plain.limit:
+            return self._open(head, None, False, 0)  # it may be refused for that before anything else is done
+        return verdict
+
+    def open(self, head: Head, content: bytes | None, *, end: bool) -> Verdict | ServerCall:
+        """Open a call with what came of its content, which may have ended. Raises ModuleError.
+
+        Where the answer is a verdict, nothing is open, and it holds for the content that is here.
+        """
+        if content is None:
+            return self._open(head, None, end, 0)
         verdict = self._verdicts.find(head)
         if verdict is None:
             opened = self._open(head, content, end, abi.OPEN_PREPARE)
@@ -123,17 +133,13 @@ class Service:
                 return opened
             verdict = opened
         plain = verdict.plain
-        if content is not None:
-            # Content that is still to come is waited for by the call where that has a deadline.
-            if len(content) <= plain.limit and (
-                plain.bare or plain.holds(content) if end else waits or verdict.request.timeout_us == abi.NO_TIMEOUT
-            ):
-                return verdict
-        elif size is not None and size > plain.limit:
-            return self._open(head, content, end, 0)  # it may be refused for that before anything else is done
+        # Content that is still to come is waited for by the call where that has a deadline.
+        if len(content) <= plain.limit and (
+            plain.bare or plain.holds(content) if end else verdict.request.timeout_us == abi.NO_TIMEOUT
+        ):
+            return verdict
         call = PlainCall(self, head, verdict)
-        if content is not None:
-            call.feed(content, end=end)
+        call.feed(content, end=end)
         return call
 
     def _open(self, head: Head, content: bytes | None, end: bool, flags: int) -> Verdict | ServerCall:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from .._codec.payload import decoded
-from .._interceptors import check_sync, split_leading_sync, wrap_sync
+from .._codec.payload import RejectedError, decoded
+from .._interceptors import MetadataRunSync, check_sync, split_leading_sync, wrap_sync
 from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
-from ..request import ServerContext, expired
+from ..request import ServerContext
 from .access import WSGIEntry
 from .call import ServerCall
 from .handlers import checked_sync
 from .options import Options
 from .plain_call import PlainCall
 from .service import Service
-from .verdict import Verdict
 from .wrong_server import NOT_GIVEN, NoRSGI, called_as_asgi
 from .wsgi_call import STATUS_LINES, Exchange, answer_nobody, followed
 from .wsgi_request import READER, RequestContent, addresses, head_of
@@ -28,14 +27,10 @@ if TYPE_CHECKING:
     from ..compression import AnyCompression
     from ..interceptor import InterceptorSync
     from .endpoint import EndpointSync
-    from .memory import Head
     from .options import ServerOptions
     from .wsgi_call import StartResponse
 
 __all__ = ["ConnectWSGIApplication"]
-
-_WHOLE: Final = 1_000_000
-"""Content of less than so many bytes is read before the guest is asked; longer content when the head was found good."""
 
 
 class ConnectWSGIApplication(NoRSGI, ABC):
@@ -94,7 +89,6 @@ class ConnectWSGIApplication(NoRSGI, ABC):
             compressions=compressions,
             options=Options(read_max_bytes=read_max_bytes, **options),
             text=True,
-            early=bool(self._leading),
             able="pyvoy, gunicorn over HTTP/2",
         )
 
@@ -122,42 +116,48 @@ class ConnectWSGIApplication(NoRSGI, ABC):
         procedure, head = head_of(service, environ, unbounded=content.unbounded)
         if entry is not None:
             entry.procedure = procedure
-        data: bytes | None = None
         left = content.left
-        ended = left == 0
-        if procedure is not None and not procedure.many_requests and not self._leading:
-            if left is not None:
-                if left < _WHOLE:
-                    data, ended = content.read(_WHOLE), True
-            elif environ["REQUEST_METHOD"] == "POST":
-                data = content.read(_WHOLE, some=True)
-                ended = not data
-            if content.gone:
-                return answer_nobody(start_response)
-        # Else the head alone decides what is to be read, or whether anything is.
-        opened = service.open(head, data, end=ended, waits=True, size=left)
-        ctx: Any = None
-        if not ended and isinstance(opened, Verdict):
-            ctx = ServerContext(opened.procedure.method, opened.request, READER, environ, head)
-            opened, data = self._read_on(opened, head, data or b"", content, ctx)
-            if content.gone:
-                return answer_nobody(start_response)
+        if procedure is None or procedure.many_requests:
+            opened = service.open(head, None, end=left == 0)
+        else:
+            opened = service.settle(head, left)
         if entry is not None:
             entry.opened = opened
         if isinstance(opened, ServerCall):
             return Exchange(opened, content, environ, start_response).run(self._leading, head)
-        assert data is not None
         plain, procedure, codec = opened.plain, opened.procedure, opened.request.codec
-        if ctx is None:
-            ctx = ServerContext(procedure.method, opened.request, READER, environ, head)
+        ctx: ServerContext[Any, Any] = ServerContext(procedure.method, opened.request, READER, environ, head)
+        run = MetadataRunSync(self._leading, ctx) if self._leading else None
+        call: PlainCall | None = None
+        ended = False
+        data: bytes | None = None
         reply: bytes | None = None
         error: BaseException | None = None
         try:
-            payload = data if plain.bare else plain.payload(data)
-            reply = procedure.encoded(codec, procedure.function(decoded(procedure.decoders[codec], payload), ctx))
+            if run is not None:
+                run.start()
+            data, ended = content.read_all(plain.limit, ctx)
+            request: Any = None
+            good = ended and (plain.bare or plain.holds(data))
+            if good:
+                try:
+                    request = decoded(procedure.decoders[codec], data if plain.bare else plain.payload(data))
+                except RejectedError:
+                    good = False
+            if good:
+                reply = procedure.encoded(codec, procedure.function(request, ctx))
+            else:  # it has not come, or is not what the verdict is about
+                call = PlainCall(service, head, opened)
         except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
             error = raised
-        else:
+        if call is not None:
+            if entry is not None:
+                entry.opened = call
+            call.show(data or b"", ctx, ended=ended, gone=content.gone)
+            return Exchange(call, content, environ, start_response).go_on(run or MetadataRunSync((), ctx))
+        if run is not None:
+            error = run.end(error)
+        if error is None and reply is not None:
             answer = plain.answer(reply, ctx)
             if answer is not None:
                 start_response(STATUS_LINES[plain.status], answer[0])
@@ -168,19 +168,3 @@ class ConnectWSGIApplication(NoRSGI, ABC):
         if entry is not None:
             entry.opened = call
         return Exchange(call, content, environ, start_response).end(reply, error)
-
-    def _read_on(
-        self, verdict: Verdict, head: Head, first: bytes, content: RequestContent, ctx: Any
-    ) -> tuple[Verdict | ServerCall, bytes]:
-        """Read the rest of a plain call's content. Gives all of it, and what is said of the call now."""
-        data, ended = content.read_on(first, verdict.plain.limit, ctx)
-        if content.gone:
-            return verdict, data
-        if expired(ctx):
-            call = PlainCall(self._service, head, verdict)
-            call.settle(None, ctx)
-            call.deadline()
-            return call, data
-        if ended and verdict.plain.holds(data):
-            return verdict, data
-        return self._service.open(head, data, end=ended), data

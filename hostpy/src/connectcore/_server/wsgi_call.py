@@ -94,10 +94,18 @@ class Exchange:
         run = MetadataRunSync(leading, call.ctx)
         if call.procedure.many_responses:
             return self._begun(self._stream(run))
+        try:
+            run.start()
+        except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
+            return self.end(None, run.end(raised))
+        return self.go_on(run)
+
+    def go_on(self, run: MetadataRunSync) -> Iterable[bytes]:
+        """Serve a call with one reply behind interceptors that have started."""
+        call = self.call
         reply: bytes | None = None
         error: BaseException | None = None
         try:
-            run.start()
             request = self._request()
             if not call.done:
                 reply = call.procedure.encoded(call.request.codec, call.procedure.function(request, call.ctx))

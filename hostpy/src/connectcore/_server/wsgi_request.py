@@ -74,6 +74,9 @@ class Layout:
 CHUNK: Final = 64 << 10
 """Bytes of content that are read at a time."""
 
+_AT_ONCE: Final = 1_000_000
+"""Content of up to so many bytes is read in one go, longer content with a look at the deadline now and then."""
+
 _layouts: Final[Memory[Layout]] = Memory()
 
 
@@ -188,15 +191,18 @@ class RequestContent:
             size -= len(part)
             yield part
 
-    def read_on(self, first: bytes, most: int, ctx: RequestContext[Any, Any]) -> tuple[bytes, bool]:
-        """Content that ends by itself, from its first part on: to its end, or until it is more than `most` bytes, or late; and
-        whether that was its end."""
-        data, parts, size = first, [first], len(first)
+    def read_all(self, most: int, ctx: RequestContext[Any, Any]) -> tuple[bytes, bool]:
+        """Content to its end, or until it is more than `most` bytes, or late; and whether that was its end."""
+        left = self.left
+        if left is not None and left <= _AT_ONCE:
+            return self.read(left), not self.gone
+        parts: list[bytes] = []
+        size, data = 0, b"-"
         while data and size <= most and not expired(ctx):
             data = self.read(CHUNK, some=True)
             parts.append(data)
             size += len(data)
-        return b"".join(parts), not data
+        return b"".join(parts), not data and not self.gone
 
     def drain(self, most: int) -> None:
         """Read and forget up to `most` bytes: a server that closes the connection over unread bytes may break it."""
