@@ -25,10 +25,22 @@ SECTIONS = {
     "faults": ("Instances that fail", 300),
     "traps": ("Traps beside `faulthandler`", 120),
     "processes": ("Processes and threads", 400),
-    "leaving": ("Resets and disconnects", 400),
+    "leaving": ("Resets and disconnects", 500),
     "slow": ("Slow peers", 120),
     "inside": ("What is inside stays inside", 120),
     "soak": ("Soak", 780),
+}
+# What a section's figures mean, where they do not say it themselves.
+NOTES = {
+    "leaving": """How long good calls take beside resets is compared with three things. A p99 is the median of several rounds.
+
+- *The same bursts, answered*: as many calls, from the same peer, at the same pace, which the server answers instead. This is
+  what is usual under load, on an ordinary busy day: good calls beside resets must take less than 3 times as long.
+- *A server that does nothing else* (alone). A burst of 100 streams is 100 tasks in one turn of the server's event loop, and a
+  good call that comes meanwhile waits for the turn's end. With smaller bursts of as many streams a second it waits for less.
+  Server, peer and caller share the machine's cores, too: what a call waits for is told.
+- *A bare application*: the same attack on an application that does nothing, under the same server. What good calls wait for
+  there is the server's and the machine's, and not this library's."""
 }
 REPORT = HERE / "report.md"
 SAID = {True: "pass", False: "**fail**", None: "-"}
@@ -93,8 +105,9 @@ def main() -> int:
     pages: dict[str, str] = {}
     for name in names:
         begun = time.monotonic()
+        about = f"{NOTES[name]}\n\n" if name in NOTES else ""
         found = table(measured(name, whole=not options.short))
-        pages[SECTIONS[name][0]] = f"{found}\n\n{time.monotonic() - begun:.0f} s."
+        pages[SECTIONS[name][0]] = f"{about}{found}\n\n{time.monotonic() - begun:.0f} s."
         print(f"## {SECTIONS[name][0]}\n\n{pages[SECTIONS[name][0]]}\n", flush=True)
     if not options.short:
         write(pages)

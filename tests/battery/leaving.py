@@ -11,23 +11,15 @@ from collections.abc import Iterator
 import h2.connection
 import h2.events
 import h2.exceptions
-from server_support import BIDI, CLIENT, CONNECT, SERVER, SERVICE, UNARY, envelope, message
+from server_support import SERVICE
 
+import bursts
+from bursts import KINDS, SEED, head, opened
 from figures import Figure
 from peers import Server, beside, compared, serving
 from proxies import HOST
-from served import HANG
 
-SEED = 7
 AT_ONCE = 100  # streams in one write
-KINDS = (UNARY, CLIENT, SERVER, BIDI)
-
-
-def opened(kind: str) -> tuple[list[tuple[str, str]], bytes]:
-    """The fields and the content of a call that does not end."""
-    if kind == UNARY:
-        return [("content-type", "application/proto")], message(HANG)
-    return [("content-type", CONNECT["content_type"])], envelope(message(HANG))
 
 
 class Resetting:
@@ -49,9 +41,7 @@ class Resetting:
         for kind in kinds:
             stream = self.h2.get_next_available_stream_id()
             fields, content = opened(kind)
-            path = f"/{SERVICE}/{kind}"
-            head = [(":method", "POST"), (":scheme", "http"), (":authority", HOST), (":path", path), *fields]
-            self.h2.send_headers(stream, head)
+            self.h2.send_headers(stream, head(kind, fields))
             if with_content and self.h2.local_flow_control_window(stream) >= len(content):
                 self.h2.send_data(stream, content)
             self.h2.reset_stream(stream, 8)
@@ -129,6 +119,8 @@ def figures(whole: bool) -> Iterator[Figure]:
     what = f"{count:,} HTTP/2 streams opened and reset"
     with serving("uvicorn-zttp") as server:
         yield from resets(server, count, what)
+        for size in (100, 10, 1) if whole else (100,):
+            yield from bursts.figures(server, size, *((5, 2_000) if whole else (3, 1_000)))
     if whole:
         yield from compared("uvicorn-zttp", what, lambda server: reset(server, count), count)
     for name in ("uvicorn-zttp", "uvicorn-httptools", "uvicorn-h11") if whole else ("uvicorn-httptools",):

@@ -26,10 +26,17 @@ ENOUGH = 200  # calls
 SPARE = {"running": 0, "open": 1, "tasks": 4, "descriptors": 4}
 
 
+def scheduled(process: int) -> tuple[float, float]:
+    """Milliseconds that a process's first thread, where event loops run, has had of a processor, and that it stood in line for
+    one. What else the machine does is not in the former. Both are told when the thread waits, and every few milliseconds while
+    it runs."""
+    had, stood, _ = Path(f"/proc/{process}/schedstat").read_text().split()
+    return int(had) / 1e6, int(stood) / 1e6
+
+
 def processor(process: int) -> float:
-    """Milliseconds that a process's first thread, where event loops run, has had of a processor. What else the machine does is
-    not in them. It is told when the thread waits, and every few milliseconds while it runs."""
-    return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e6
+    """Milliseconds that it has had."""
+    return scheduled(process)[0]
 
 
 @dataclass
@@ -78,11 +85,12 @@ def ask(client: ConnectClientSync, text: str) -> str:
 
 @dataclass
 class Calls:
-    """Good calls, one after the other: how long each took and how much the server's event loop did meanwhile, both in
-    milliseconds, and what went wrong."""
+    """Good calls, one after the other: how long each took, how much the server's event loop did meanwhile and how long it stood
+    in line for a processor, all in milliseconds, and what went wrong."""
 
     took: list[float] = field(default_factory=list)
     worked: list[float] = field(default_factory=list)
+    stood: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
 
@@ -94,13 +102,15 @@ def good(server: Server, ended: Any) -> None:
             ask(client, "warm")
         ended.send(None)
         while not ended.poll() or not calls.took:
-            worked, begun = processor(server.process), time.perf_counter()
+            before, begun = scheduled(server.process), time.perf_counter()
             try:
                 assert ask(client, "good") == "good"
             except Exception as error:
                 calls.wrong.append(repr(error))
             calls.took.append((time.perf_counter() - begun) * 1000)
-            calls.worked.append(processor(server.process) - worked)
+            after = scheduled(server.process)
+            calls.worked.append(after[0] - before[0])
+            calls.stood.append(after[1] - before[1])
             time.sleep(0.001)
     ended.send(calls)
 
