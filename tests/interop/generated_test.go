@@ -132,25 +132,53 @@ func fields(f *form) map[string][]string {
 	return all
 }
 
-// generated is one of the calls, with what our handler and the peer's made of it.
+// generated is one of the calls, with what we and the peer made of it.
 type generated struct {
 	form            *form
 	content, fields string
+	end             string // of a response
+	moment          moment // of a response
 	ours, theirs    answered
 }
 
-// answered is an outcome as exchange has it, and in parts.
-type answered struct {
-	whole    string
-	messages string // the status, the content type and the messages
-	code     string
+func (g *generated) String() string {
+	return fmt.Sprintf("%s/%s/%s/%s/%s", g.form.name, g.content, g.end, g.fields, g.moment)
 }
 
+// answered is what became of a call, in the parts that are compared.
+type answered struct {
+	status   string // of HTTP, with what else a refusal says; of servers only
+	messages string // with the content type, if a server is asked
+	code     string
+	text     string
+	details  string
+	fields   string // metadata
+}
+
+// aspects name the parts.
+var aspects = []struct {
+	name string
+	of   func(*answered) string
+}{
+	{"status", func(a *answered) string { return a.status }},
+	{"messages", func(a *answered) string { return a.messages }},
+	{"code", func(a *answered) string { return a.code }},
+	{"text", func(a *answered) string { return a.text }},
+	{"details", func(a *answered) string { return a.details }},
+	{"fields", func(a *answered) string { return a.fields }},
+}
+
+func (a *answered) String() string {
+	return fmt.Sprintf("%s [%s] %s %q <%s> {%s}", a.status, a.messages, a.code, a.text, a.details, a.fields)
+}
+
+// answer is an outcome as exchange has it, in parts.
 func answer(whole string) (a answered) {
-	a.whole, a.messages, a.code = whole, whole, "ok"
+	a.status, a.messages, _ = strings.Cut(whole, " ")
+	a.code = "ok"
 	for _, mark := range []string{" status:", " end:"} {
 		if at := strings.LastIndex(whole, mark); at >= 0 {
-			a.messages, a.code = whole[:at], whole[at+len(mark):]
+			a.messages, a.code = strings.TrimPrefix(whole[:at], a.status), whole[at+len(mark):]
 			if number, err := strconv.Atoi(a.code); err == nil && number > 0 {
 				a.code = connect.Code(number).String()
 			} else if a.code == "0" || a.code == "" {
@@ -159,26 +187,28 @@ func answer(whole string) (a answered) {
 			return a
 		}
 	}
-	if status, code, _ := strings.Cut(whole, " "); status != "200" {
-		a.messages, a.code = "", code
+	if a.status != "200" {
+		a.messages, a.code = "", a.messages
 	}
 	return a
 }
 
-// difference is a kind of answer in which ours is meant to be another one.
+// difference is a kind of answer in which ours is meant to be another one, in these
+// aspects.
 type difference struct {
 	what, reason, paragraph string
+	in                      string
 	is                      func(g *generated) bool
 }
 
 var malformedContent = difference{"malformed content", "it is the client's fault, and known to be: internal would say that it is the server's",
-	"gRPC status codes, INVALID_ARGUMENT",
+	"gRPC status codes, INVALID_ARGUMENT", "code",
 	func(g *generated) bool {
 		return g.ours.code == "invalid_argument" && g.theirs.code == "internal" && g.ours.messages == g.theirs.messages
 	}}
 
 var notOneMessage = difference{"another number of messages than the one that is wanted",
-	"that there is a second one is known before its content is", "gRPC status codes, UNIMPLEMENTED: request cardinality violation",
+	"that there is a second one is known before its content is", "gRPC status codes, UNIMPLEMENTED: request cardinality violation", "code",
 	func(g *generated) bool {
 		return g.form.one() && (g.content == "nothing" || g.content == "two messages" || strings.HasPrefix(g.content, "a message, then")) &&
 			g.ours.code == "unimplemented"
@@ -186,51 +216,53 @@ var notOneMessage = difference{"another number of messages than the one that is 
 
 var serverDifferences = []difference{
 	{"a timeout with a sign, or none", "a timeout is digits: a sign is none, and there has to be one",
-		"Connect protocol, Timeout-Milliseconds; gRPC over HTTP/2, TimeoutValue",
+		"Connect protocol, Timeout-Milliseconds; gRPC over HTTP/2, TimeoutValue", "status messages code",
 		func(g *generated) bool {
 			return (g.fields == `a timeout of "+1"` || g.fields == `a timeout of ""`) && g.ours.code == "invalid_argument"
 		}},
 	{"a timeout of 0", "the deadline has passed before anything of the content is looked at",
-		"gRPC over HTTP/2, Timeout: a server may end the call once it has passed",
+		"gRPC over HTTP/2, Timeout: a server may end the call once it has passed", "status messages code",
 		func(g *generated) bool { return g.fields == `a timeout of "0"` && g.ours.code == "deadline_exceeded" }},
 	malformedContent,
 	notOneMessage,
 	{"trailers in the content of a request", "only the content of a gRPC-Web response has them; there they are no end",
-		"gRPC-Web, HTTP wire protocols: message framing",
+		"gRPC-Web, HTTP wire protocols: message framing", "messages code",
 		func(g *generated) bool {
 			return g.form.grpc() && strings.HasPrefix(g.content, "flags 0x8") && g.ours.code == "invalid_argument"
 		}},
 	{"an answer to compressed content", "the request accepts identity only; that it was compressed itself says nothing else",
-		"RFC 9110, section 12.5.3",
+		"RFC 9110, section 12.5.3", "messages",
 		func(g *generated) bool {
 			return !g.form.envelopes && g.fields == "gzip named" && g.ours.code == "ok" && g.theirs.code == "ok"
 		}},
 	{"two faults in one head", "a content-length over the limit is found first",
-		"none: either may be named",
+		"none: either may be named", "status code",
 		func(g *generated) bool {
 			return g.content == "over the limit" && g.ours.code == "resource_exhausted" && g.theirs.code == "invalid_argument"
 		}},
 }
 
-// judge fails where the two differ otherwise than they are meant to, and where
-// a difference is gone.
+// judge fails where the two differ in an aspect otherwise than they are meant to,
+// and where a difference is gone.
 func judge(t *testing.T, differences []difference, all []generated) {
 	t.Helper()
 	seen := make([]int, len(differences))
 	for i := range all {
 		g := &all[i]
-		if g.ours.whole == g.theirs.whole {
-			continue
+		for _, aspect := range aspects {
+			if aspect.of(&g.ours) == aspect.of(&g.theirs) {
+				continue
+			}
+			at := slices.IndexFunc(differences, func(d difference) bool { return strings.Contains(d.in, aspect.name) && d.is(g) })
+			if at < 0 {
+				t.Errorf("%s: another %s: we have %s, they have %s", g, aspect.name, &g.ours, &g.theirs)
+				continue
+			}
+			seen[at]++
 		}
-		at := slices.IndexFunc(differences, func(d difference) bool { return d.is(g) })
-		if at < 0 {
-			t.Errorf("%s/%s/%s: we answer %s, they answer %s", g.form.name, g.content, g.fields, g.ours.whole, g.theirs.whole)
-			continue
-		}
-		seen[at]++
 	}
 	for i, d := range differences {
-		t.Logf("%d of %d calls: %s (%s; %s)", seen[i], len(all), d.what, d.reason, d.paragraph)
+		t.Logf("%d of %d calls: %s: %s (%s; %s)", seen[i], len(all), d.in, d.what, d.reason, d.paragraph)
 		if seen[i] == 0 {
 			t.Errorf("a difference is gone: %s", d.what)
 		}
@@ -254,8 +286,8 @@ func ask(t *testing.T, forms []*form, theirsURL string) (all []generated) {
 				for i := 0; i < len(pairs); i += 2 {
 					e.header[pairs[i]] = pairs[i+1]
 				}
-				all = append(all, generated{f, c.name, name,
-					answer(outcome(t, client, oursURL, &e)), answer(outcome(t, client, theirsURL, &e))})
+				all = append(all, generated{form: f, content: c.name, fields: name,
+					ours: answer(outcome(t, client, oursURL, &e)), theirs: answer(outcome(t, client, theirsURL, &e))})
 			}
 		}
 	}
@@ -270,9 +302,9 @@ func TestGeneratedServersConnectGo(t *testing.T) {
 // grpcGoDifferences are those from grpc-go, which is asked in gRPC with proto only.
 var grpcGoDifferences = []difference{
 	{"a malformed timeout", "the answer is one of gRPC: a client makes no more of an HTTP status than internal",
-		"gRPC over HTTP/2, Responses: Response-Headers, Trailers-Only",
+		"gRPC over HTTP/2, Responses: Response-Headers, Trailers-Only", "status messages code",
 		func(g *generated) bool {
-			return strings.HasPrefix(g.fields, "a timeout") && g.ours.code == "invalid_argument" && strings.HasPrefix(g.theirs.whole, "400")
+			return strings.HasPrefix(g.fields, "a timeout") && g.ours.code == "invalid_argument" && g.theirs.status == "400"
 		}},
 	malformedContent,
 	notOneMessage,
