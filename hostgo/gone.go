@@ -18,6 +18,9 @@ func goneFor(err error, response *http.Response) (reason, code uint32) {
 	if isTooLarge(err.Error()) {
 		return abi.GoneLarge, 0
 	}
+	if code, ok := unrepeated(err.Error()); ok {
+		return abi.GoneReset, code
+	}
 	var stream streamError
 	if errors.As(err, &stream) {
 		if stream.Cause != nil && stream.Cause.Error() == "received from peer" {
@@ -55,6 +58,19 @@ func isTooLarge(text string) bool {
 	return strings.Contains(text, "server response headers exceeded ") ||
 		strings.HasSuffix(text, "response header list larger than advertised limit") ||
 		strings.HasSuffix(text, "suspiciously long trailer after chunked body")
+}
+
+// unrepeated gives the code of a reset, of which such a text tells if net/http would
+// make the request again, but cannot repeat its content.
+func unrepeated(text string) (code uint32, ok bool) {
+	if strings.HasPrefix(text, "http2: Transport: cannot retry err [stream error: ") {
+		for name, code := range map[string]uint32{"PROTOCOL_ERROR": 1, "REFUSED_STREAM": 7} {
+			if strings.Contains(text, "; "+name+"; received from peer]") {
+				return code, true
+			}
+		}
+	}
+	return 0, false
 }
 
 // withoutURL takes off what http.Client says of the request.
