@@ -28,14 +28,14 @@ type exchange struct {
 	method  string // POST where empty
 	target  string // the unary procedure where empty
 	header  map[string]string
+	opening []byte // a message that is answered before the body is sent, if any
 	body    []byte
 	differs string // our outcome
 	reason  string
 }
 
-// outcome is what of an answer is compared: the status, the code of an error, the
-// content type, the fields that a refusal needs, and the content of a success.
-func outcome(t *testing.T, client *http.Client, url string, e *exchange) string {
+// ask makes the request and reads the whole of the answer.
+func (e *exchange) ask(t *testing.T, client *http.Client, url string) (response *http.Response, content []byte) {
 	t.Helper()
 	method, target := e.method, e.target
 	if method == "" {
@@ -44,22 +44,40 @@ func outcome(t *testing.T, client *http.Client, url string, e *exchange) string 
 	if target == "" {
 		target = unaryPath
 	}
-	r, err := http.NewRequestWithContext(soon(t), method, url+target, bytes.NewReader(e.body))
+	var body io.Reader = bytes.NewReader(e.body)
+	pipeEnd, pipe := io.Pipe()
+	if e.opening != nil {
+		body = io.MultiReader(bytes.NewReader(e.opening), pipeEnd)
+	}
+	r, err := http.NewRequestWithContext(soon(t), method, url+target, body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, value := range e.header {
 		r.Header[http.CanonicalHeaderKey(name)] = []string{value}
 	}
-	response, err := client.Do(r)
-	if err != nil {
+	if response, err = client.Do(r); err != nil {
 		t.Fatal(err)
 	}
 	defer response.Body.Close() //nolint:errcheck // read to its end
-	content, err := io.ReadAll(response.Body)
-	if err != nil {
+	var first bytes.Buffer
+	if e.opening != nil {
+		skipMessage(io.TeeReader(response.Body, &first))
+		go func() {
+			_, _ = pipe.Write(e.body) // the server may have answered, and take no more
+			_ = pipe.Close()
+		}()
+	}
+	if content, err = io.ReadAll(response.Body); err != nil {
 		t.Fatal(err)
 	}
+	return response, append(first.Bytes(), content...)
+}
+
+// outcome is what of an answer is compared: the status, the code of an error, the
+// content type, the fields that a refusal needs, and the content of a success.
+func outcome(t *testing.T, response *http.Response, content []byte) string {
+	t.Helper()
 	result := fmt.Sprint(response.StatusCode)
 	var failure struct{ Code string }
 	switch {
@@ -350,7 +368,11 @@ func TestDifferential(t *testing.T) {
 	all := append(exchanges(), grpcExchanges("application/grpc+proto")...)
 	for _, e := range append(all, grpcExchanges("application/grpc-web+proto")...) {
 		t.Run(e.name, func(t *testing.T) {
-			mine, other := outcome(t, client, oursURL, &e), outcome(t, client, theirsURL, &e)
+			of := func(url string) string {
+				response, content := e.ask(t, client, url)
+				return outcome(t, response, content)
+			}
+			mine, other := of(oursURL), of(theirsURL)
 			switch {
 			case e.differs == "" && mine != other:
 				t.Errorf("we answer %s, connect-go answers %s", mine, other)

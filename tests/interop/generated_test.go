@@ -1,7 +1,16 @@
 package interop
 
 import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/textproto"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,6 +94,7 @@ func contents() []content {
 		{"an error", func(f *form) []byte { return f.message(askFail) }},
 		{"an error without a code", func(f *form) []byte { return f.message(askPlain) }},
 		{"two messages", func(f *form) []byte { return append(good(f), good(f)...) }},
+		{"an error, then a message", func(f *form) []byte { return append(f.message(askFail), good(f)...) }},
 		{"malformed", func(f *form) []byte {
 			if f.envelopes {
 				return enveloped(0, []byte("\x0a\xff"))
@@ -172,8 +182,10 @@ func (a *answered) String() string {
 	return fmt.Sprintf("%s [%s] %s %q <%s> {%s}", a.status, a.messages, a.code, a.text, a.details, a.fields)
 }
 
-// answer is an outcome as exchange has it, in parts.
-func answer(whole string) (a answered) {
+// answer is an exchange's outcome, in parts, and what else its answer tells.
+func answer(t *testing.T, response *http.Response, content []byte) (a answered) {
+	t.Helper()
+	whole := outcome(t, response, content)
 	a.status, a.messages, _ = strings.Cut(whole, " ")
 	a.code = "ok"
 	for _, mark := range []string{" status:", " end:"} {
@@ -184,13 +196,76 @@ func answer(whole string) (a answered) {
 			} else if a.code == "0" || a.code == "" {
 				a.code = "ok"
 			}
-			return a
+			break
 		}
 	}
 	if a.status != "200" {
 		a.messages, a.code = "", a.messages
 	}
+	s := toldBy(t, response, content)
+	s.code = a.code
+	told := s.answered()
+	a.text, a.details, a.fields = told.text, told.details, told.fields
 	return a
+}
+
+// toldBy is what an answer tells beside its messages and code.
+func toldBy(t *testing.T, response *http.Response, content []byte) (s seen) {
+	grpcFields := func(h http.Header) {
+		s.addHTTP(h)
+		if text := h.Get("Grpc-Message"); text != "" {
+			s.text, _ = url.PathUnescape(text)
+		}
+		if b, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(h.Get("Grpc-Status-Details-Bin"), "=")); err == nil && len(b) > 0 {
+			s.details = append(s.details, fmt.Sprintf("%x", b))
+		}
+	}
+	connectError := func(e connectFailure) {
+		s.text = e.Message
+		for _, detail := range e.Details {
+			s.details = append(s.details, detail.Type+":"+strings.TrimRight(detail.Value, "="))
+		}
+	}
+	grpcFields(response.Header)
+	grpcFields(response.Trailer)
+	for name, values := range response.Header {
+		if trailer, ok := strings.CutPrefix(name, "Trailer-"); ok {
+			s.addHTTP(http.Header{trailer: values})
+		}
+	}
+	var failure connectFailure
+	if response.StatusCode != http.StatusOK && json.Unmarshal(content, &failure) == nil {
+		connectError(failure)
+	}
+	contentType := response.Header.Get("Content-Type")
+	if response.StatusCode != http.StatusOK || !strings.HasPrefix(contentType, streamTypes) && !strings.HasPrefix(contentType, grpcTypes) {
+		return s
+	}
+	for len(content) >= 5 {
+		size := min(uint64(binary.BigEndian.Uint32(content[1:])), uint64(len(content)-5))
+		flags, payload := content[0], content[5:5+size]
+		if content = content[5+size:]; flags&1 != 0 {
+			payload = unzipped(t, payload)
+		}
+		var end struct {
+			Error    connectFailure
+			Metadata http.Header
+		}
+		if flags&0x80 != 0 {
+			lines, _ := textproto.NewReader(bufio.NewReader(io.MultiReader(bytes.NewReader(payload), strings.NewReader("\r\n")))).ReadMIMEHeader()
+			grpcFields(http.Header(lines))
+		} else if flags&2 != 0 && json.Unmarshal(payload, &end) == nil {
+			connectError(end.Error)
+			s.addHTTP(end.Metadata)
+		}
+	}
+	return s
+}
+
+// connectFailure is an error as Connect's JSON has it.
+type connectFailure struct {
+	Message string
+	Details []struct{ Type, Value string }
 }
 
 // difference is a kind of answer in which ours is meant to be another one, in these
@@ -210,23 +285,23 @@ var malformedContent = difference{"malformed content", "it is the client's fault
 var notOneMessage = difference{"another number of messages than the one that is wanted",
 	"that there is a second one is known before its content is", "gRPC status codes, UNIMPLEMENTED: request cardinality violation", "code",
 	func(g *generated) bool {
-		return g.form.one() && (g.content == "nothing" || g.content == "two messages" || strings.HasPrefix(g.content, "a message, then")) &&
+		return g.form.one() && (g.content == "nothing" || g.content == "two messages" || strings.Contains(g.content, ", then ")) &&
 			g.ours.code == "unimplemented"
 	}}
 
 var serverDifferences = []difference{
 	{"a timeout with a sign, or none", "a timeout is digits: a sign is none, and there has to be one",
-		"Connect protocol, Timeout-Milliseconds; gRPC over HTTP/2, TimeoutValue", "status messages code",
+		"Connect protocol, Timeout-Milliseconds; gRPC over HTTP/2, TimeoutValue", "status messages code text details fields",
 		func(g *generated) bool {
 			return (g.fields == `a timeout of "+1"` || g.fields == `a timeout of ""`) && g.ours.code == "invalid_argument"
 		}},
 	{"a timeout of 0", "the deadline has passed before anything of the content is looked at",
-		"gRPC over HTTP/2, Timeout: a server may end the call once it has passed", "status messages code",
+		"gRPC over HTTP/2, Timeout: a server may end the call once it has passed", "status messages code text details fields",
 		func(g *generated) bool { return g.fields == `a timeout of "0"` && g.ours.code == "deadline_exceeded" }},
 	malformedContent,
 	notOneMessage,
 	{"trailers in the content of a request", "only the content of a gRPC-Web response has them; there they are no end",
-		"gRPC-Web, HTTP wire protocols: message framing", "messages code",
+		"gRPC-Web, HTTP wire protocols: message framing", "messages code text fields",
 		func(g *generated) bool {
 			return g.form.grpc() && strings.HasPrefix(g.content, "flags 0x8") && g.ours.code == "invalid_argument"
 		}},
@@ -235,6 +310,9 @@ var serverDifferences = []difference{
 		func(g *generated) bool {
 			return !g.form.envelopes && g.fields == "gzip named" && g.ours.code == "ok" && g.theirs.code == "ok"
 		}},
+	{"metadata of a handler that fails unexpectedly", "what it had set goes out; connect-go's has no response to set it in, and no error of its own",
+		"none: the interfaces differ", "fields",
+		func(g *generated) bool { return g.content == "an error without a code" && g.ours.has(&g.theirs) }},
 	{"two faults in one head", "a content-length over the limit is found first",
 		"none: either may be named", "status code",
 		func(g *generated) bool {
@@ -269,25 +347,39 @@ func judge(t *testing.T, differences []difference, all []generated) {
 	}
 }
 
-// ask makes all calls of these forms to our handler and to the peer's.
+// ask makes all calls of these forms to our handler and to the peer's. Those with
+// many messages both ways are made in a conversation, too.
 func ask(t *testing.T, forms []*form, theirsURL string) (all []generated) {
 	t.Helper()
 	v := versions[1]
 	client := v.client(t)
 	oursURL := v.serve(t, ours(t, hostgo.HandlerOptions{ReadMax: readMax}))
+	askAt := func(f *form, c content, m moment, name string, pairs []string) {
+		e := exchange{target: f.target, body: c.bytes(f), header: map[string]string{"content-type": f.contentType,
+			"accept-encoding": "identity", "x-ask": leadText, "x-ask-bin": unpadded([]byte(trailBytes))}}
+		if f.grpc() {
+			e.header["te"] = "trailers"
+		}
+		for i := 0; i < len(pairs); i += 2 {
+			e.header[pairs[i]] = pairs[i+1]
+		}
+		if m == talk {
+			e.opening = f.message("opening")
+		}
+		g := generated{form: f, content: c.name, fields: name, moment: m}
+		response, content := e.ask(t, client, oursURL)
+		g.ours = answer(t, response, content)
+		response, content = e.ask(t, client, theirsURL)
+		g.theirs = answer(t, response, content)
+		all = append(all, g)
+	}
 	for _, f := range forms {
 		for _, c := range contents() {
 			for name, pairs := range fields(f) {
-				e := exchange{target: f.target, body: c.bytes(f),
-					header: map[string]string{"content-type": f.contentType, "accept-encoding": "identity"}}
-				if f.grpc() {
-					e.header["te"] = "trailers"
+				askAt(f, c, late, name, pairs)
+				if f.target == bidiPath && !f.json() {
+					askAt(f, c, talk, name, pairs)
 				}
-				for i := 0; i < len(pairs); i += 2 {
-					e.header[pairs[i]] = pairs[i+1]
-				}
-				all = append(all, generated{form: f, content: c.name, fields: name,
-					ours: answer(outcome(t, client, oursURL, &e)), theirs: answer(outcome(t, client, theirsURL, &e))})
 			}
 		}
 	}
@@ -302,7 +394,7 @@ func TestGeneratedServersConnectGo(t *testing.T) {
 // grpcGoDifferences are those from grpc-go, which is asked in gRPC with proto only.
 var grpcGoDifferences = []difference{
 	{"a malformed timeout", "the answer is one of gRPC: a client makes no more of an HTTP status than internal",
-		"gRPC over HTTP/2, Responses: Response-Headers, Trailers-Only", "status messages code",
+		"gRPC over HTTP/2, Responses: Response-Headers, Trailers-Only", "status messages code text details fields",
 		func(g *generated) bool {
 			return strings.HasPrefix(g.fields, "a timeout") && g.ours.code == "invalid_argument" && g.theirs.status == "400"
 		}},

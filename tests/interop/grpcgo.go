@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -32,7 +33,7 @@ func TheirsGRPC() *grpc.Server {
 // serveGRPC serves a call of any procedure.
 func serveGRPC(stream grpc.ServerStream) error {
 	ctx := stream.Context()
-	if err := metadataGRPC(stream); err != nil {
+	if err := errors.Join(metadataGRPC(ctx), stream.SendHeader(nil)); err != nil {
 		return err
 	}
 	do := func(ask string) (string, error) {
@@ -85,8 +86,8 @@ func serveGRPC(stream grpc.ServerStream) error {
 }
 
 // metadataGRPC answers the peer's metadata with metadata of both kinds.
-func metadataGRPC(stream grpc.ServerStream) error {
-	asked, _ := metadata.FromIncomingContext(stream.Context())
+func metadataGRPC(ctx context.Context) error {
+	asked, _ := metadata.FromIncomingContext(ctx)
 	lead, trail := metadata.MD{}, metadata.MD{}
 	for from, to := range map[string]string{"x-ask": "", "x-ask-bin": "-bin"} {
 		if values := asked.Get(from); len(values) > 0 {
@@ -94,8 +95,7 @@ func metadataGRPC(stream grpc.ServerStream) error {
 			trail.Set("x-trail"+to, values...)
 		}
 	}
-	stream.SetTrailer(trail)
-	return stream.SendHeader(lead)
+	return errors.Join(grpc.SetTrailer(ctx, trail), grpc.SetHeader(ctx, lead))
 }
 
 func failureGRPC() error {

@@ -198,8 +198,11 @@ func grpcGoURL(t *testing.T, server *grpc.Server) string {
 // grpcGoService is the service as generated code registers it.
 func grpcGoService() *grpc.Server {
 	type stream = grpc.ServerStream
-	answer := func(ctx context.Context, ask string) (any, error) {
-		return wrapperspb.String(strings.ToUpper(ask)), actGRPC(ctx, ask)
+	answer := func(ctx context.Context, ask string, err error) (any, error) {
+		if err == nil {
+			err = actGRPC(ctx, ask)
+		}
+		return wrapperspb.String(strings.ToUpper(ask)), err
 	}
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(readMax))
 	server.RegisterService(&grpc.ServiceDesc{
@@ -210,12 +213,15 @@ func grpcGoService() *grpc.Server {
 			if err := receive(&m); err != nil {
 				return nil, err
 			}
-			return answer(ctx, m.GetValue())
+			return answer(ctx, m.GetValue(), metadataGRPC(ctx))
 		}}},
 		Streams: []grpc.StreamDesc{
 			{StreamName: "Server", ServerStreams: true, Handler: func(_ any, s stream) error {
 				var m text
 				if err := s.RecvMsg(&m); err != nil {
+					return err
+				}
+				if err := metadataGRPC(s.Context()); err != nil {
 					return err
 				}
 				for i := range 3 {
@@ -230,15 +236,18 @@ func grpcGoService() *grpc.Server {
 				if err != nil {
 					return err
 				}
-				reply, err := answer(s.Context(), strings.Join(all, "+"))
+				reply, err := answer(s.Context(), strings.Join(all, "+"), metadataGRPC(s.Context()))
 				if err != nil {
 					return err
 				}
 				return s.SendMsg(reply)
 			}},
 			{StreamName: "Bidi", ServerStreams: true, ClientStreams: true, Handler: func(_ any, s stream) error {
+				if err := metadataGRPC(s.Context()); err != nil {
+					return err
+				}
 				_, err := collectGRPC(s, func(ask string) error {
-					reply, err := answer(s.Context(), ask)
+					reply, err := answer(s.Context(), ask, nil)
 					if err != nil {
 						return err
 					}
@@ -253,7 +262,12 @@ func grpcGoService() *grpc.Server {
 
 // actGRPC is what the registered service is asked to do beside answering.
 func actGRPC(ctx context.Context, ask string) error {
-	_, err := act(ctx, "", ask, failureGRPC)
+	_, err := act(ctx, "", ask, func() error {
+		if err := grpc.SetTrailer(ctx, metadata.Pairs("x-error", "why")); err != nil {
+			return err
+		}
+		return failureGRPC()
+	})
 	return err
 }
 
