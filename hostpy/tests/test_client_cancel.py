@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyqwest
@@ -185,7 +186,10 @@ def test_cancellation_with_a_client_that_cannot_be_interrupted() -> None:
 def test_cancellations_nest_and_belong_to_their_thread() -> None:
     with Cancellation() as outer:
         with Cancellation() as inner:
-            assert current_cancellation() is inner
+            canceled = current_cancellation()
+            assert canceled is not None
+            assert not canceled.canceled
+        assert inner._watchers == outer._watchers == []
         assert current_cancellation() is outer
         seen: list[Any] = []
         thread = threading.Thread(target=lambda: seen.append(current_cancellation()))
@@ -203,3 +207,40 @@ def test_block_that_is_left_in_another_context(surrounding: type[Cancellation | 
     block.__exit__(None, None, None)
     assert current_cancellation() is None
     assert current_response() is None
+
+
+@pytest.mark.parametrize("which", ["the outer", "the inner"])
+def test_either_of_two_cancellations_cancels(which: str) -> None:
+    waiting = Waiting(b"")
+    with serving(waiting) as server, Cancellation() as outer, Cancellation() as inner:
+        thread = threading.Thread(
+            target=lambda: (waiting.reached.wait(20), (outer if which == "the outer" else inner).cancel())
+        )
+        thread.start()
+        with pytest.raises(ConnectError) as caught:
+            call("sync", server.address, timeout=20)
+        thread.join()
+        assert caught.value.code is Code.CANCELED
+
+
+def test_a_block_within_a_block_of_the_same_object() -> None:
+    with Cancellation() as cancellation:
+        with cancellation:
+            assert current_cancellation() is cancellation
+        assert current_cancellation() is cancellation
+    assert current_cancellation() is None
+
+
+@pytest.mark.parametrize("surrounding", [Cancellation, ResponseMetadata])
+def test_threads_that_share_an_object_leave_it_behind(surrounding: type[Cancellation | ResponseMetadata]) -> None:
+    """Threads live on, in a pool, when what was canceled is long over."""
+    shared, inside, left = surrounding(), threading.Barrier(4), threading.Barrier(4)
+
+    def work() -> tuple[object, object]:
+        with shared:
+            inside.wait(20)
+        left.wait(20)
+        return current_cancellation(), current_response()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [each.result() for each in [pool.submit(work) for _ in range(4)]] == [(None, None)] * 4

@@ -11,9 +11,11 @@ from .surrounding import Surrounding
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .surrounding import Around
+
 __all__ = ["Cancellation", "current_cancellation"]
 
-_current: ContextVar[Cancellation | None] = ContextVar("connectcore_cancellation", default=None)
+_current: ContextVar[Around | None] = ContextVar("connectcore_cancellation", default=None)
 
 
 class Cancellation(Surrounding):
@@ -24,8 +26,9 @@ class Cancellation(Surrounding):
             reply = client.greet(request)
 
     A canceled call raises a `ConnectError` with `CANCELED`, and its HTTP request is aborted. A call that starts after the
-    cancellation fails at once. How soon a call ends that waits for its server is up to the transport: `PyqwestTransportSync`
-    ends it at once, but where it has a `pyqwest` client of the user's own, only when the server next says something.
+    cancellation fails at once. Many threads may be inside of blocks of one `Cancellation`, and a block inside of another's:
+    then either cancels. How soon a call ends that waits for its server is up to the transport: `PyqwestTransportSync` ends it
+    at once, but where it has a `pyqwest` client of the user's own, only when the server next says something.
     """
 
     __slots__ = ("_canceled", "_lock", "_watchers")
@@ -33,7 +36,6 @@ class Cancellation(Surrounding):
     _current = _current
 
     def __init__(self) -> None:
-        super().__init__()
         self._canceled = False
         self._lock = threading.Lock()
         self._watchers: list[Callable[[], object]] = []
@@ -65,7 +67,23 @@ class Cancellation(Surrounding):
             if watcher in self._watchers:
                 self._watchers.remove(watcher)
 
+    def _within(self, around: Around | None) -> Cancellation:
+        outer = None if around is None else around[1]
+        if outer is None or outer is self:
+            return self
+        either = Cancellation()
+        for one in (self, outer):
+            one.watch(either.cancel)
+        return either
+
+    def _left(self, block: Around) -> None:
+        _, either, around = block
+        if around is not None and either is not self:
+            for one in (self, around[1]):
+                one.unwatch(either.cancel)
+
 
 def current_cancellation() -> Cancellation | None:
     """What may cancel the calls of this thread, if anything."""
-    return _current.get()
+    block = _current.get()
+    return None if block is None else block[1]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from .._headers import Headers
 from .surrounding import Surrounding
 
+if TYPE_CHECKING:
+    from .surrounding import Around
+
 __all__ = ["ResponseMetadata", "current_response"]
 
-_current: ContextVar[ResponseMetadata | None] = ContextVar("connectcore_response_metadata", default=None)
+_current: ContextVar[Around | None] = ContextVar("connectcore_response_metadata", default=None)
 
 
 class ResponseMetadata(Surrounding):
@@ -27,7 +31,6 @@ class ResponseMetadata(Surrounding):
     _current = _current
 
     def __init__(self) -> None:
-        super().__init__()
         self._http_status: int | None = None
         self._http_headers: Headers | None = None
         self._headers: Headers | None = None
@@ -62,7 +65,8 @@ class ResponseMetadata(Surrounding):
 
 def current_response() -> ResponseMetadata | None:
     """What the code around this call wants filled, if anything."""
-    return _current.get()
+    block = _current.get()
+    return None if block is None else block[1]
 
 
 def fill(
