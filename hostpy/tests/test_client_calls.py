@@ -325,22 +325,33 @@ def test_timeout_of_the_client_and_of_the_call(mode: str) -> None:
     assert 2000 < told[1] <= 3000
 
 
-@pytest.mark.parametrize("timeout", [0, -1, 0.0])
+@pytest.mark.parametrize("timeout", [0, -1, 0.0, -math.inf, -(10**400)])
 def test_no_time_left(mode: str, timeout: float) -> None:
     with serving(response()) as server:
         assert error_of(mode, server.address, timeout=timeout).code is Code.DEADLINE_EXCEEDED
         assert server.connections == 0
 
 
-def test_endless_timeout_is_none(mode: str) -> None:
+@pytest.mark.parametrize("timeout", [math.inf, 10**400])
+def test_endless_timeout_is_none(mode: str, timeout: float) -> None:
     with serving(response()) as server:
-        call(mode, server.address, timeout=math.inf)
+        call(mode, server.address, timeout=timeout)
     assert "connect-timeout-ms" not in dict(server.exchanges[0].fields)
 
 
-@pytest.mark.parametrize(("options", "text"), [({"timeout": 1, "timeout_ms": 1}, "not both"), ({"timeout": math.nan}, "NaN")])
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"timeout": 1, "timeout_ms": 1}, "not both"),
+        ({"timeout": math.nan}, "timeout must be a number of seconds, or a timedelta, not NaN"),
+        ({"timeout_ms": math.nan}, "timeout_ms must be a number of milliseconds, not NaN"),
+        ({"timeout": "5"}, "timeout must be a number of seconds, or a timedelta, not '5'"),
+        ({"timeout_ms": "5"}, "timeout_ms must be a number of milliseconds, not '5'"),
+        ({"timeout_ms": timedelta(seconds=5)}, "timeout_ms must be a number of milliseconds, not datetime"),
+    ],
+)
 def test_senseless_timeouts(mode: str, options: dict[str, Any], text: str) -> None:
-    with pytest.raises(ValueError, match=text):
+    with pytest.raises((TypeError, ValueError), match=text):
         call(mode, "http://127.0.0.1:1", **options)
 
 
@@ -401,6 +412,10 @@ def test_every_protocol_reaches_the_transport(mode: str, protocol: ProtocolType)
         ("http://a:b", "no URL"),
         ("http://[::1", "no URL"),
         ("http://a/ü", "percent-encode"),
+        ("http://bücher.example", "host that is not ASCII: write it as DNS does, xn--"),
+        ("http://a:0", "port 0"),
+        ("http://a..b", "empty label"),
+        (f"http://{'a' * 64}.example", "more than 63 characters"),
     ],
 )
 def test_bad_addresses(address: str, text: str) -> None:

@@ -114,7 +114,7 @@ CLIENTS: dict[str, tuple[Callable[[Made], Any], type[Exception], str]] = {
     "a timeout as text": (
         lambda made: client_of(made, timeout="1"),
         TypeError,
-        "a timeout must be a number of seconds, or a timedelta, not '1'",
+        "timeout must be a number of seconds, or a timedelta, not '1'",
     ),
     "a protocol's name": (
         lambda made: client_of(made, protocol="grpc"),

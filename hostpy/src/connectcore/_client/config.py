@@ -168,31 +168,38 @@ def timeout_seconds(timeout: float | timedelta | None, timeout_ms: float | None)
         TypeError: it is neither a number nor a `timedelta`.
 
     """
-    if timeout_ms is not None:
-        if timeout is not None:
-            raise ValueError("give timeout (seconds) or timeout_ms (milliseconds), not both")
-        timeout = timeout_ms / 1000
-    if timeout is None:
-        return None
-    try:
-        seconds: float = timeout  # type: ignore[assignment]
-        no_number = math.isnan(seconds)
-    except TypeError:
-        from datetime import timedelta  # who gives one has imported it
+    if timeout_ms is None:
+        if timeout is None:
+            return None
+        if not isinstance(timeout, int | float):
+            from datetime import timedelta  # who gives one has imported it
 
-        if not isinstance(timeout, timedelta):
-            raise TypeError(f"a timeout must be a number of seconds, or a timedelta, not {timeout!r}") from None
-        return timeout.total_seconds()
+            if isinstance(timeout, timedelta):
+                return timeout.total_seconds()
+        return _number(timeout, 1, "timeout must be a number of seconds, or a timedelta")
+    if timeout is not None:
+        raise ValueError("give timeout (seconds) or timeout_ms (milliseconds), not both")
+    return _number(timeout_ms, 1000, "timeout_ms must be a number of milliseconds")
+
+
+def _number(given: float, unit: int, wanted: str) -> float | None:
+    """A timeout in seconds; None where it is endless."""
+    try:
+        no_number, seconds = math.isnan(given), given / unit
+    except TypeError:
+        raise TypeError(f"{wanted}, not {given!r}") from None
+    except OverflowError:  # an integer that is more than a float holds
+        no_number, seconds = False, math.inf if given > 0 else -math.inf
     if no_number:
-        raise ValueError("a timeout must be a number of seconds, not NaN")
-    return None if seconds == math.inf else seconds
+        raise ValueError(f"{wanted}, not NaN")
+    return None if seconds == math.inf else float(seconds)
 
 
 def timeout_microseconds(timeout: float | None) -> int:
     """The same as the module takes it; a deadline that has passed is zero."""
     if timeout is None:
         return abi.NO_TIMEOUT
-    return min(max(math.ceil(timeout * 1e6), 0), abi.NO_TIMEOUT - 1)
+    return math.ceil(min(max(timeout * 1e6, 0), abi.NO_TIMEOUT - 1))
 
 
 def _parse_address(address: str) -> tuple[str, str, str]:
@@ -224,6 +231,10 @@ def _parse_address(address: str) -> tuple[str, str, str]:
         raise wrong("has a query or a fragment, and a procedure's path must follow")
     if not parts.path.isascii():
         raise wrong("has a path that is not ASCII: percent-encode it")
+    if not host.isascii():
+        raise wrong("has a host that is not ASCII: write it as DNS does, xn--…")
+    if port == 0 or not all(0 < len(label) < 64 for label in host.removesuffix(".").split(".")):
+        raise wrong("has the port 0" if port == 0 else "has a host with an empty label, or one of more than 63 characters")
     named = f"[{host}]" if ":" in host else host
     server = f"{named}:{port or (443 if parts.scheme == 'https' else 80)}"
     return f"{parts.scheme}://{named}" + ("" if port is None else f":{port}"), parts.path.rstrip("/"), server
