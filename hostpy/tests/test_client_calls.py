@@ -332,6 +332,14 @@ def test_no_time_left(mode: str, timeout: float) -> None:
         assert server.connections == 0
 
 
+@pytest.mark.parametrize("timeout", [3e6, 1e8, 1e300, timedelta.max])
+def test_a_very_long_timeout(mode: str, timeout: Any) -> None:
+    """Longer than the system waits in one go, or than the protocol can say."""
+    with serving(response()) as server:
+        assert call(mode, server.address, timeout=timeout) == MESSAGE
+    assert int(dict(server.exchanges[0].fields)["connect-timeout-ms"]) > 2_999_000_000
+
+
 @pytest.mark.parametrize("timeout", [math.inf, 10**400])
 def test_endless_timeout_is_none(mode: str, timeout: float) -> None:
     with serving(response()) as server:

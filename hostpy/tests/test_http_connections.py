@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import socket
 import ssl
@@ -19,8 +20,10 @@ import uvloop
 from certificates import certificates
 from client_support import Exchange, response, serving
 from connectcore._transport.http import balance
+from connectcore._transport.http.exchange import TRIES
 from connectcore._transport.http.options import Target
 from connectcore._transport.http.proxy import Proxies
+from connectcore.client import Cancellation
 from connectcore.transport import Gone, HTTPTransport, HTTPTransportSync, Request, TransportError
 from http2_support import Connection, answering, http2_server
 from test_http_transport import VERSIONS, request, silent
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OK = response(b"ok")
+SECONDS = ("connect_timeout", "idle_timeout", "max_age", "keepalive_time", "keepalive_timeout")
 
 
 class Client:
@@ -276,15 +280,87 @@ def test_proxy_of_another_kind(client: Callable[..., Client]) -> None:
         client(proxy="socks5://127.0.0.1:1")
 
 
+@pytest.mark.parametrize("url", ["socks5://127.0.0.1:1", "http://127.0.0.1:port", "https://127.0.0.1"])
+def test_proxy_of_another_kind_in_the_environment(
+    client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", url)
+    one = client()
+    with pytest.raises(ValueError, match=r"ALL_PROXY is of no use \(trust_env=False ignores it\): a proxy is given as"):
+        one.fetch(request("http://far.away"))
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets here")
+def test_unix_socket_whose_queue_is_full(client: Callable[..., Client], tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as full:
+        listener.bind(str(path))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = full.enter_context(socket.socket(socket.AF_UNIX))
+            waiting.setblocking(False)
+            waiting.connect_ex(str(path))
+        error = client(unix_socket=path, connect_timeout=0.1).fails(request("http://localhost"))
+    assert (error.reason, error.text) == (Gone.REFUSED, "no connection within 0.1 seconds")
+
+
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets here")
 @pytest.mark.parametrize("version", VERSIONS)
 def test_unix_socket(client: Callable[..., Client], tmp_path: Path, version: str) -> None:
     path = str(tmp_path / "socket")
     with http2_server(answering(), unix=path) if version == "2" else serving(lambda e: e.send(OK), unix=path):
-        one = client(unix_socket=path)
+        one = client(unix_socket=path if version == "1.1" else tmp_path / "socket")
         for _ in range(2):
             assert one.fetch(request("http://localhost", http2=version == "2")) == b"ok"
     assert client(unix_socket=str(tmp_path / "none")).fails(request("http://localhost")).reason is Gone.REFUSED
+
+
+# Options
+
+
+@pytest.mark.parametrize("make", [HTTPTransport, HTTPTransportSync])
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"http_version": "3"}, "http_version must be None or '1.1' or '2', not '3'"),
+        ({"http_version": 2}, "http_version must be None or '1.1' or '2', not 2"),
+        ({"balancing": "random"}, "balancing must be 'pick_first' or 'round_robin', not 'random'"),
+        *[({name: 0}, f"{name} must be a positive number of seconds.*, not 0") for name in SECONDS],
+        *[({name: -1.5}, f"{name} must be a positive number of seconds.*, not -1.5") for name in SECONDS],
+        *[({name: math.nan}, f"{name} must be a positive number of seconds.*, not nan") for name in SECONDS],
+        *[({name: "1"}, f"{name} must be a positive number of seconds.*, not '1'") for name in SECONDS],
+        ({"connect_timeout": None}, "connect_timeout must be a positive number of seconds, not None"),
+        ({"idle_timeout": None}, "idle_timeout must be a positive number of seconds, not None"),
+        ({"max_connections": 0}, "max_connections must be a whole number from 1, not 0"),
+        ({"max_connections": 1.5}, "max_connections must be a whole number from 1, not 1.5"),
+        ({"max_streams": 0}, "max_streams must be a whole number from 1, not 0"),
+        ({"unix_socket": ""}, "unix_socket must be the path of a socket"),
+        ({"unix_socket": 1}, "PathLike"),
+        ({"ssl_context": True}, r"must be an ssl\.SSLContext, not True: ssl\.create_default_context\(\) makes one"),
+        ({"ssl_context": ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)}, "ssl_context is a server's"),
+        ({"verify": False}, "a transport has no option 'verify', but http_version"),
+        ({"max_conections": 1}, "a transport has no option 'max_conections': is max_connections meant?"),
+    ],
+)
+def test_options_that_make_no_sense(make: Any, options: dict[str, Any], text: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=text):
+        make(**options)
+
+
+@pytest.mark.parametrize("limit", ["idle_timeout", "max_age"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_connection_serves_whom_it_was_made_for(client: Callable[..., Client], version: str, limit: str) -> None:
+    """Whatever the limit, and however slow the machine: else one connection would be made after the other, for nobody."""
+    options = {limit: 1e-9}
+    with http2_server(answering()) if version == "2" else serving(lambda e: e.send(OK)) as server:
+        assert client(**options).fetch(request(server.address, http2=version == "2")) == b"ok"
+
+
+@pytest.mark.parametrize("seconds", [3e6, 1e7, 1e300])
+def test_times_longer_than_the_system_waits(client: Callable[..., Client], seconds: float) -> None:
+    with serving(lambda e: e.send(OK)) as server:
+        one = client(**dict.fromkeys(SECONDS, seconds))
+        assert one.fetch(request(server.address)) == b"ok"
 
 
 # Limits
@@ -389,12 +465,126 @@ def test_the_peers_bound_of_streams() -> None:
     assert most <= 3
 
 
+# A server that speaks something else
+
+
+@pytest.mark.parametrize(
+    ("said", "version", "text"),
+    [
+        (b"\x15\x03\x01\x00\x02\x02\x46", "1.1", "the server speaks TLS here: the address must begin with https://"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "2", "the server speaks TLS here: the address must begin with https://"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "2", "the server speaks HTTP/1.1 here, and this call needs HTTP/2"),
+        (b"\0\0\0\4\0\0\0\0\0", "1.1", 'the server speaks HTTP/2 here: give the transport http_version="2"'),
+        (b"\0\0\6\4\0\0\0\0\0\0\4\0\1\0\0", "1.1", 'the server speaks HTTP/2 here: give the transport http_version="2"'),
+        (b"220 mail.example ESMTP\r\n", "1.1", "the response is no HTTP/1.1"),
+        (b"", "1.1", "the server closed it without a word"),
+        (b"HTTP/1.1 200 OK\r\n", "1.1", "the server closed it"),
+    ],
+)
+def test_what_a_server_speaks_instead(client: Callable[..., Client], said: bytes, version: str, text: str) -> None:
+    with speaking(said) as address:
+        assert client(http_version=version).fails(request(address)).text.startswith(text)
+
+
+def test_no_tls_where_it_is_expected(client: Callable[..., Client]) -> None:
+    with speaking(b"HTTP/1.1 400 Bad Request\r\n\r\n") as address:
+        error = client().fails(request(address.replace("http:", "https:")))
+    assert error.text == "the server does not answer in TLS: if it serves without, its address begins with http://"
+
+
+@contextlib.contextmanager
+def speaking(said: bytes) -> Iterator[str]:
+    """A server that says this to its first caller, whatever that says."""
+
+    def serve() -> None:
+        sock, _ = listener.accept()
+        with sock, contextlib.suppress(OSError):
+            asked = sock.recv(24, socket.MSG_WAITALL)
+            while asked.startswith(b"PRI"):  # up to the head of a request (RFC 9113, 3.4 and 6.2)
+                frame = sock.recv(9, socket.MSG_WAITALL)
+                sock.recv(int.from_bytes(frame[:3], "big"), socket.MSG_WAITALL)
+                if frame[3:4] in (b"\x01", b""):
+                    break
+            sock.sendall(said)
+            sock.shutdown(socket.SHUT_WR)
+            while sock.recv(1 << 16):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(20)
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"HTTP/1.1 503 No\r\n\r\n", b"\0\0\0\4\0\0\0\0\0\0\0\x08\7" + b"\0" * 13, b"no HTTP at all"]
+)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_server_that_ends_connections_at_once(client: Callable[..., Client], said: bytes, version: str) -> None:
+    """It is not asked again and again: there may be no request before it has ended the next one, too."""
+    connections = 0
+
+    def serve() -> None:
+        nonlocal connections
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = listener.accept()
+                connections += 1
+                with sock:
+                    sock.sendall(said)
+
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            one = client(http_version=version)
+            for _ in range(5):
+                with contextlib.suppress(TransportError, OSError):
+                    one.fetch(request(f"http://127.0.0.1:{listener.getsockname()[1]}"))
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(20)
+    assert connections <= 5 * TRIES
+
+
 # Addresses of a name
 
 
 def named(port: int, *hosts: str) -> list[Any]:
     """What the resolver finds for a name."""
     return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in hosts]
+
+
+@pytest.mark.parametrize("balancing", ["pick_first", "round_robin"])
+@pytest.mark.parametrize("ends", ["its deadline", "connect_timeout", "another thread"])
+def test_a_resolver_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, balancing: Any, ends: str) -> None:
+    asked, answered = threading.Event(), threading.Event()
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *args: Any, **options: Any) -> Any:
+        if host != "slow.test":
+            return real(host, *args, **options)
+        asked.set()
+        answered.wait(20)
+        raise OSError("no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    what = request("http://slow.test")
+    with Cancellation() as cancellation:
+        if ends == "its deadline":
+            what.deadline = time.monotonic() + 0.1
+        elif ends == "another thread":
+            what.cancellation = cancellation
+            threading.Thread(target=lambda: (asked.wait(20), cancellation.cancel())).start()
+        try:
+            limit = 0.1 if ends == "connect_timeout" else 20
+            with HTTPTransportSync(balancing=balancing, connect_timeout=limit) as one, pytest.raises(TransportError) as caught:
+                one.open_sync(what)
+        finally:
+            answered.set()
+    reasons = {"its deadline": Gone.TIMEOUT, "connect_timeout": Gone.REFUSED, "another thread": Gone.CANCELED}
+    assert caught.value.reason is reasons[ends]
 
 
 def test_an_address_that_does_not_answer(client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientConfig", "timeout_seconds"]
 
+_LONGEST: Final = 1e9
+"""Seconds, 31 years, that a longer timeout is cut to: more is more than the clocks of some systems take."""
+
 _PROCEDURES: Final = 1024
 """Methods that are remembered; whoever makes them anew for each call must not fill the memory."""
 
@@ -175,7 +178,7 @@ def timeout_seconds(timeout: float | timedelta | None, timeout_ms: float | None)
             from datetime import timedelta  # who gives one has imported it
 
             if isinstance(timeout, timedelta):
-                return timeout.total_seconds()
+                timeout = timeout.total_seconds()
         return _number(timeout, 1, "timeout must be a number of seconds, or a timedelta")
     if timeout is not None:
         raise ValueError("give timeout (seconds) or timeout_ms (milliseconds), not both")
@@ -192,7 +195,7 @@ def _number(given: float, unit: int, wanted: str) -> float | None:
         no_number, seconds = False, math.inf if given > 0 else -math.inf
     if no_number:
         raise ValueError(f"{wanted}, not NaN")
-    return None if seconds == math.inf else float(seconds)
+    return None if seconds == math.inf else min(float(seconds), _LONGEST)
 
 
 def timeout_microseconds(timeout: float | None) -> int:

@@ -128,4 +128,4 @@ def _microseconds(max_timeout: float | None) -> int:
         return 0
     if not max_timeout >= 1e-6:  # NaN, too
         raise ValueError(f"max_timeout must be a positive number of seconds, or None for no limit, not {max_timeout}")
-    return min(int(max_timeout * 1e6), abi.NO_TIMEOUT)
+    return int(min(max_timeout * 1e6, abi.NO_TIMEOUT))

@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ATTEMPT_DELAY", "Address", "in_turn", "numeric", "readable", "tune", "why"]
+__all__ = ["ATTEMPT_DELAY", "QUEUE_DELAY", "Address", "in_turn", "numeric", "readable", "tune", "why"]
 
 Address: TypeAlias = "tuple[int, tuple[str, int]]"
 """A family and what `connect` takes."""
 
 ATTEMPT_DELAY: Final = 0.25
 """Seconds until the next address is tried beside one that has not answered (RFC 8305, 8)."""
+
+QUEUE_DELAY: Final = 0.01
+"""Seconds until a Unix socket is tried again whose queue was full: the system does not say when there is room."""
+
+_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
+"""What OpenSSL's versions call an answer that is no TLS."""
 
 
 def in_turn(found: Iterable[tuple[int, int, int, str, object]]) -> list[Address]:
@@ -56,6 +62,8 @@ def readable(descriptor: int) -> bool:
 
 def why(error: OSError) -> str:
     """What went wrong, in the system's words: event loops put their own into the error, addresses included."""
+    if getattr(error, "reason", None) in _NO_TLS:
+        return "the server does not answer in TLS: if it serves without, its address begins with http://"
     if type(error) is OSError or isinstance(error, ConnectionError):
         return os.strerror(error.errno) if error.errno else str(error)
     return str(error.args[1] if len(error.args) > 1 else error)

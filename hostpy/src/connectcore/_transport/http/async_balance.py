@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from .address import why
 from .async_connect import resolve
 from .async_pool import Place
 from .balance import Rotation
@@ -19,7 +20,7 @@ class Spread(Rotation[Place]):
     async def next(self) -> Place:
         """The place whose turn it is. Raises TransportError."""
         loop = self.first.loop
-        if loop.time() >= self.until and self._looking is None:
+        if self._looking is None and self.due(loop.time()):
             self._looking = loop.create_task(self._look_up())
         if not self.known and self._looking is not None:
             await asyncio.shield(self._looking)
@@ -29,8 +30,9 @@ class Spread(Rotation[Place]):
         first = self.first
         try:
             found = await resolve(first.loop, first.target.host, first.target.port)
-        except OSError:
-            found = self.known  # those that were known go on serving
+        except OSError as error:
+            self.failure = why(error)  # those that were known go on serving
+            return
         finally:
             self._looking = None
         self.update(found, first.loop.time())

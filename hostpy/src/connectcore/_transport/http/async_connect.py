@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from ..transport import Gone, TransportError
-from .address import ATTEMPT_DELAY, in_turn, numeric, tune, why
+from .address import ATTEMPT_DELAY, QUEUE_DELAY, in_turn, numeric, tune, why
 from .async_connection import AsyncConnection
 from .http1 import Http1
 from .http2 import Http2
@@ -53,7 +53,8 @@ async def _connect(place: Place) -> AsyncConnection:
 
     tls: dict[str, Any] = {"ssl": place.tls.of(target.version), "server_hostname": target.host} if secure else {}
     if options.unix_socket is not None:
-        _, connection = await loop.create_unix_connection(make, options.unix_socket, **tls)
+        sock = await _reach_unix(options.unix_socket)
+        _, connection = await loop.create_unix_connection(make, sock=sock, **tls)
     else:
         if proxy is None:
             sock = await _reach(loop, place.addresses or await resolve(loop, target.host, target.port))
@@ -131,6 +132,23 @@ async def _attempt(loop: asyncio.AbstractEventLoop, address: Address) -> socket.
         sock.close()
         raise
     return sock
+
+
+async def _reach_unix(path: str) -> socket.socket:
+    """A socket that is connected to a Unix socket. Raises OSError."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        while True:
+            try:
+                sock.connect(path)
+            except BlockingIOError:  # its queue is full, of which event loops make a connection that is none
+                await asyncio.sleep(QUEUE_DELAY)
+            else:
+                return sock
+    except BaseException:
+        sock.close()
+        raise
 
 
 async def _dig(loop: asyncio.AbstractEventLoop, sock: socket.socket, tunnel: Tunnel) -> bytes:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .address import readable
 from .frames import ping
-from .http1 import ENDED_EARLY, SEPARATE, Http1
+from .http1 import SEPARATE, Http1
 from .http2 import Http2
 from .keepalive import DEAD, Keepalive
+from .parser import ENDED_EARLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable

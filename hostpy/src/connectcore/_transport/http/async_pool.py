@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..transport import TransportError
 from .async_connect import connect
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from .tls import TlsContexts
 
 __all__ = ["Place"]
+
+_PROMISED: Final = 1.0
+"""Seconds for which a new connection is as good as new, so that whoever it was made for can use it, whatever the limits say."""
 
 
 class Place:
@@ -80,15 +83,20 @@ class Place:
 
     def _old(self, connection: AsyncConnection) -> bool:
         """Whether a connection of HTTP/2 takes no more exchanges. Those under way go on."""
-        if self.options.max_age is None or self.loop.time() - connection.born <= self.options.max_age:
+        if not self._aged(connection, self.loop.time()):
             return False
         connection.retire()
         return True
 
     def _worn(self, connection: AsyncConnection, now: float) -> bool:
-        options = self.options
-        old = options.max_age is not None and now - connection.born > options.max_age
-        return old or now - connection.used > options.idle_timeout or connection.stale(now)
+        rested = now - connection.used
+        if connection.fresh and rested < _PROMISED:
+            return connection.stale(now)
+        return self._aged(connection, now) or rested > self.options.idle_timeout or connection.stale(now)
+
+    def _aged(self, connection: AsyncConnection, now: float) -> bool:
+        age = now - connection.born
+        return self.options.max_age is not None and age > self.options.max_age and not (connection.fresh and age < _PROMISED)
 
     async def wait(self) -> AsyncConnection:
         """The same, for whoever found none. Raises TransportError and OSError."""
@@ -150,7 +158,10 @@ class Place:
                 self._resting.remove(connection)
             if connection in self._shared:
                 self._shared.remove(connection)
-            if self.waiting:
+            if self.waiting and connection.fresh and self.loop.time() - connection.born < _PROMISED:
+                # Whoever waits for it is told so: another one would most likely go the same way, and the one after that.
+                self._refuse(connection.machine.unborn())
+            elif self.waiting:
                 self._demand()
 
     # Making connections

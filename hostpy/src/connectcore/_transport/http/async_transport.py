@@ -114,6 +114,8 @@ async def _connection(spread: Spread, request: Request) -> AsyncConnection:
             connection = place.take()
             try:
                 while connection is None or connection.closed:
+                    if connection is not None and connection.fresh:
+                        raise connection.machine.unborn()  # it has ended since it was given to this request
                     connection = await place.wait()
             except TransportError as error:
                 if error.reason is not Gone.REFUSED or not spread.refused(place, place.loop.time()):
@@ -174,4 +176,4 @@ class _Pool:
     def _tick(self) -> None:
         for spread in self._spreads.values():
             spread.rest(self.loop.time())
-        self._sweep = self.loop.call_later(min(self._options.idle_timeout / 2, 10.0), self._tick)
+        self._sweep = self.loop.call_later(min(max(self._options.idle_timeout / 2, 0.05), 10.0), self._tick)

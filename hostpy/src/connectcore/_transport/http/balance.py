@@ -50,6 +50,7 @@ class Rotation(Generic[P]):
         first: the place for all addresses together.
         place: the same, if requests go there. None: they go around a place for each address.
         until: when the name is to be looked up again.
+        failure: why it could not be looked up.
 
     """
 
@@ -61,6 +62,7 @@ class Rotation(Generic[P]):
         around = options.balancing == "round_robin" and options.unix_socket is None and options.proxies.of(first.target) is None
         self.place: P | None = None if around else first
         self.until = 0.0
+        self.failure = "the name has none"
         self._places: dict[Address, P] = {}
         self._turn: list[P] = []
         self._down: dict[P, float] = {}  # until when
@@ -69,6 +71,13 @@ class Rotation(Generic[P]):
     def known(self) -> list[Address]:
         """The addresses that are in use."""
         return list(self._places)
+
+    def due(self, now: float) -> bool:
+        """Whether the caller is to look the name up. Others are not told so for a moment."""
+        if now < self.until:
+            return False
+        self.until = now + _AGAIN
+        return True
 
     def update(self, found: Iterable[Address], now: float) -> None:
         """The name was looked up."""
@@ -84,7 +93,7 @@ class Rotation(Generic[P]):
     def pick(self, now: float) -> P:
         """The place whose turn it is. Raises TransportError."""
         if not self._places:
-            raise TransportError(Gone.REFUSED, f"no address is known of {self.first.target.host}")
+            raise TransportError(Gone.REFUSED, f"no address is known of {self.first.target.host}: {self.failure}")
         for _ in range(len(self._places)):
             self._turn = self._turn or list(reversed(self._places.values()))
             place = self._turn.pop()

@@ -6,12 +6,14 @@ import os
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from ..._wasm.configuration import unknown_option
 from .options import Options
 from .proxy import Proxies
 from .tls import TlsContexts
 
 if TYPE_CHECKING:
     import ssl
+    from typing import Never
 
     from .options import Balancing, HttpVersion
 
@@ -26,7 +28,7 @@ class Configured:
         *,
         http_version: HttpVersion | None = None,
         ssl_context: ssl.SSLContext | None = None,
-        unix_socket: str | None = None,
+        unix_socket: str | os.PathLike[str] | None = None,
         proxy: str | None = None,
         trust_env: bool = True,
         connect_timeout: float = 20.0,
@@ -38,6 +40,7 @@ class Configured:
         keepalive_time: float | None = None,
         keepalive_timeout: float = 20.0,
         keepalive_permit_without_calls: bool = False,
+        **others: Never,
     ) -> None:
         """Make a transport.
 
@@ -63,9 +66,12 @@ class Configured:
             keepalive_permit_without_calls: whether to ask also while no request is under way.
 
         Raises:
+            TypeError: an option of the wrong kind, or one that there is not.
             ValueError: options that make no sense.
 
         """
+        for name in others:
+            raise unknown_option("a transport", name, vars(Configured)["__init__"].__kwdefaults__)
         self._options = Options(
             http_version=http_version,
             ssl_context=ssl_context,

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ..transport import Gone
+from ..transport import Gone, TransportError
 from .message import field_lines, request_line
-from .parser import CONNECTION_CLOSED, NEED_DATA, Data, EndOfMessage, ProtocolError, Response, failure_of, http1, kind_of
+from .parser import (
+    CONNECTION_CLOSED,
+    ENDED_EARLY,
+    NEED_DATA,
+    Data,
+    EndOfMessage,
+    ProtocolError,
+    Response,
+    ended,
+    failure_of,
+    foreign,
+    http1,
+    kind_of,
+    never_used,
+)
 from .status import http1_status
 
 if TYPE_CHECKING:
@@ -14,7 +28,7 @@ if TYPE_CHECKING:
     from .parser import H1Connection
     from .proxy import Proxy
 
-__all__ = ["ENDED_EARLY", "SEPARATE", "Http1"]
+__all__ = ["SEPARATE", "Http1"]
 
 _IDLE_MAX: Final = 2000
 """Informational responses among bytes that come together: no server with anything to say sends so many."""
@@ -22,7 +36,6 @@ _IDLE_MAX: Final = 2000
 _BEGINNING: Final = b"HTTP/1."
 _LINE: Final = 16  # with the status
 _LENGTH_MAX: Final = 2**63 - 1
-ENDED_EARLY: Final = "the connection ended before the response did"
 
 SEPARATE: Final = 1 << 16
 """Longer content is written behind its head, not put together with it."""
@@ -91,6 +104,7 @@ class Http1:
         exchange = self.exchange
         if exchange is None:
             self.usable = False  # nobody asked
+            self._begun = data[:_LINE]
             return
         parser = self._parser
         idle = 0
@@ -134,7 +148,7 @@ class Http1:
             # Another protocol may never send what ends a line.
             self._begun = (self._begun + data)[:_LINE]
             if not _BEGINNING.startswith(self._begun[: len(_BEGINNING)]):
-                self._broken(exchange, Gone.MALFORMED, "the response is no HTTP/1.1")
+                self._broken(exchange, Gone.MALFORMED, foreign(self._begun) or "the response is no HTTP/1.1")
                 return
         exchange.progressed()
 
@@ -177,12 +191,17 @@ class Http1:
         exchange.fail(reason, text)
         exchange.progressed()
 
+    def unborn(self) -> TransportError:
+        """What to say where the connection ended before its first exchange."""
+        return never_used(None if self._begun.startswith(_BEGINNING) else self._begun)
+
     def lost(self, text: str) -> None:
         """The connection is gone."""
         self.usable = False
         exchange = self.exchange
         if exchange is not None:
-            self._broken(exchange, Gone.CLOSED, text)
+            begun = None if exchange.status or self._begun.startswith(_BEGINNING) else self._begun
+            self._broken(exchange, *ended(begun, text))
 
     def abort(self, _exchange: Exchange) -> None:
         """Nobody wants the rest of the response: the connection must be closed."""

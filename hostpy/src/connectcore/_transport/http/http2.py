@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ..transport import Gone
+from ..transport import Gone, TransportError
 from . import frames
 from .message import request_block
 from .parser import (
@@ -28,9 +28,11 @@ from .parser import (
     Response,
     RstStream,
     Settings,
+    ended,
     failure_of,
     http2,
     kind_of,
+    never_used,
 )
 from .status import http2_status
 
@@ -51,6 +53,9 @@ _RESETS_MAX: Final = 200
 
 _IDLE_MAX: Final = 2000
 """Pings, settings and informational heads among bytes that come together: no peer with anything to say sends so many."""
+
+_BEGINNING: Final = 16
+"""Bytes by which another protocol is known."""
 
 _LAST_ID: Final = 1 << 30
 _PIECE: Final = 4 * frames.FRAME_MAX
@@ -74,6 +79,7 @@ class Http2:
     """
 
     __slots__ = (
+        "_begun",
         "_credit",
         "_due",
         "_initial_window",
@@ -96,6 +102,7 @@ class Http2:
     def __init__(self, streams_max: int, expected: int | None = None) -> None:
         """`streams_max`: exchanges at a time. `expected`: how many of them the peer will allow, as far as that is known."""
         self._parser: H2Connection = http2()
+        self._begun: bytes | None = b""  # what the peer has said, until that is known to be HTTP/2
         self._next_id = 1
         self._streams_max = streams_max
         self.limit = streams_max if expected is None else expected
@@ -208,9 +215,14 @@ class Http2:
         exchanges = self.exchanges
         touched: dict[Exchange, None] = {}
         idle = 0  # frames that bring nobody anything
+        begun = self._begun
+        if begun is not None:
+            self._begun = begun = (begun + data)[:_BEGINNING]
         try:
             parser.receive_data(data)
             event: Any = parser.next_event()
+            if event is not NEED_DATA:
+                self._begun = None
             while event is not NEED_DATA:
                 kind = kind_of(event)
                 if kind is Data:
@@ -249,7 +261,7 @@ class Http2:
                     raise ProtocolError("a flood of frames that say nothing")
                 event = parser.next_event()
         except ProtocolError as error:
-            self._fail(touched, *failure_of(error, "HTTP/2"))
+            self._fail(touched, *failure_of(error, "HTTP/2", begun or b""))
         written = parser.data_to_send()
         if written:
             written = self._held(written)
@@ -367,9 +379,13 @@ class Http2:
             exchange.fail(reason, text)
         self.exchanges.clear()
 
+    def unborn(self) -> TransportError:
+        """What to say where the connection ended before its first exchange."""
+        return never_used(self._begun)
+
     def lost(self, text: str) -> None:
         """The connection is gone."""
         touched: dict[Exchange, None] = {}
-        self._fail(touched, Gone.CLOSED, text)
+        self._fail(touched, *ended(self._begun, text))
         for exchange in touched:
             exchange.progressed()

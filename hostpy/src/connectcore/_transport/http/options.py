@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+import math
+import os
+import ssl
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    import ssl
-
     from .proxy import Proxies
 
 __all__ = ["Balancing", "HttpVersion", "Options", "Target", "target_of"]
@@ -15,10 +16,23 @@ HttpVersion: TypeAlias = 'Literal["1.1", "2"]'
 Balancing: TypeAlias = 'Literal["pick_first", "round_robin"]'
 
 _PORTS = {"http": 80, "https": 443}
+_CHOICES: Final = {"http_version": (None, "1.1", "2"), "balancing": ("pick_first", "round_robin")}
+_SECONDS: Final = ("connect_timeout", "idle_timeout", "max_age", "keepalive_time", "keepalive_timeout")
+_MAYBE_NONE: Final = ("max_age", "keepalive_time")
+_LONGEST: Final = 1e9
+"""Seconds, 31 years, that longer times are cut to: more is more than some clocks take."""
+
+_COUNTS: Final = ("max_connections", "max_streams")
 
 
 class Options:
-    """See `HTTPTransport`, which explains them. A plain class: to make a dataclass of it takes as long as to connect."""
+    """See `HTTPTransport`, which explains them. A plain class: to make a dataclass of it takes as long as to connect.
+
+    Raises:
+        TypeError: one is of the wrong kind.
+        ValueError: one makes no sense.
+
+    """
 
     http_version: HttpVersion | None
     ssl_context: ssl.SSLContext | None
@@ -35,7 +49,39 @@ class Options:
     keepalive_permit_without_calls: bool
 
     def __init__(self, **options: Any) -> None:
+        for name, choices in _CHOICES.items():
+            if options[name] not in choices:
+                raise ValueError(f"{name} must be {' or '.join(repr(each) for each in choices)}, not {options[name]!r}")
+        for name in _SECONDS:
+            _check_number(name, options[name], "a positive number of seconds", none=name in _MAYBE_NONE)
+            options[name] = options[name] and min(options[name], _LONGEST)
+        for name in _COUNTS:
+            _check_number(name, options[name], "a whole number from 1", none=False)
+        if options["unix_socket"] is not None:
+            options["unix_socket"] = os.fsdecode(options["unix_socket"])
+            if not options["unix_socket"]:
+                raise ValueError("unix_socket must be the path of a socket, or None, not empty")
+        _check_context(options["ssl_context"])
         self.__dict__.update(options)
+
+
+def _check_number(name: str, given: Any, wanted: str, *, none: bool) -> None:
+    if given is None and none:
+        return
+    whole = "whole" in wanted
+    if isinstance(given, bool) or not isinstance(given, int if whole else int | float):
+        raise TypeError(f"{name} must be {wanted}{', or None' if none else ''}, not {given!r}")
+    if not 0 < given < math.inf:  # NaN, too
+        raise ValueError(f"{name} must be {wanted}{', or None' if none else ''}, not {given}")
+
+
+def _check_context(context: object) -> None:
+    if context is None:
+        return
+    if not isinstance(context, ssl.SSLContext):
+        raise TypeError(f"ssl_context must be an ssl.SSLContext, not {context!r}: ssl.create_default_context() makes one")
+    if context.protocol is ssl.PROTOCOL_TLS_SERVER:
+        raise ValueError("ssl_context is a server's: ssl.create_default_context() without a purpose makes a client's")
 
 
 class Target(NamedTuple):

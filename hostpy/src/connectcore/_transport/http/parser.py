@@ -6,9 +6,9 @@ events. `zttp` bounds what a peer can make it hold: 64 KiB or 100 fields of a he
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from ..transport import Gone
+from ..transport import Gone, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +65,7 @@ else:
 
 __all__ = [
     "CONNECTION_CLOSED",
+    "ENDED_EARLY",
     "NEED_DATA",
     "Data",
     "EndOfMessage",
@@ -78,11 +79,14 @@ __all__ = [
     "RstStream",
     "Settings",
     "Stream",
+    "ended",
     "failure_of",
+    "foreign",
     "http1",
     "http1_requests",
     "http2",
     "kind_of",
+    "never_used",
 ]
 
 kind_of: Callable[[object], type[object]] = type
@@ -104,9 +108,42 @@ def http2() -> H2Connection:
     return zttp.Connection(zttp.CLIENT, zttp.HTTP2)
 
 
-def failure_of(error: ProtocolError, version: str) -> tuple[Gone, str]:
-    """What an error of the parser means."""
+ENDED_EARLY: Final = "the server closed it"
+"""Why a response is not whole, where the connection ended as it should."""
+
+_ALERT = b"\x15\x03"  # how TLS says that it was not spoken to (RFC 8446, 5.1 and 6)
+_SETTINGS = b"\x04\x00\x00\x00\x00\x00"  # what every server's first frame of HTTP/2 has behind its length (RFC 9113, 3.4)
+
+
+def foreign(begun: bytes) -> str:
+    """What to say of a server that speaks something else, by its first bytes; empty where these do not tell."""
+    if begun.startswith(_ALERT):
+        return "the server speaks TLS here: the address must begin with https://"
+    if begun.startswith(b"HTTP/1."):
+        return "the server speaks HTTP/1.1 here, and this call needs HTTP/2"
+    return 'the server speaks HTTP/2 here: give the transport http_version="2"' if begun[3:9] == _SETTINGS else ""
+
+
+def ended(begun: bytes | None, text: str) -> tuple[Gone, str]:
+    """What the end of a connection means, of whose first response this came; None where it was another one, or clearly HTTP.
+
+    `text` says why it ended.
+    """
+    if begun is None or text is not ENDED_EARLY:
+        return Gone.CLOSED, text
+    other = foreign(begun)
+    return (Gone.MALFORMED, other) if other else (Gone.CLOSED, text if begun else "the server closed it without a word")
+
+
+def never_used(begun: bytes | None) -> TransportError:
+    """What the end of a connection means that came before its first request; else as `ended`."""
+    other = foreign(begun or b"")
+    return TransportError(Gone.MALFORMED, other) if other else TransportError(Gone.REFUSED, "it closed the connection at once")
+
+
+def failure_of(error: ProtocolError, version: str, begun: bytes = b"") -> tuple[Gone, str]:
+    """What an error of the parser means. `begun`: the response as far as it came, if it was the first."""
     text = str(error)
     if "exceeded" in text:
         return Gone.TOO_LARGE, "a section of fields is larger than this transport takes"
-    return Gone.MALFORMED, f"the response is no {version}: {text}"
+    return Gone.MALFORMED, foreign(begun) or f"the response is no {version}: {text}"

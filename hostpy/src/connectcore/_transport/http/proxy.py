@@ -31,13 +31,17 @@ class Proxy(NamedTuple):
 def _proxy(url: str) -> Proxy:
     """Raises ValueError."""
     parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme != "http" or not parts.hostname:
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if parts.scheme != "http" or not host:
         raise ValueError("a proxy is given as http://[user:password@]host[:port]: no other kind is served")
     fields = b""
     if parts.username is not None:
         secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
         fields = b"%b: Basic %b\r\n" % (AUTHORIZATION, b64encode(secret))
-    return Proxy(parts.hostname, parts.port or 80, fields)
+    return Proxy(host, port or 80, fields)
 
 
 class Proxies:
@@ -72,7 +76,11 @@ class Proxies:
 
         if proxy_bypass(f"{target.host}:{target.port}") or _listed(target.host, self._environment.get("no", "")):
             return None
-        return _proxy(url)
+        try:
+            return _proxy(url)
+        except ValueError as error:
+            name = "ALL" if target.scheme not in self._environment else target.scheme.upper()
+            raise ValueError(f"the environment's {name}_PROXY is of no use (trust_env=False ignores it): {error}") from None
 
 
 def _listed(host: str, listed: str) -> bool:

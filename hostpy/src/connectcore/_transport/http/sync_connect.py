@@ -6,17 +6,19 @@ import errno
 import os
 import selectors
 import socket
+import threading
 from contextlib import closing
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from ..transport import Gone, TransportError
-from .address import ATTEMPT_DELAY, in_turn, numeric, tune, why
+from .address import ATTEMPT_DELAY, QUEUE_DELAY, in_turn, numeric, tune, why
 from .http1 import Http1
 from .http2 import Http2
 from .proxy import Tunnel
+from .pump import in_thread
 from .sync_connection import SyncConnection
-from .sync_wire import TlsWire, Wire
+from .sync_wire import LONGEST, TlsWire, Wire
 from .tls import checked
 
 if TYPE_CHECKING:
@@ -52,16 +54,11 @@ def _connect(place: PlaceSync, deadline: float, cancellation: Cancellation | Non
     # A proxy reads requests of HTTP/1.1 itself; what it cannot read goes through it in a tunnel.
     tunnel = proxy if secure or target.version == "2" else None
     if options.unix_socket is not None:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.connect(options.unix_socket)
-        except BaseException:
-            sock.close()
-            raise
+        sock = _reach_unix(options.unix_socket, deadline, cancellation)
     elif proxy is None:
-        sock = _reach(place.addresses or resolve(target.host, target.port), deadline, cancellation)
+        sock = _reach(place.addresses or resolve(target.host, target.port, deadline, cancellation), deadline, cancellation)
     else:
-        sock = _reach(resolve(proxy.host, proxy.port), deadline, cancellation)
+        sock = _reach(resolve(proxy.host, proxy.port, deadline, cancellation), deadline, cancellation)
     wire = Wire(sock)
     try:
         if cancellation is not None:
@@ -85,9 +82,37 @@ def _connect(place: PlaceSync, deadline: float, cancellation: Cancellation | Non
     return connection
 
 
-def resolve(host: str, port: int) -> list[Address]:
-    """The addresses of a name, in the order to try them. Raises OSError."""
-    return numeric(host, port) or in_turn(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+def resolve(host: str, port: int, deadline: float | None, cancellation: Cancellation | None) -> list[Address]:
+    """The addresses of a name, in the order to try them. Raises OSError, TimeoutError, TransportError."""
+    addresses = numeric(host, port)
+    if addresses:
+        return addresses
+    # Nothing can interrupt a resolver. So another thread waits for it.
+    found: list[list[Address] | Exception] = []
+    done = threading.Event()
+
+    def look_up() -> None:
+        try:
+            found.append(in_turn(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+        except Exception as error:  # noqa: BLE001 - whoever waits raises it
+            found.append(error)
+        done.set()
+
+    if cancellation is not None:
+        cancellation.watch(done.set)
+    try:
+        in_thread(look_up)
+        done.wait(None if deadline is None else deadline - monotonic())
+    finally:
+        if cancellation is not None:
+            cancellation.unwatch(done.set)
+    if not found:
+        if cancellation is not None and cancellation.canceled:
+            raise TransportError(Gone.CANCELED)
+        raise TimeoutError("the resolver does not answer")
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
 
 
 def _reach(addresses: Sequence[Address], deadline: float, cancellation: Cancellation | None) -> socket.socket:
@@ -120,7 +145,7 @@ def _reach(addresses: Sequence[Address], deadline: float, cancellation: Cancella
                         failure = _drop(selector, attempts, sock, code)
                         continue
                 until = min(deadline, following) if left else deadline
-                ready = {key.fd for key, _ in selector.select(until - monotonic())}
+                ready = {key.fd for key, _ in selector.select(min(until - monotonic(), LONGEST))}
                 if waker is not None and waker.fileno() in ready:
                     raise TransportError(Gone.CANCELED)
                 for sock in [sock for sock in attempts if sock.fileno() in ready]:
@@ -141,6 +166,26 @@ def _reach(addresses: Sequence[Address], deadline: float, cancellation: Cancella
         raise failure
     reached.setblocking(True)
     return reached
+
+
+def _reach_unix(path: str, deadline: float, cancellation: Cancellation | None) -> socket.socket:
+    """A socket that is connected to a Unix socket. Raises OSError, TimeoutError, TransportError."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        while (code := sock.connect_ex(path)) == errno.EAGAIN:  # its queue is full
+            if cancellation is not None and cancellation.canceled:
+                raise TransportError(Gone.CANCELED)
+            if monotonic() >= deadline:
+                raise TimeoutError
+            sleep(QUEUE_DELAY)
+        if code:
+            raise OSError(code, os.strerror(code))
+        sock.setblocking(True)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _drop(selector: selectors.BaseSelector, attempts: list[socket.socket], sock: socket.socket, code: int) -> OSError:

@@ -12,9 +12,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from .frames import ping
-from .http1 import ENDED_EARLY, SEPARATE, Http1
+from .http1 import SEPARATE, Http1
 from .http2 import Http2
 from .keepalive import DEAD, Keepalive
+from .parser import ENDED_EARLY
 from .sync_wire import Wire, wait
 
 if TYPE_CHECKING:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Self
 
 from ..content import close_content
 from ..transport import Gone, TransportError
+from .address import why
 from .balance import Rotation
 from .configured import Configured, keep_in_child
 from .exchange import TRIES
 from .options import target_of
+from .pump import in_thread
 from .sync_connect import resolve
 from .sync_exchange import SyncExchange
 from .sync_pool import PlaceSync
@@ -91,15 +93,16 @@ class HTTPTransportSync(Configured):
         if entry is None:
             entry = self._add(request.origin, request.http2)
         target, rotation = entry
-        while True:
-            place = rotation.place or self._next(rotation)
-            try:
-                return target, place.take(request)
-            except TransportError as error:
-                if error.reason is not Gone.REFUSED or not rotation.refused(place, monotonic()):
-                    raise
-            except TimeoutError:
-                raise TransportError(Gone.TIMEOUT) from None
+        try:
+            while True:
+                place = rotation.place or self._next(rotation, request)
+                try:
+                    return target, place.take(request)
+                except TransportError as error:
+                    if error.reason is not Gone.REFUSED or not rotation.refused(place, monotonic()):
+                        raise
+        except TimeoutError:
+            raise TransportError(Gone.TIMEOUT) from None
 
     def _add(self, origin: str, http2: bool | None) -> tuple[Target, Rotation[PlaceSync]]:
         target = target_of(origin, http2, self._options)
@@ -111,18 +114,34 @@ class HTTPTransportSync(Configured):
             entry = self._targets[(origin, http2)] = (target, rotation)
         return entry
 
-    def _next(self, rotation: Rotation[PlaceSync]) -> PlaceSync:
-        """The place whose turn it is. Raises TransportError."""
+    def _next(self, rotation: Rotation[PlaceSync], request: Request) -> PlaceSync:
+        """The place whose turn it is. Raises TransportError, and TimeoutError after the request's deadline."""
         with self._lock:
-            now = monotonic()
-            if now >= rotation.until:
-                target = rotation.first.target
-                try:
-                    found = resolve(target.host, target.port)
-                except OSError:
-                    found = rotation.known  # those that were known go on serving
-                rotation.update(found, now)
-            return rotation.pick(now)
+            due, known = rotation.due(monotonic()), rotation.known
+        if not known:
+            self._look_up(rotation, request)
+        elif due:
+            in_thread(lambda: self._look_up(rotation, None))
+        with self._lock:
+            return rotation.pick(monotonic())
+
+    def _look_up(self, rotation: Rotation[PlaceSync], request: Request | None) -> None:
+        """Look a name up, for a request that waits for it, or for those to come."""
+        target = rotation.first.target
+        try:
+            if request is None:
+                found = resolve(target.host, target.port, None, None)
+            else:
+                limit = monotonic() + self._options.connect_timeout
+                deadline = limit if request.deadline is None else min(limit, request.deadline)
+                found = resolve(target.host, target.port, deadline, request.cancellation)
+        except OSError as error:  # those that were known go on serving
+            if request is not None and request.deadline is not None and monotonic() >= request.deadline:
+                raise
+            rotation.failure = why(error)
+            return
+        with self._lock:
+            rotation.update(found, monotonic())
 
     def _forked(self) -> None:
         """This is a child: the connections are its parent's."""

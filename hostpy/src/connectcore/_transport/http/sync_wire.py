@@ -18,7 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["TlsWire", "Wire", "wait"]
+__all__ = ["LONGEST", "TlsWire", "Wire", "wait"]
+
+LONGEST: Final = 86400.0
+"""Seconds to wait in one go: the system takes no more than 24 days."""
 
 _CHUNK: Final = 120 << 10
 """Most bytes to read at a time. For 128 KiB and more, memory is asked of the system each time, however little comes."""
@@ -51,6 +54,10 @@ def wait(sock: socket.socket, timeout: float | None, *, read: bool, write: bool)
     """Wait until something can be read, or written. Gives False if the time is up."""
     if timeout is not None and timeout < 0:
         timeout = 0
+    while timeout is not None and timeout > LONGEST:
+        if wait(sock, LONGEST, read=read, write=write):
+            return True
+        timeout -= LONGEST
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(sock, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
