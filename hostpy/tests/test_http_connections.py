@@ -548,6 +548,34 @@ def test_a_server_that_ends_connections_at_once(client: Callable[..., Client], s
     assert connections <= 5 * TRIES
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("when", ["connecting", "under way"])
+def test_closing_a_transport_ends_what_waits_in_line(version: Any, when: str) -> None:
+    """And makes no connection that nobody closes."""
+    connections: list[socket.socket] = []
+
+    async def run() -> None:
+        transport = HTTPTransport(http_version=version, max_connections=1, max_streams=1)
+        calls = [asyncio.create_task(transport.open(request(f"http://127.0.0.1:{port}"))) for _ in range(3)]
+        if when == "under way":
+            connections.append((await loop.sock_accept(listener))[0])
+            await loop.sock_recv(connections[0], 1)
+        await asyncio.sleep(0)
+        await transport.close()
+        for outcome in await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 20):
+            assert isinstance(outcome, TransportError)
+            assert outcome.reason is Gone.CLOSED
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.closing(asyncio.new_event_loop()) as loop:
+        listener.setblocking(False)
+        port = listener.getsockname()[1]
+        loop.run_until_complete(run())
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+        for each in connections:
+            each.close()
+
+
 # Addresses of a name
 
 

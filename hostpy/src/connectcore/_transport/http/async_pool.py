@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from ..transport import TransportError
+from ..transport import Gone, TransportError
 from .async_connect import connect
 from .http2 import Http2
 
@@ -236,7 +236,12 @@ class Place:
             connection.close()
 
     def close(self) -> None:
-        """Close everything."""
+        """Close everything, and fail who waits."""
+        self.left = True
+        for waiter in self.waiting:
+            if not waiter.done():
+                waiter.set_exception(TransportError(Gone.CLOSED, "the transport was closed"))
+        self.waiting.clear()
         for task in self._connecting:
             task.cancel()
         for connection in list(self.connections):
