@@ -597,6 +597,10 @@ def test_a_resolver_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, balanc
         answered.wait(20)
         raise OSError("no answer")
 
+    def cancel() -> None:
+        asked.wait(20)
+        cancellation.cancel()
+
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     what = request("http://slow.test")
     with Cancellation() as cancellation:
@@ -604,7 +608,7 @@ def test_a_resolver_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, balanc
             what.deadline = time.monotonic() + 0.1
         elif ends == "another thread":
             what.cancellation = cancellation
-            threading.Thread(target=lambda: (asked.wait(20), cancellation.cancel())).start()
+            threading.Thread(target=cancel).start()
         try:
             limit = 0.1 if ends == "connect_timeout" else 20
             with HTTPTransportSync(balancing=balancing, connect_timeout=limit) as one, pytest.raises(TransportError) as caught:
