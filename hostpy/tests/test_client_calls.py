@@ -297,6 +297,31 @@ def test_interceptors_of_the_other_mode_are_refused(mode: str) -> None:
         call(mode, "http://127.0.0.1:1", interceptors=[wrong])
 
 
+class ForgetsToReturn:
+    async def intercept_unary(self, call_next: Any, request: Any, ctx: RequestContext[Any, Any], /) -> None:
+        await call_next(request, ctx)
+
+
+class ForgetsToReturnSync:
+    def intercept_unary_sync(self, call_next: Any, request: Any, ctx: RequestContext[Any, Any], /) -> None:
+        call_next(request, ctx)
+
+
+class ForgetsToAwait:
+    async def intercept_unary(self, call_next: Any, request: Any, ctx: RequestContext[Any, Any], /) -> Any:
+        return call_next(request, ctx)
+
+
+def test_interceptors_that_give_no_message(mode: str) -> None:
+    with serving(response()) as server:
+        forgets = ForgetsToReturn() if mode == "async" else ForgetsToReturnSync()
+        with pytest.raises(TypeError, match=r"an interceptor gave None for acme\.v1\.Service\.Get: is a return missing\?"):
+            call(mode, server.address, interceptors=[forgets])
+        if mode == "async":
+            with pytest.raises(TypeError, match=r"gave a coroutine for acme\.v1\.Service\.Get: is an await missing\?"):
+                call(mode, server.address, interceptors=[ForgetsToAwait()])
+
+
 # Timeouts
 
 

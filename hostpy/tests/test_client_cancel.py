@@ -213,9 +213,12 @@ def test_block_that_is_left_in_another_context(surrounding: type[Cancellation | 
 def test_either_of_two_cancellations_cancels(which: str) -> None:
     waiting = Waiting(b"")
     with serving(waiting) as server, Cancellation() as outer, Cancellation() as inner:
-        thread = threading.Thread(
-            target=lambda: (waiting.reached.wait(20), (outer if which == "the outer" else inner).cancel())
-        )
+
+        def cancel() -> None:
+            waiting.reached.wait(20)
+            (outer if which == "the outer" else inner).cancel()
+
+        thread = threading.Thread(target=cancel)
         thread.start()
         with pytest.raises(ConnectError) as caught:
             call("sync", server.address, timeout=20)

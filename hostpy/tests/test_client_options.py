@@ -65,3 +65,17 @@ def test_the_smallest_message_to_compress(mode: str, way: str, least: int) -> No
 def test_what_makes_no_sense_is_refused(kind: Any, option: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"{option} must be from"):
         kind("http://127.0.0.1", **{option: value})
+
+
+@pytest.mark.parametrize("kind", [ConnectClient, ConnectClientSync])
+@pytest.mark.parametrize("option", ["read_max_bytes", "send_max_bytes", "compress_min_bytes"])
+@pytest.mark.parametrize("value", ["1", 1.5])
+def test_a_limit_that_is_no_whole_number_is_refused(kind: Any, option: str, value: object) -> None:
+    with pytest.raises(TypeError, match=f"{option} must be a whole number from .*, not {value!r}"):
+        kind("http://127.0.0.1", **{option: value})
+
+
+@pytest.mark.parametrize("kind", [ConnectClient, ConnectClientSync])
+def test_retries_that_are_no_policy_are_refused(kind: Any) -> None:
+    with pytest.raises(TypeError, match=r"retries must be a connectcore\.client\.RetryPolicy, or None for none, not True"):
+        kind("http://127.0.0.1", retries=True)

@@ -360,6 +360,9 @@ def test_a_stream_with_side_effects(mode: str) -> None:
 def test_options_that_make_no_sense(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         RetryPolicy(**options)
+    name = next(iter(options))
+    with pytest.raises(TypeError, match=f"{name} must be a number, not '1'"):
+        RetryPolicy(**{name: "1"})
     with pytest.raises(TypeError, match="codes must be"):
         RetryPolicy(codes=["unavailable"])  # type: ignore[list-item]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from time import monotonic
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from .._headers import Headers
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from .exchange import IO
     from .response_metadata import ResponseMetadata
 
-__all__ = ["Calls", "ClientBase"]
+__all__ = ["Calls", "ClientBase", "reply_of"]
 
 GET: Final = "GET"
 POST: Final = "POST"
@@ -170,6 +171,16 @@ class Calls(ABC):
         return StreamCall(self._config, self._io, request, ctx, self._retries)
 
 
+def reply_of(reply: Any, method: MethodInfo[Any, Any]) -> Any:
+    """What came through interceptors. Raises TypeError where one of them gave no message."""
+    if reply is None or isinstance(reply, CoroutineType):
+        what, hint = ("None", "a return") if reply is None else ("a coroutine", "an await")
+        if reply is not None:
+            reply.close()  # so that nobody is told that it was not awaited, too
+        raise TypeError(f"an interceptor gave {what} for {method.service_name}.{method.name}: is {hint} missing?")
+    return reply
+
+
 class ClientBase(Generic[I, H]):
     """The part of a client that does no I/O."""
 
@@ -236,6 +247,8 @@ class ClientBase(Generic[I, H]):
             send_max_bytes=send_max_bytes,
             compress_min_bytes=compress_min_bytes,
         )
+        if not isinstance(retries, RetryPolicy | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"retries must be a connectcore.client.RetryPolicy, or None for none, not {retries!r}")
         self._closed = False
         calls = self._calls = self._kind(self._config, http_client, retries)
         around = calls.check(interceptors)

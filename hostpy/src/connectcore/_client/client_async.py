@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from .._interceptors import check, wrap
 from ..method import StreamType
-from .base import GET, POST, Calls, ClientBase
+from .base import GET, POST, Calls, ClientBase, reply_of
 from .context import Told
 from .exchange import AsyncIO
 from .intercepted_stream import stream_of
@@ -107,7 +107,7 @@ class ConnectClient(_Base):
             return await self._calls.one(request, method, headers, limit, use_get, told)  # type: ignore[no-any-return]
         http_method = GET if use_get else POST
         call, _ = self._start(StreamType.UNARY, request, method, headers, limit, response_metadata, http_method)
-        return await call  # type: ignore[no-any-return]
+        return reply_of(await call, method)  # type: ignore[no-any-return]
 
     async def execute_client_stream(
         self,
@@ -122,7 +122,7 @@ class ConnectClient(_Base):
         """Call a procedure that takes a stream and gives one message. Arguments and errors are those of `execute_unary`."""
         limit = self._timeout_of(timeout, timeout_ms)
         call, _ = self._start(StreamType.CLIENT_STREAM, request, method, headers, limit, response_metadata)
-        return await call  # type: ignore[no-any-return]
+        return reply_of(await call, method)  # type: ignore[no-any-return]
 
     def execute_server_stream(
         self,

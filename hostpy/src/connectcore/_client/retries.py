@@ -51,7 +51,7 @@ class RetryPolicy:
 
     Raises:
         ValueError: an argument makes no sense.
-        TypeError: one of the codes is none.
+        TypeError: an argument is no number, or one of the codes is none.
 
     """
 
@@ -67,6 +67,9 @@ class RetryPolicy:
         max_tokens: float = 10.0,
         token_ratio: float = 0.1,
     ) -> None:
+        for name, given in vars().items():
+            if name not in ("self", "codes") and not isinstance(given, int | float):
+                raise TypeError(f"{name} must be a number, not {given!r}")
         _check(max_attempts >= 2, f"max_attempts must be at least 2, not {max_attempts}: the first try counts")
         _check(initial_backoff > 0, f"initial_backoff must be more than 0 seconds, not {initial_backoff}")
         _check(max_backoff >= initial_backoff, f"max_backoff must be at least initial_backoff, not {max_backoff}")

@@ -122,22 +122,25 @@ def read_max_of(read_max_bytes: int | None) -> int:
 
     Raises:
         ValueError: there is no message of this length.
+        TypeError: it is no whole number.
 
     """
     return _MOST if read_max_bytes is None else _within("read_max_bytes", read_max_bytes, 1, ", or None for no limit")
 
 
 def send_max_of(send_max_bytes: int | None) -> int:
-    """The same for messages that are sent. Raises ValueError."""
+    """The same for messages that are sent. Raises ValueError and TypeError."""
     return 0 if send_max_bytes is None else _within("send_max_bytes", send_max_bytes, 1, ", or None for no limit")
 
 
 def compress_min_of(compress_min_bytes: int) -> int:
-    """The same for the smallest message to compress. Raises ValueError."""
+    """The same for the smallest message to compress. Raises ValueError and TypeError."""
     return _within("compress_min_bytes", compress_min_bytes, 0)
 
 
 def _within(name: str, value: int, least: int, otherwise: str = "") -> int:
+    if not isinstance(value, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"{name} must be a whole number from {least} to {_MOST}{otherwise}, not {value!r}")
     if not least <= value <= _MOST:
         raise ValueError(f"{name} must be from {least} to {_MOST}{otherwise}, not {value}")
     return value
