@@ -362,7 +362,7 @@ def test_options_that_make_no_sense(options: dict[str, Any], text: str) -> None:
         RetryPolicy(**options)
     name = next(iter(options))
     with pytest.raises(TypeError, match=f"{name} must be a number, not '1'"):
-        RetryPolicy(**{name: "1"})
+        RetryPolicy(**{name: "1"})  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="codes must be"):
         RetryPolicy(codes=["unavailable"])  # type: ignore[list-item]
 
