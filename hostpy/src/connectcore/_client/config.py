@@ -177,7 +177,7 @@ def timeout_seconds(timeout: float | timedelta | None, timeout_ms: float | None)
         if not isinstance(timeout, int | float):
             from datetime import timedelta  # who gives one has imported it
 
-            if isinstance(timeout, timedelta):
+            if isinstance(timeout, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
                 timeout = timeout.total_seconds()
         return _number(timeout, 1, "timeout must be a number of seconds, or a timedelta")
     if timeout is not None:
