@@ -17,7 +17,7 @@ from connectcore.method import IdempotencyLevel, MethodInfo, StreamType
 from connectcore.server import ConnectASGIApplication, ConnectWSGIApplication, Endpoint, EndpointSync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 INTERFACES = ("asgi", "wsgi")
 SERVICE = "acme.v1.Service"
@@ -157,6 +157,7 @@ class Wire:
     received: int = 0
     gate: asyncio.Event | None = None  # a write waits for it
     unread: bool = False  # as under granian: content goes on after the response
+    futures: bool = False  # as under granian: what `receive` gives is a future
 
     def __post_init__(self) -> None:
         if not self.hold:
@@ -170,7 +171,10 @@ class Wire:
     def disconnect(self) -> None:
         self.incoming.put_nowait({"type": "http.disconnect"})
 
-    async def receive(self) -> dict[str, Any]:
+    def receive(self) -> Awaitable[dict[str, Any]]:
+        return asyncio.ensure_future(self._receive()) if self.futures else self._receive()
+
+    async def _receive(self) -> dict[str, Any]:
         if self.sent and not self.unread and not self._more:
             return {"type": "http.disconnect"}
         event = await self.incoming.get()

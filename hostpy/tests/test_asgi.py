@@ -204,13 +204,14 @@ class TestWaiting:
         await serve({SERVER: large}, wire)
         assert max(map(len, wire.answer.writes)) < 250_000
 
-    async def test_conversation(self) -> None:
+    @pytest.mark.parametrize("futures", [False, True], ids=["coroutines", "futures"])
+    async def test_conversation(self, futures: bool) -> None:
         async def talk(requests: AsyncIterator[StringValue], ctx: Context) -> AsyncIterator[StringValue]:
             yield StringValue(value="hello")
             async for each in requests:
                 yield StringValue(value=each.value.upper())
 
-        wire = Wire(request(BIDI), hold=True)
+        wire = Wire(request(BIDI), hold=True, futures=futures)
         task = serve({BIDI: talk}, wire)
         await settle()
         assert messages(wire) == ["hello"]  # the server may speak first
@@ -276,9 +277,10 @@ class TestDeadline:
 class TestPeerGone:
     @pytest.mark.parametrize("procedure", [UNARY, SERVER, CLIENT, BIDI])
     @pytest.mark.parametrize("fields", [(), (("connect-timeout-ms", "9000"),)])
-    async def test_waiting_handler_is_canceled_at_once(self, procedure: str, fields: Any) -> None:
+    @pytest.mark.parametrize("futures", [False, True], ids=["coroutines", "futures"])
+    async def test_waiting_handler_is_canceled_at_once(self, procedure: str, fields: Any, futures: bool) -> None:
         handler = Handler()
-        wire = Wire(request(procedure, fields=fields), hold=True)
+        wire = Wire(request(procedure, fields=fields), hold=True, futures=futures)
         data = message("hello") if procedure == UNARY else envelope(message("a"))
         wire.content(data, more=procedure in (CLIENT, BIDI))
         task = serve(handler.functions, wire)
@@ -286,11 +288,36 @@ class TestPeerGone:
         await settle()
         written = len(wire.sent)
         assert handler.ended is None
+        listening = [task for task in asyncio.all_tasks() if "listens" in task.get_name()]
+        assert len(listening) == (not futures and procedure in (UNARY, SERVER))  # the others' handlers read
         wire.disconnect()
         await asyncio.wait_for(task, 5)
         assert handler.ended == "CancelledError"
         assert len(wire.sent) == written
         assert task.cancelling() == 0
+
+    @pytest.mark.parametrize("procedure", [UNARY, *STREAMED])
+    @pytest.mark.parametrize("how", ["event", "exception", "future"])
+    async def test_at_once(self, procedure: str, how: str) -> None:
+        """A peer that opens and resets costs next to nothing: the module is not asked, and there is no call."""
+
+        class Raising(Wire):
+            async def _receive(self) -> dict[str, Any]:
+                raise OSError("connection lost")
+
+        handler = Handler()
+        wire = (Raising if how == "exception" else Wire)(request(procedure), hold=True, futures=how == "future")
+        wire.disconnect()
+        with watched_steps() as steps:
+            task = serve(handler.functions, wire)
+            if how == "exception" and procedure in (UNARY, SERVER):
+                with pytest.raises(OSError, match="connection lost"):
+                    await task
+            else:
+                await task
+        assert not steps.batches
+        assert not handler.started.is_set()
+        assert not wire.sent
 
     @pytest.mark.parametrize("first", [b"", message("hello")[:3]])
     async def test_before_the_content_has_come(self, first: bytes) -> None:
@@ -304,7 +331,8 @@ class TestPeerGone:
 
     @pytest.mark.parametrize("last", [b"", envelope(message("b"))], ids=["no content", "content"])
     @pytest.mark.parametrize("more", [False, True], ids=["end", "more to come"])
-    async def test_behind_content_that_the_handler_has_not_read(self, last: bytes, more: bool) -> None:
+    @pytest.mark.parametrize("futures", [False, True], ids=["coroutines", "futures"])
+    async def test_behind_content_that_the_handler_has_not_read(self, last: bytes, more: bool, futures: bool) -> None:
         handler = Handler()
 
         async def bidi(requests: AsyncIterator[StringValue], ctx: Context) -> AsyncIterator[StringValue]:
@@ -312,7 +340,7 @@ class TestPeerGone:
                 yield await anext(requests)
                 await handler.go.wait()
 
-        wire = Wire(request(BIDI), hold=True)
+        wire = Wire(request(BIDI), hold=True, futures=futures)
         wire.content(envelope(message("a")))
         task = serve({BIDI: bidi}, wire)
         await handler.started.wait()
@@ -323,7 +351,8 @@ class TestPeerGone:
         await asyncio.wait_for(task, 5)
         assert handler.ended == "CancelledError"
 
-    async def test_handler_that_reads_in_another_task(self) -> None:
+    @pytest.mark.parametrize("futures", [False, True], ids=["coroutines", "futures"])
+    async def test_handler_that_reads_in_another_task(self, futures: bool) -> None:
         seen: list[str] = []
 
         async def read(requests: AsyncIterator[StringValue], ctx: Context) -> AsyncIterator[StringValue]:
@@ -341,13 +370,39 @@ class TestPeerGone:
                 await asyncio.wait_for(reading, 5)
             yield StringValue()
 
-        wire = Wire(request(BIDI), hold=True)
+        wire = Wire(request(BIDI), hold=True, futures=futures)
         wire.content(envelope(message("a")))
         task = serve({BIDI: read}, wire)
         await settle()
         wire.disconnect()
         await asyncio.wait_for(task, 5)
         assert seen == ["a", "canceled"]
+
+    @pytest.mark.parametrize("procedure", [UNARY, *STREAMED])
+    @pytest.mark.parametrize("futures", [False, True], ids=["coroutines", "futures"])
+    async def test_server_that_does_not_wait_with_its_answer(self, procedure: str, futures: bool) -> None:
+        """pyvoy says at once, whenever it is asked, that no content came. To ask on and on took a processor."""
+        gone = False
+
+        class Hasty(Wire):
+            async def _receive(self) -> dict[str, Any]:
+                self.received += 1
+                if not self.incoming.empty():
+                    return self.incoming.get_nowait()
+                return {"type": "http.disconnect"} if gone else {"type": "http.request", "body": b"", "more_body": False}
+
+        handler = Handler()
+        wire = Hasty(request(procedure), futures=futures)
+        waits = {UNARY: handler.unary, CLIENT: handler.unary, SERVER: handler.server_stream, BIDI: handler.server_stream}
+        task = serve(waits, wire)
+        await handler.started.wait()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert handler.ended is None
+        assert wire.received < 10
+        gone = True
+        await asyncio.wait_for(task, 20)
+        assert handler.ended == "CancelledError"
 
     async def test_handler_that_never_waits(self) -> None:
         most, made = 3_000_000, 0
@@ -692,10 +747,27 @@ async def test_content_that_the_answer_did_not_want_is_read(
         await ASGI({BIDI: never, UNARY: never})(wire.scope, wire.receive, sent)
     assert wire.answer.status == {"/none": 404, BIDI: 415, "grpc": 200}[target]
     expected = min(20, math.ceil((8 << 20) / (size + 512)))
-    begun = received[0]  # what the call itself has read: of a message, up to the limit
-    assert begun == (0 if target != "grpc" else min(20, math.ceil((4 << 20) / size)))
+    begun = received[0]  # what the call itself has read: what came with a stream's head over HTTP/2; of a message, to the limit
+    assert begun == {"/none": 0, BIDI: version == "2", "grpc": min(20, math.ceil((4 << 20) / size))}[target]
     assert expected <= wire.received <= expected + begun
-    assert received[-1] == (wire.received if held else 0)
+    assert received[-1] == (wire.received if held else begun)
+
+
+async def test_unwanted_content_that_was_asked_for_is_waited_for() -> None:
+    """It would be lost if its future were given up, and its end waited for in vain then."""
+    wire = Wire(request(BIDI, content_type="text/plain"), hold=True)
+    asked: list[asyncio.Future[dict[str, Any]]] = []
+
+    def receive() -> asyncio.Future[dict[str, Any]]:
+        asked.append(asyncio.get_running_loop().create_future())
+        return asked[-1]
+
+    task = asyncio.create_task(ASGI({BIDI: Handler().bidi_stream})(wire.scope, receive, wire.send))
+    await settle()
+    assert wire.answer.status == 415
+    asked[0].set_result({"type": "http.request", "body": b"x", "more_body": False})
+    await asyncio.wait_for(task, 20)
+    assert len(asked) == 1
 
 
 async def test_a_get_is_asked_for_no_content() -> None:

@@ -12,7 +12,7 @@ from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
 from .._wasm.content import length_said
 from ..request import ServerContext
 from .access import ASGIEntry
-from .asgi_call import Exchange, awaitable
+from .asgi_call import Exchange, awaitable, early
 from .asgi_request import HALF_DUPLEX, READER, addresses, has_content, head_of, length_of
 from .call import ServerCall
 from .handlers import checked, missing
@@ -25,6 +25,7 @@ from .verdict import Verdict
 from .wrong_server import NoRSGI
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
     from typing import Unpack
 
@@ -128,7 +129,11 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
         content: bytes | None = None
         more = True
         opened: Verdict | ServerCall
-        length = length_of(head) if procedure is not None and not procedure.many_requests else None
+        watch: asyncio.Future[Any] | None = None
+        length: bytes | None = None
+        streams = procedure is not None and procedure.many_requests and scope["http_version"] not in HALF_DUPLEX
+        if procedure is not None and (not procedure.many_requests or (streams and not self._leading)):
+            length = length_of(head)
         if length is not None and self._leading:
             opened = service.settle(head, length_said(length))
             if isinstance(opened, Verdict):
@@ -137,13 +142,23 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             if length == b"0":
                 content, more = b"", False
             elif length is not None:
-                event = await receive()
-                if event["type"] != "http.request":
-                    return  # gone before it asked for anything
-                content, more = event.get("body", b""), event.get("more_body", False)
+                event: Any
+                if streams:
+                    event, watch = await early(receive)  # the handler may begin before its first message comes
+                else:
+                    event = await receive()
+                if event is not None:
+                    if event["type"] != "http.request":
+                        return  # gone before it asked for anything
+                    content, more = event.get("body", b""), event.get("more_body", False)
                 del event  # a stream that waits would hold it
             # Else the head alone decides what is to be read, or whether anything is.
-            opened = service.open(head, content, end=not more)
+            try:
+                opened = service.open(head, content, end=not more)
+            except BaseException:
+                if watch is not None:
+                    watch.cancel()
+                raise
         if more and content is not None and isinstance(opened, Verdict):
             content, more = await _rest(content, opened.plain.limit, receive)
             if content is None:
@@ -153,9 +168,8 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
         if entry is not None:
             entry.opened = opened
         if isinstance(opened, ServerCall):
-            streams = procedure is not None and procedure.many_requests and scope["http_version"] not in HALF_DUPLEX
-            exchange = Exchange(opened, receive, send, more=more and has_content(head), ends_late=not streams)
-            del head, content  # the call has them as long as it wants them
+            exchange = Exchange(opened, receive, send, more=more and has_content(head), ends_late=not streams, watch=watch)
+            del head, content, watch  # the call has them as long as it wants them
             await exchange.run(exchange.handle(self._leading, scope))
             return
         assert content is not None

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
     Context = ServerContext[Any, Any]
     Message = dict[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
 
-__all__ = ["Exchange", "awaitable"]
+__all__ = ["Exchange", "awaitable", "early"]
 
 _AHEAD: Final = 64 << 10
 _TINY: Final = 512
@@ -48,6 +49,10 @@ _TURN: Final = 0.01
 """Seconds after which others get their turn, among them the news that the peer is gone: where a server takes whatever is
 written, a handler that never waits would let nobody else run."""
 
+_POLL: Final = 0.05
+"""Seconds between two questions whether the peer is gone, where a server does not wait with its answer: pyvoy says again and
+again, at once, that no content came."""
+
 _LONGEST: Final = 365 * 86400.0  # seconds that a timer is set to at most
 
 
@@ -59,6 +64,34 @@ def awaitable(work: Any) -> Any:
     if work.__class__ is not CoroutineType and not hasattr(work, "__await__"):
         raise TypeError(f"under ASGI a handler is a coroutine function, 'async def'; this one returned {type(work).__name__}")
     return work
+
+
+def _listening(receive: Receive) -> asyncio.Future[Message]:
+    """What will have the next event. Only where the server gives no future, as granian does, does it take a task."""
+    coming: Any = receive()
+    if asyncio.isfuture(coming):
+        return coming
+    work = coming if coming.__class__ is CoroutineType else _event(coming)
+    return asyncio.get_running_loop().create_task(work, name="connectcore listens to a peer")
+
+
+async def _event(coming: Awaitable[Message]) -> Message:
+    return await coming
+
+
+async def early(receive: Receive) -> tuple[Message | None, asyncio.Future[Message] | None]:
+    """The next event, if it is there at once; else what will have it. Peers that are gone already, which over HTTP/2 are cheap
+    to be, cost no call then; for others it is a turn of the loop."""
+    try:
+        coming = _listening(receive)
+        try:
+            await asyncio.sleep(0)
+            return (coming.result(), None) if coming.done() else (None, coming)
+        except BaseException:
+            coming.cancel()
+            raise
+    except Exception:  # noqa: BLE001 - what the server raises where the peer is gone
+        return {"type": "http.disconnect"}, None
 
 
 class Exchange:
@@ -74,11 +107,13 @@ class Exchange:
         "_fired",
         "_loop",
         "_more",
+        "_polls",
         "_reading",
         "_receive",
         "_send",
         "_task",
         "_timer",
+        "_told",
         "_unwanted",
         "_watch",
         "_writing",
@@ -88,13 +123,15 @@ class Exchange:
     def __init__(
         self,
         call: ServerCall,
-        receive: Callable[[], Awaitable[Message]],
+        receive: Receive,
         send: Callable[[Message | None], Awaitable[None]],
         *,
         more: bool = False,
         ends_late: bool = False,
+        watch: asyncio.Future[Message] | None = None,
     ) -> None:
-        """Make it. `more`: content follows. `ends_late`: clients send all of it before they want the answer's end."""
+        """Make it. `more`: content follows. `ends_late`: clients send all of it before they want the answer's end. `watch` will
+        have the next event, if that was asked for."""
         self.call = call
         self._more = more
         self._ends_late = ends_late
@@ -103,12 +140,15 @@ class Exchange:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._watch: asyncio.Task[None] | asyncio.Handle | None = None  # who listens to the peer, or will
+        self._watch: asyncio.Future[Message] | asyncio.Handle | None = watch  # who listens to the peer, or will
+        if watch is not None:
+            watch.add_done_callback(self._heard)
         self._ahead: list[Message] | None = None  # content that the handler has not asked for
         self._ahead_size = self._unwanted = 0
         self._batch: list[bytes] = []  # replies not yet sent
         self._broken: Exception | None = None  # why nothing more can be written
-        self._reading = self._writing = self._fired = self._closed = False
+        self._reading = self._writing = self._fired = self._closed = self._polls = False
+        self._told = False  # the handler, of the end; one that waits while it cleans up is not told again
 
     @types.coroutine
     def run(self, work: Coroutine[Any, Any, Any], waits: Any = _START, *, encodes: bool = False) -> Generator[Any, Any, None]:
@@ -143,8 +183,11 @@ class Exchange:
             reply, error = None, raised
         if self._timer is not None:
             self._timer.cancel()
-        watch, self._watch = self._watch, None  # a task that is not begun would keep what it belongs to
-        if watch is not None:
+        self._reading = True  # nobody listens any more
+        watch = self._watch
+        # A task that is not begun would keep what it belongs to. Content is not to be lost: what waits for it goes on.
+        if watch is not None and not (self._more and asyncio.isfuture(watch)):
+            self._watch = None
             watch.cancel()
         yield from self.end(reply, error).__await__()
 
@@ -163,6 +206,10 @@ class Exchange:
             if end is not None:
                 await self._drain(_DRAIN_SECONDS[0])
                 await self._send(end)
+        except BaseException:
+            if self._watch is not None:
+                self._watch.cancel()
+            raise
         finally:
             self.call.close()
         await self._drain(_DRAIN_SECONDS[1])
@@ -173,7 +220,9 @@ class Exchange:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     while self._more and self._unwanted < _DRAIN:
-                        event = await self._receive()
+                        coming: Any = self._receive() if self._watch is None else self._watch
+                        self._watch = None
+                        event = await coming
                         self._more = event.get("more_body", False)
                         self._unwanted += _weight(event)
 
@@ -243,15 +292,19 @@ class Exchange:
         self._reading = True
         try:
             if not self._ahead:
-                if isinstance(self._watch, asyncio.Task):
-                    await self._watch
+                watch = self._watch
+                if asyncio.isfuture(watch):
+                    await self._overheard(watch)
                 else:
                     self._take(await self._receive())
         finally:
             self._reading = False
         if not self._ahead:
-            # The peer is gone. If this is the handler's own task, the cancellation arrives here; another task of the
-            # handler's goes on to find the call stopped.
+            # The peer is gone. If this is the handler's own task, it hears of that here; another task of the handler's goes on
+            # to find the call stopped.
+            if not self._fired and self._own:
+                self._told = True
+                raise asyncio.CancelledError
             await asyncio.sleep(0)
             return
         event = self._ahead.pop(0)
@@ -259,12 +312,24 @@ class Exchange:
         self._ahead_size -= _weight(event)
         self.call.feed(event.get("body", b""), end=not event.get("more_body", False))
 
+    async def _overheard(self, watch: asyncio.Future[Message]) -> None:
+        """Wait for what is listened to already; `_heard` leaves it to the work, which reads."""
+        try:
+            event = await watch
+        except Exception:  # noqa: BLE001 - what the server raises where the peer is gone
+            self._gone()
+        else:
+            self._take(event)
+        finally:
+            self._watch = None
+
     def _take(self, event: Message) -> None:
         """Keep content, where somebody may ask for it; or take the news that the peer is gone."""
-        self._more = event.get("more_body", False)
+        ended, self._more = not self._more, event.get("more_body", False)
         if event["type"] == "http.disconnect":
             self._gone()
             return
+        self._polls = ended
         self._ahead_size += _weight(event)
         if not self.call.received:
             if self._ahead is None:
@@ -301,7 +366,6 @@ class Exchange:
             producer = collect(replies, procedure.encoder(call.request.codec), batch)
             value: Any = None
             error: BaseException | None = None  # what the producer is to hear
-            told = False  # of the end; a handler that waits while it cleans up is not told again
             turn = monotonic() + _TURN
             while True:
                 try:
@@ -315,18 +379,18 @@ class Exchange:
                     try:
                         yield from self._flush().__await__()
                     except BaseException as raised:  # noqa: BLE001 - the handler hears of it first
-                        told = told or call.done
+                        self._told = self._told or call.done
                         error = raised
                         continue
-                if call.done and not told and not self._fired:
-                    told = True
+                if call.done and not self._told and not self._fired:
+                    self._told = True
                     error = asyncio.CancelledError()
-                elif pending is not PAUSE or (call.done and not told) or monotonic() > turn:
+                elif pending is not PAUSE or (call.done and not self._told) or monotonic() > turn:
                     turn = monotonic() + _TURN
                     try:
                         value = yield None if pending is PAUSE else pending
                     except BaseException as raised:  # noqa: BLE001 - a cancellation, for the handler
-                        told = told or call.done
+                        self._told = self._told or call.done
                         error = raised
         finally:
             close = getattr(replies, "aclose", None)
@@ -350,24 +414,32 @@ class Exchange:
         if self._watch is None and room and not self._reading and not self.call.done:
             assert self._loop is not None
             # Not at once: a handler that waits for a moment only is ready before this runs.
-            self._watch = self._loop.call_soon(self._start_watch)
+            start, loop = self._start_watch, self._loop
+            self._watch = loop.call_later(_POLL, start) if self._polls else loop.call_soon(start)
 
     def _start_watch(self) -> None:
-        assert self._loop is not None
         self._watch = None
-        if not self._reading and not self.call.done:
-            task = self._loop.create_task(self._watched(), name="connectcore listens to a peer")
-            if not task.done():  # as it may be where the loop starts tasks at once
-                self._watch = task
-
-    async def _watched(self) -> None:
+        if self._reading or self.call.done:
+            return
         try:
-            event = await self._receive()
+            self._watch = watch = _listening(self._receive)
+        except Exception:  # noqa: BLE001 - what the server raises where the peer is gone
+            self._gone()
+        else:
+            watch.add_done_callback(self._heard)
+
+    def _heard(self, coming: asyncio.Future[Message]) -> None:
+        """Something came, unless the work has taken it itself, or is over."""
+        if self._watch is not coming or self._reading:
+            return
+        self._watch = None
+        if coming.cancelled():
+            return
+        try:
+            event = coming.result()
         except Exception:  # noqa: BLE001 - what the server raises where the peer is gone
             self._gone()
             return
-        finally:
-            self._watch = None
         self._take(event)
         del event
         self._listen()
@@ -375,7 +447,13 @@ class Exchange:
     def _gone(self) -> None:
         if not self.call.done:
             self.call.peer_gone()
-            self._cancel()
+            if not self._reading or not self._own:
+                self._cancel()
+
+    @property
+    def _own(self) -> bool:
+        """Whether what runs is the request's own task, and no other of its handler's, which only runs where that waits."""
+        return self._task is None or asyncio.current_task() is self._task
 
     def _expired(self) -> None:
         if not self.call.done:
