@@ -83,7 +83,7 @@ class Place:
 
     def _old(self, connection: AsyncConnection) -> bool:
         """Whether a connection of HTTP/2 takes no more exchanges. Those under way go on."""
-        if not self._aged(connection, self.loop.time()):
+        if self.options.max_age is None or not self._aged(connection, self.loop.time()):
             return False
         connection.retire()
         return True
