@@ -619,6 +619,20 @@ def test_a_resolver_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, balanc
     assert caught.value.reason is reasons[ends]
 
 
+@pytest.mark.parametrize("balancing", ["pick_first", "round_robin"])
+def test_names_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch, balancing: Any) -> None:
+    """As in a program that is at its end."""
+
+    def refuses(_work: object) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr("connectcore._transport.http.sync_connect.in_thread", refuses)
+    with serving(lambda exchange: exchange.send(OK)) as server, HTTPTransportSync(balancing=balancing) as one:
+        got = one.open_sync(request(server.address.replace("127.0.0.1", "localhost")))
+        assert got.read() == b"ok"
+        got.close()
+
+
 def test_an_address_that_does_not_answer(client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:
     """Happy eyeballs: the next one is tried beside it, long before connecting would be given up."""
     with (

@@ -21,13 +21,20 @@ _idle = 0
 
 
 def in_thread(work: Callable[[], None]) -> None:
-    """Have a function called in a thread of its own. It must not raise."""
+    """Have a function called in a thread of its own. It must not raise. Raises RuntimeError where no thread can be started."""
     with _ready:
         _work.append(work)
         if _idle >= len(_work):
             _ready.notify()
             return
-    threading.Thread(target=_run, name="connectcore-content", daemon=True).start()
+    try:
+        threading.Thread(target=_run, name="connectcore-content", daemon=True).start()
+    except RuntimeError:
+        with _ready:
+            if work not in _work:
+                return  # another thread has become free for it
+            _work.remove(work)
+        raise
 
 
 def _run() -> None:

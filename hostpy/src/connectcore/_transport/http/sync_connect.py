@@ -101,7 +101,10 @@ def resolve(host: str, port: int, deadline: float | None, cancellation: Cancella
     if cancellation is not None:
         cancellation.watch(done.set)
     try:
-        in_thread(look_up)
+        try:
+            in_thread(look_up)
+        except RuntimeError:  # a program at its end, or one with too many threads, gets no more of them
+            look_up()
         done.wait(None if deadline is None else deadline - monotonic())
     finally:
         if cancellation is not None:
