@@ -9,6 +9,8 @@ import asyncio
 import gzip
 import json
 import logging
+import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -208,6 +210,11 @@ def _serving(application: Any) -> Server:
 # --- what makes no sense ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("most", [1e9, 1e300, sys.float_info.max, 10**400])
+def test_a_very_long_limit_of_timeouts(interface: str, most: float) -> None:
+    assert Server(interface, {UNARY: echo}, {"max_timeout": most}).call(Request(UNARY, [message("x")])).status == 200
+
+
 async def _hook(error: BaseException, ctx: Any) -> None: ...
 
 
@@ -216,11 +223,15 @@ async def _hook(error: BaseException, ctx: Any) -> None: ...
     [
         ({"send_max_bytes": 0}, ValueError, "send_max_bytes must be from 1"),
         ({"send_max_bytes": 1 << 31}, ValueError, "send_max_bytes must be from 1"),
+        ({"send_max_bytes": "1"}, TypeError, "send_max_bytes must be a whole number from 1 to .*, not '1'"),
+        ({"read_max_bytes": 1.5}, TypeError, "read_max_bytes must be a whole number from 1 to .*, not 1.5"),
         ({"compress_min_bytes": -1}, ValueError, "compress_min_bytes must be from 0"),
         ({"protocols": []}, ValueError, "protocols names none"),
         ({"protocols": ["connect"]}, TypeError, "ProtocolType"),
         ({"max_timeout": 0}, ValueError, "max_timeout must be a positive number"),
         ({"max_timeout": float("nan")}, ValueError, "max_timeout must be a positive number"),
+        ({"max_timeout": "1"}, TypeError, "max_timeout must be a positive number of seconds, or None for no limit, not '1'"),
+        ({"max_timeout": timedelta(seconds=1)}, TypeError, "max_timeout must be a positive number of seconds"),
         ({"on_error": "me"}, TypeError, "on_error must be a function"),
         ({"on_error": _hook}, TypeError, "plain function"),
         ({"sendmax": 1}, TypeError, "sendmax"),

@@ -126,6 +126,8 @@ def _refusals(protocols: Iterable[ProtocolType] | None) -> int:
 def _microseconds(max_timeout: float | None) -> int:
     if max_timeout is None or max_timeout == math.inf:
         return 0
+    if not isinstance(max_timeout, int | float):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"max_timeout must be a positive number of seconds, or None for no limit, not {max_timeout!r}")
     if not max_timeout >= 1e-6:  # NaN, too
         raise ValueError(f"max_timeout must be a positive number of seconds, or None for no limit, not {max_timeout}")
-    return int(min(max_timeout * 1e6, abi.NO_TIMEOUT))
+    return int(min(min(max_timeout, 1e18) * 1e6, abi.NO_TIMEOUT))
