@@ -45,6 +45,13 @@ def test_a_code_that_is_none_is_refused() -> None:
         ConnectError("not_found", "x")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("wrong", [None, 5, b"x", ValueError("x")])
+def test_a_text_that_is_none_is_refused(wrong: Any) -> None:
+    """A handler's `raise ConnectError(code, error)` would reach the peer as a failure without its code."""
+    with pytest.raises(TypeError, match=rf"message must be str, not {type(wrong).__name__}: str\(\.\.\.\) makes text of it"):
+        ConnectError(Code.NOT_FOUND, wrong)
+
+
 @pytest.mark.parametrize("kind", MESSAGES)
 def test_a_detail_of_each_runtime(kind: str) -> None:
     error = ConnectError(Code.INTERNAL, "x", [MESSAGES[kind]])

@@ -124,7 +124,7 @@ class ConnectError(Exception):
         metadata: raised by a handler: goes to the caller with the error, as trailing metadata where the protocol has any.
 
     Raises:
-        TypeError: `code` is no `Code`, or a detail is no message.
+        TypeError: `code` is no `Code`, `message` is no text, or a detail is no message.
 
     """
 
@@ -138,6 +138,8 @@ class ConnectError(Exception):
     ) -> None:
         if not isinstance(code, Code):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"code must be a connectcore.code.Code, not {code!r}")
+        if not isinstance(message, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"message must be str, not {type(message).__name__}: str(...) makes text of it")
         super().__init__(message)
         self._code = code
         self._message = message
