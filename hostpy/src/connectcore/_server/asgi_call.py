@@ -145,9 +145,10 @@ class Exchange:
             watch.add_done_callback(self._heard)
         self._ahead: list[Message] | None = None  # content that the handler has not asked for
         self._ahead_size = self._unwanted = 0
+        self._polls = 0  # times that no content was told after its end; granian tells the end of it once more
         self._batch: list[bytes] = []  # replies not yet sent
         self._broken: Exception | None = None  # why nothing more can be written
-        self._reading = self._writing = self._fired = self._closed = self._polls = False
+        self._reading = self._writing = self._fired = self._closed = False
         self._told = False  # the handler, of the end; one that waits while it cleans up is not told again
 
     @types.coroutine
@@ -329,7 +330,7 @@ class Exchange:
         if event["type"] == "http.disconnect":
             self._gone()
             return
-        self._polls = ended
+        self._polls = self._polls + 1 if ended else 0
         self._ahead_size += _weight(event)
         if not self.call.received:
             if self._ahead is None:
@@ -415,7 +416,7 @@ class Exchange:
             assert self._loop is not None
             # Not at once: a handler that waits for a moment only is ready before this runs.
             start, loop = self._start_watch, self._loop
-            self._watch = loop.call_later(_POLL, start) if self._polls else loop.call_soon(start)
+            self._watch = loop.call_later(_POLL, start) if self._polls > 1 else loop.call_soon(start)
 
     def _start_watch(self) -> None:
         self._watch = None
