@@ -783,6 +783,47 @@ async def test_unwanted_content_that_was_asked_for_is_waited_for() -> None:
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize("target", ["none", "type", "fails", "grpc"])
+async def test_nothing_comes_after_an_answer_under_hypercorn(target: str) -> None:
+    """There it would fail an HTTP/2 connection with all its calls: the end waits for it, and only trailers do not. It is known
+    by its offer to push."""
+    chunks = [envelope(message("x" * 1_000_000))] * 20
+    asked = Request(http_version="2", chunks=chunks, length=False)
+    asked = {
+        "none": replace(asked, path="/none", http_method="DELETE"),
+        "type": replace(asked, path="", procedure=BIDI, content_type="text/plain"),
+        "fails": replace(asked, path="", procedure=BIDI, content_type="application/connect+proto"),
+        "grpc": replace(asked, path="", procedure=BIDI, content_type="application/grpc+proto", trailers=True),
+    }[target]
+
+    async def fails(request: Any, ctx: Context) -> AsyncIterator[Any]:
+        raise ConnectError(Code.ABORTED, "no")
+        yield
+
+    wire = Wire(asked, unread=True)
+    scope = wire.scope
+    scope["extensions"]["http.response.push"] = {}
+    received: list[int] = []
+    send = wire.send
+
+    async def sent(event: Any) -> None:
+        received.append(wire.received)
+        await send(event)
+
+    async with asyncio.timeout(20):
+        await ASGI({BIDI: fails})(scope, wire.receive, sent)
+    last = wire.sent[-1]
+    assert received[-1] == 20
+    assert max(received[:-1]) < 2
+    if target == "grpc":
+        assert wire.sent[-2]["more_trailers"]
+        assert (b"grpc-status", b"10") in wire.sent[-2]["headers"]
+        assert last == {"type": "http.response.trailers", "headers": []}
+    else:
+        assert last == {"type": "http.response.body", "body": b""}
+        assert wire.answer.status == {"none": 404, "type": 415, "fails": 200}[target]
+
+
 async def test_a_get_is_asked_for_no_content() -> None:
     wire = Wire(Request(path="/none", http_method="GET"))
     await ASGI({})(wire.scope, wire.receive, wire.send)

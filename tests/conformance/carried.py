@@ -91,13 +91,29 @@ _EMPTY = (
     "Connect Unexpected Requests/**/unexpected-compression",
     "Server Empty Requests/**",
 )
+# The server ends these streams first, and the suite's client ends its side when it has read the HTTP response's end, if it does
+# not reset the stream before. hypercorn has forgotten the request by then: an empty DATA frame is a `KeyError` in its h2.py,
+# after which the connection's other calls get no answer, or hang: https://github.com/pgjones/hypercorn/pull/334, issue 329.
+# These cases pass themselves; others beside them fail. gRPC's fail nobody: a client wants no more than the trailers, and
+# hypercorn remembers the request until it is told that they are complete.
+_EARLY = (
+    "Connect to HTTP Code Mapping/**/full-duplex/stream-error-returns-success-http-code",
+    *(
+        f"{suite}/HTTPVersion:2/Protocol:PROTOCOL_{protocol}/**/{case}"
+        for protocol in ("CONNECT", "GRPC_WEB")
+        for suite, case in (
+            ("Duplicate Metadata", "full-duplex/error-no-responses"),
+            ("Errors", "full-duplex/error-no-responses"),
+            ("Server Message Size", "full-duplex/first-request-exceeds-server-limit"),
+            ("Timeouts", "full-duplex"),
+        )
+    ),
+)
 CARRIED = {
     # ASGI
     "uvicorn-h11": Carried(1396),
     "uvicorn-zttp": Carried(3820, http=(1, 2), trailers=True, duplex=True),
-    # HTTP/2: a connection fails, with all its calls, when content comes after the answer (`KeyError` in its h2.py):
-    # https://github.com/pgjones/hypercorn/pull/365.
-    "hypercorn": Carried(1396),
+    "hypercorn": Carried(3756, http=(1, 2), trailers=True, duplex=True, skipped=_EARLY),
     # It has no response trailers, over HTTP/2 either.
     "granian": Carried(2944, http=(1, 2), duplex=True),
     "pyvoy": Carried(4598, http=(1, 2, 3), trailers=True, duplex=True),

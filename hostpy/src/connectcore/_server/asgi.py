@@ -13,7 +13,7 @@ from .._wasm.content import length_said
 from ..request import ServerContext
 from .access import ASGIEntry
 from .asgi_call import Exchange, awaitable, early
-from .asgi_request import HALF_DUPLEX, READER, addresses, has_content, head_of, length_of
+from .asgi_request import HALF_DUPLEX, READER, addresses, breaks, has_content, head_of, length_of
 from .call import ServerCall
 from .handlers import checked, missing
 from .lifespan import serve_other
@@ -139,7 +139,7 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             if isinstance(opened, Verdict):
                 opened = PlainCall(service, head, opened)
         else:
-            if length == b"0":
+            if length == b"0" and not breaks(scope):
                 content, more = b"", False
             elif length is not None:
                 event: Any
@@ -168,7 +168,9 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
         if entry is not None:
             entry.opened = opened
         if isinstance(opened, ServerCall):
-            exchange = Exchange(opened, receive, send, more=more and has_content(head), ends_late=not streams, watch=watch)
+            brittle = breaks(scope)
+            more = more and (brittle or has_content(head))
+            exchange = Exchange(opened, receive, send, more=more, ends_late=not streams, brittle=brittle, watch=watch)
             del head, content, watch  # the call has them as long as it wants them
             await exchange.run(exchange.handle(self._leading, scope))
             return

@@ -43,7 +43,8 @@ _DRAIN_SECONDS: Final = 1.0, 5.0
 """Content that an answer did not want is read and forgotten: so many bytes, for so long before the answer's end, unless the
 client may want that before it sends more, and after it. Servers close an HTTP/1 connection over unread content, maybe before
 the answer has arrived: hypercorn and h11 under uvicorn at the answer's end, granian when the application is done. They reset an
-HTTP/2 stream over it, so that nginx may lose the answer. Others tell at once that nothing comes any more."""
+HTTP/2 stream over it, so that nginx may lose the answer. Others tell at once that nothing comes any more. hypercorn fails an
+HTTP/2 connection over what comes after an answer's end, so that the end waits for it there, whatever its size."""
 
 _TURN: Final = 0.01
 """Seconds after which others get their turn, among them the news that the peer is gone: where a server takes whatever is
@@ -101,6 +102,7 @@ class Exchange:
         "_ahead",
         "_ahead_size",
         "_batch",
+        "_brittle",
         "_broken",
         "_closed",
         "_ends_late",
@@ -128,13 +130,15 @@ class Exchange:
         *,
         more: bool = False,
         ends_late: bool = False,
+        brittle: bool = False,
         watch: asyncio.Future[Message] | None = None,
     ) -> None:
-        """Make it. `more`: content follows. `ends_late`: clients send all of it before they want the answer's end. `watch` will
-        have the next event, if that was asked for."""
+        """Make it. `more`: content follows. `ends_late`: clients send all of it before they want the answer's end. `brittle`:
+        content that comes after that breaks the connection. `watch` will have the next event, if that was asked for."""
         self.call = call
         self._more = more
         self._ends_late = ends_late
+        self._brittle = brittle
         self._receive = receive
         self._send = send
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -202,10 +206,14 @@ class Exchange:
             if reply is not None:
                 self._batch.append(reply)
             self.call.finish(self._batch, error)
-            end = self.call.response.held_end() if self._more and self._ends_late else None
+            end = self.call.response.held_end() if self._more and (self._ends_late or self._brittle) else None
             await self._flush()
             if end is not None:
-                await self._drain(_DRAIN_SECONDS[0])
+                if self._brittle and "headers" in end:
+                    # The client has its answer, and the server does not forget the call as long as trailers may follow.
+                    await self._send({**end, "more_trailers": True})
+                    end["headers"] = []
+                await self._drain(_DRAIN_SECONDS[self._brittle])
                 await self._send(end)
         except BaseException:
             if self._watch is not None:
@@ -220,7 +228,7 @@ class Exchange:
         if self._more:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    while self._more and self._unwanted < _DRAIN:
+                    while self._more and (self._brittle or self._unwanted < _DRAIN):
                         coming: Any = self._receive() if self._watch is None else self._watch
                         self._watch = None
                         event = await coming

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from .procedure import Procedure
     from .service import Service
 
-__all__ = ["HALF_DUPLEX", "READER", "addresses", "has_content", "head_of", "length_of"]
+__all__ = ["HALF_DUPLEX", "READER", "addresses", "breaks", "has_content", "head_of", "length_of"]
 
 _TRAILERS: Final = "http.response.trailers"
+_PUSH: Final = "http.response.push"
 
 _LENGTH: Final = b"content-length"
 _CODING: Final = b"transfer-encoding"
@@ -64,6 +65,14 @@ def has_content(head: Head) -> bool:
     """Whether a request has content that may not have been read: a POST, or any other whose head says so."""
     (_, method, _, _, names), _ = head
     return method == b"POST" or _LENGTH in names or _CODING in names
+
+
+def breaks(scope: Any) -> bool:
+    """Whether a connection breaks, with all its calls, when content comes after an answer's end.
+
+    It does under hypercorn over HTTP/2, which is known by its offer to push: https://github.com/pgjones/hypercorn/pull/334.
+    """
+    return scope["http_version"] == "2" and _PUSH in (scope.get("extensions") or ())
 
 
 def _candidates(scope: Any) -> tuple[str, ...]:
