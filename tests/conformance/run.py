@@ -79,8 +79,7 @@ def server(name: str) -> tuple[str, ...]:
 
 
 def carried_run(name: str, carried: Carried, mode: str, *command: str) -> Run:
-    at_once = 4 if name in CARRIED else 2  # there are two programs to each
-    return Run(mode, command, carried.cases, CONFIGS / f"{name}.json", carried.skipped, at_once)
+    return Run(mode, command, carried.cases, CONFIGS / f"{name}.json", carried.skipped, carried.at_once)
 
 
 RUNS |= {f"under-{name}": carried_run(name, carried, "server", *server(name)) for name, carried in CARRIED.items()}
