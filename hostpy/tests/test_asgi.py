@@ -16,7 +16,7 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from connectcore._batch import MESSAGES
-from connectcore._server import asgi_call
+from connectcore._server import asgi_peer
 from connectcore.code import Code
 from connectcore.errors import ConnectError
 from connectcore.server import ConnectASGIRouter
@@ -407,7 +407,7 @@ class TestPeerGone:
 
     async def test_server_that_tells_the_end_of_content_once_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """granian does. What it is asked then waits for the peer, and is asked at once."""
-        monkeypatch.setattr(asgi_call, "_POLL", 60.0)
+        monkeypatch.setattr(asgi_peer, "_POLL", 60.0)
         handler = Handler()
         wire = Wire(request(UNARY))
         wire.content(b"", more=False)

@@ -12,7 +12,8 @@ from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
 from .._wasm.content import length_said
 from ..request import ServerContext
 from .access import ASGIEntry
-from .asgi_call import Exchange, awaitable, early
+from .asgi_call import Exchange, awaitable
+from .asgi_peer import early
 from .asgi_request import HALF_DUPLEX, READER, addresses, breaks, has_content, head_of, length_of
 from .call import ServerCall
 from .handlers import checked, missing
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from ..compression import AnyCompression
     from ..interceptor import Interceptor
     from .endpoint import Endpoint
+    from .memory import Head
     from .options import ServerOptions
+    from .procedure import Procedure
 
     Receive = Callable[[], Awaitable[Any]]
     Send = Callable[[Any], Awaitable[None]]
@@ -126,39 +129,25 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
         procedure, head = head_of(service, scope)
         if entry is not None:
             entry.procedure = procedure
+        if procedure is None or procedure.many_requests or self._leading:
+            exchange = await self._apart(service, procedure, head, scope, receive, send, entry)
+            del head  # the call has it as long as it wants it
+            if exchange is not None:
+                await exchange.run(exchange.handle(self._leading, scope))
+            return
         content: bytes | None = None
         more = True
-        opened: Verdict | ServerCall
-        watch: asyncio.Future[Any] | None = None
-        length: bytes | None = None
-        streams = procedure is not None and procedure.many_requests and scope["http_version"] not in HALF_DUPLEX
-        if procedure is not None and (not procedure.many_requests or (streams and not self._leading)):
-            length = length_of(head)
-        if length is not None and self._leading:
-            opened = service.settle(head, length_said(length))
-            if isinstance(opened, Verdict):
-                opened = PlainCall(service, head, opened)
-        else:
-            if length == b"0" and not breaks(scope):
-                content, more = b"", False
-            elif length is not None:
-                event: Any
-                if streams:
-                    event, watch = await early(receive)  # the handler may begin before its first message comes
-                else:
-                    event = await receive()
-                if event is not None:
-                    if event["type"] != "http.request":
-                        return  # gone before it asked for anything
-                    content, more = event.get("body", b""), event.get("more_body", False)
-                del event  # a stream that waits would hold it
-            # Else the head alone decides what is to be read, or whether anything is.
-            try:
-                opened = service.open(head, content, end=not more)
-            except BaseException:
-                if watch is not None:
-                    watch.cancel()
-                raise
+        length = length_of(head)
+        if length == b"0" and not breaks(scope):
+            content, more = b"", False
+        elif length is not None:
+            event = await receive()
+            if event["type"] != "http.request":
+                return  # gone before it asked for anything
+            content, more = event.get("body", b""), event.get("more_body", False)
+            del event  # a stream that waits would hold it
+        # Else the head alone decides what is to be read, or whether anything is.
+        opened = service.open(head, content, end=not more)
         if more and content is not None and isinstance(opened, Verdict):
             content, more = await _rest(content, opened.plain.limit, receive)
             if content is None:
@@ -168,10 +157,10 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
         if entry is not None:
             entry.opened = opened
         if isinstance(opened, ServerCall):
-            brittle = breaks(scope)
-            more = more and (brittle or has_content(head))
-            exchange = Exchange(opened, receive, send, more=more, ends_late=not streams, brittle=brittle, watch=watch)
-            del head, content, watch  # the call has them as long as it wants them
+            exchange = Exchange(
+                opened, receive, send, more=more and _follows(head, scope), ends_late=True, brittle=breaks(scope)
+            )
+            del head, content  # the call has them as long as it wants them
             await exchange.run(exchange.handle(self._leading, scope))
             return
         assert content is not None
@@ -206,6 +195,46 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             await exchange.end(reply, error)
         else:
             await exchange.run(work, pending, encodes=True)
+
+    async def _apart(
+        self,
+        service: Service,
+        procedure: Procedure | None,
+        head: Head,
+        scope: Any,
+        receive: Receive,
+        send: Send,
+        entry: ASGIEntry | None,
+    ) -> Exchange | None:
+        """Open a call whose head is settled before its content is read: it has many messages, or interceptors are to see its
+        head first, or it names no procedure. None if the peer is gone already."""
+        content: bytes | None = None
+        more = True
+        watch: asyncio.Future[Any] | None = None
+        opened: Verdict | ServerCall
+        streams = procedure is not None and procedure.many_requests and scope["http_version"] not in HALF_DUPLEX
+        length = length_of(head) if procedure is not None else None
+        if procedure is not None and not procedure.many_requests and length is not None:
+            opened = service.settle(head, length_said(length))
+        else:
+            if streams and not self._leading and length is not None:
+                event, watch = await early(receive)  # the handler may begin before its first message comes
+                if event is not None:
+                    if event["type"] != "http.request":
+                        return None  # gone before it asked for anything
+                    content, more = event.get("body", b""), event.get("more_body", False)
+            try:
+                opened = service.open(head, content, end=not more)
+            except BaseException:
+                if watch is not None:
+                    watch.cancel()
+                raise
+        if isinstance(opened, Verdict):
+            opened = PlainCall(service, head, opened)
+        if entry is not None:
+            entry.opened = opened
+        more = more and _follows(head, scope)
+        return Exchange(opened, receive, send, more=more, ends_late=not streams, brittle=breaks(scope), watch=watch)
 
     async def start(self) -> None:
         """Run the service's generator to where it yields the service; nothing where the service was given as it is.
@@ -244,6 +273,11 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             },
             **self._settings,
         )
+
+
+def _follows(head: Head, scope: Any) -> bool:
+    """Whether there may be content behind a head."""
+    return has_content(head) or breaks(scope)
 
 
 async def _rest(first: bytes, limit: int, receive: Receive) -> tuple[bytes | None, bool]:
