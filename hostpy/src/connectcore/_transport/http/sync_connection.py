@@ -290,7 +290,8 @@ class SyncConnection:
     def usable(self, now: float) -> bool:
         """Whether a connection that rested can carry another exchange."""
         options = self.place.options
-        if self.closed or now - self.used > options.idle_timeout:
+        # The garbage collector closes the socket of an exchange that was left in a cycle, and has it give the connection back.
+        if self.closed or self._wire.sock.fileno() < 0 or now - self.used > options.idle_timeout:
             return False
         if options.max_age is not None and now - self.born > options.max_age:
             return False

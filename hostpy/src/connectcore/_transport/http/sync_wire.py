@@ -82,7 +82,6 @@ class Wire:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self._descriptor = sock.fileno()
         self.outgoing: deque[Any] = deque()
 
     @property
@@ -101,7 +100,8 @@ class Wire:
             size = len(data)
             sent = -1
             if size <= _BRIEF and _send is not None and type(data) is bytes:
-                sent = _send(self._descriptor, data, size, _QUIETLY)
+                # Asked each time: once the socket is closed, by the garbage collector even, another may have its number.
+                sent = _send(self.sock.fileno(), data, size, _QUIETLY)
             if sent < 0:
                 try:
                     sent = self.sock.send(data, _DONTWAIT)
@@ -168,7 +168,6 @@ class Wire:
 
     def close(self) -> None:
         """Close the socket. Never raises."""
-        self._descriptor = -1  # another socket may get this number
         self.outgoing.clear()
         self.sock.close()
 
