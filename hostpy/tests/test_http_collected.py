@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from connectcore.client import Cancellation
 from connectcore.transport import HTTPTransportSync
 from http2_support import answering, http2_server
 from test_http_transport import request
@@ -42,3 +44,23 @@ def test_a_connection_whose_socket_was_collected_carries_nothing_more() -> None:
             Left(transport.open_sync(timed(request(server.address, http2=True))))
             gc.collect()
             assert fetch(transport, timed(request(server.address, http2=True)))[:2] == (200, b"ok")
+
+
+def test_the_collector_may_run_in_a_thread_that_holds_a_lock() -> None:
+    """It runs where anything is allocated, and ends exchanges there."""
+
+    def end() -> None:
+        with place._lock, cancellation._lock:
+            exchange.close()
+
+    cancellation = Cancellation()
+    with http2_server(answering()) as server, HTTPTransportSync() as transport:
+        what = timed(request(server.address, http2=True))
+        what.cancellation = cancellation
+        exchange = transport.open_sync(what)
+        place = next(iter(transport._rotations.values())).first
+        thread = threading.Thread(target=end, daemon=True)
+        thread.start()
+        thread.join(20)
+        assert not thread.is_alive()
+        assert fetch(transport, timed(request(server.address, http2=True)))[:2] == (200, b"ok")

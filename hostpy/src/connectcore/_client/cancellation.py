@@ -37,7 +37,7 @@ class Cancellation(Surrounding):
 
     def __init__(self) -> None:
         self._canceled = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the garbage collector may end a call in a thread that holds it
         self._watchers: list[Callable[[], object]] = []
 
     @property

@@ -50,7 +50,8 @@ class PlaceSync:
         self.options = options
         self.tls = tls
         self.addresses = addresses
-        self._lock = threading.Lock()
+        # The garbage collector may end an exchange, and release its connection, in a thread that holds this.
+        self._lock = threading.RLock()
         self._resting: list[SyncConnection] = []  # the one used last at the end
         self._count = 0  # connections, with those that are being made
         self._waiting: deque[_Ticket] = deque()
@@ -66,13 +67,14 @@ class PlaceSync:
             if rested.usable(monotonic()):
                 return rested
             rested.close()
+        ticket = _Ticket()
         with self._lock:
-            ticket = None if self._count < self.options.max_connections and not self._waiting else _Ticket()
-            if ticket is None:
-                self._count += 1
-            else:
+            waits = bool(self._waiting) or self._count >= self.options.max_connections
+            if waits:
                 self._waiting.append(ticket)
-        if ticket is not None:
+            else:
+                self._count += 1
+        if waits:
             connection = self._wait(ticket, request)
             if connection is not None and connection.usable(monotonic()):
                 return connection
