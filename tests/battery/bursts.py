@@ -111,7 +111,7 @@ def played(server: Server, size: int, streams: int, *, resets: bool) -> Calls:
     def begin() -> None:
         nonlocal at
         at = max(at + size / RATE, time.monotonic())
-        time.sleep(at - time.monotonic() if at > time.monotonic() else 0)
+        time.sleep(max(0, at - time.monotonic()))
 
     for peer in peers:
         peer.play(server, begin)
