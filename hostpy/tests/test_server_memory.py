@@ -78,7 +78,7 @@ class TestHeads:
 
     def test_unlike_only_where_it_does_not_matter(self, interface: str) -> None:
         """One that has only been heard of twice serves all."""
-        server = Server(interface, {UNARY: echo})
+        server = Server(interface, {UNARY: echo}, {"read_max_bytes": 12_345})  # a configuration that no other test has opened
         with watched_steps() as steps:
             for number in range(10):
                 content = message("x" * number)
