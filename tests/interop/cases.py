@@ -74,7 +74,7 @@ def unary(server: Server, speech: Speech) -> Iterator[Case]:
     yield case("no side effects", "safe", ["method"], result(method))
     yield case("no side effects, metadata", "safe", ["hello"], result("HELLO", metadata=True), metadata=ASKED)
     yield case("no side effects, error", "safe", ["fail"], result(error=FAILURE), metadata=ASKED)
-    if speech.library != "grpc-web" and not server.breaks:  # grpc-web's client looks at the content type alone
+    if speech.library != "grpc-web":  # grpc-web's client looks at the content type alone
         yield case("unknown procedure", "missing", ["hello"], result(error=error("unimplemented")))
     words = [f"w{number}" for number in range(100)]
     yield case("many at once", "unary", [], [result(word.upper()) for word in words], atOnce=words)
@@ -94,8 +94,7 @@ def sent_streams(server: Server, speech: Speech) -> Iterator[Case]:
     if speech.http2 or (server.own and speech.library != "connect-go"):
         yield case("bidi stream", "bidi", ["a", "b"], result("A", "B", metadata=True), metadata=ASKED)
         yield case("bidi stream, nothing", "bidi", [], result())
-        if not server.breaks:
-            yield case("bidi stream, error", "bidi", ["a", "fail"], result("A", error=FAILURE), metadata=ASKED)
+        yield case("bidi stream, error", "bidi", ["a", "fail"], result("A", error=FAILURE), metadata=ASKED)
     if speech.http2 and server.duplex:
         words = [f"m{number}" for number in range(20)]
         yield case("conversation", "bidi", words, result(*(word.upper() for word in words)), conversation=True)
@@ -135,5 +134,4 @@ def cases(server: Server, speech: Speech) -> Iterator[Case]:
         yield from sleeps(server, speech)
     yield case("afterwards", "unary", ["hello"], result("HELLO"))
     # At the end: gunicorn closes a connection with much unread content, and does not say so in the answer.
-    if not server.breaks:
-        yield case("over the limit", "unary", ["x" * (5 << 20)], result(error=error("resource_exhausted")))
+    yield case("over the limit", "unary", ["x" * (5 << 20)], result(error=error("resource_exhausted")))

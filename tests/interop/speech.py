@@ -32,7 +32,6 @@ class Server:
     trailers: bool = True  # over HTTP/2
     duplex: bool = True  # over HTTP/2 a call's responses may come before all its requests have gone
     hears: bool = True  # a handler is told that its caller has gone
-    breaks: bool = False  # answers that do not wait for the request's end may be lost with their connection
     every: bool = True  # each variant of a client is tried, not only each protocol
     grpc_only: bool = False
     ours_only: bool = False  # called by our own clients
@@ -59,8 +58,7 @@ SERVERS = {
     "uvicorn-h11": asgi("uvicorn-h11", http2=False),
     "uvicorn-zttp": asgi("uvicorn-zttp"),
     "gunicorn-gthread": wsgi("gunicorn-gthread", http2=False),
-    # Over HTTP/1.1 it closes the connection, over HTTP/2 it fails: https://github.com/pgjones/hypercorn/pull/365.
-    "hypercorn": asgi("hypercorn", breaks=True, every=False),
+    "hypercorn": asgi("hypercorn", every=False),
     "granian": asgi("granian", trailers=False, every=False),
     "granian-wsgi": wsgi("granian-wsgi", trailers=False, every=False),
     "pyvoy": asgi("pyvoy", every=False),
@@ -79,7 +77,7 @@ OUR_PEERS = {
     "grpc-go": ("2",),
     "connect-es": ("2",),
     "connect-es-http1": ("1.1",),
-    "hypercorn": ("1.1",),
+    "hypercorn": ("1.1", "2"),
 }
 """The servers that our own clients call here, and over which versions of HTTP."""
 
