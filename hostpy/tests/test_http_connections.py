@@ -626,11 +626,15 @@ def test_names_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch, b
     def refuses(_work: object) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
-    monkeypatch.setattr("connectcore._transport.http.sync_connect.in_thread", refuses)
+    for name in ("sync_connect", "sync_transport"):
+        monkeypatch.setattr(f"connectcore._transport.http.{name}.in_thread", refuses)
     with serving(lambda exchange: exchange.send(OK)) as server, HTTPTransportSync(balancing=balancing) as one:
-        got = one.open_sync(request(server.address.replace("127.0.0.1", "localhost")))
-        assert got.read() == b"ok"
-        got.close()
+        for _ in range(2):
+            got = one.open_sync(request(server.address.replace("127.0.0.1", "localhost")))
+            assert got.read() == b"ok"
+            got.close()
+            for rotation in one._rotations.values():
+                rotation.until = 0  # the name is to be looked up again
 
 
 def test_an_address_that_does_not_answer(client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,13 +87,15 @@ def resolve(host: str, port: int, deadline: float | None, cancellation: Cancella
     addresses = numeric(host, port)
     if addresses:
         return addresses
+    if deadline is None and cancellation is None:
+        return in_turn(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     # Nothing can interrupt a resolver. So another thread waits for it.
     found: list[list[Address] | Exception] = []
     done = threading.Event()
 
     def look_up() -> None:
         try:
-            found.append(in_turn(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+            found.append(resolve(host, port, None, None))
         except Exception as error:  # noqa: BLE001 - whoever waits raises it
             found.append(error)
         done.set()

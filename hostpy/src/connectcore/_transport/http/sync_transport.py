@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 
@@ -121,7 +122,8 @@ class HTTPTransportSync(Configured):
         if not known:
             self._look_up(rotation, request)
         elif due:
-            in_thread(lambda: self._look_up(rotation, None))
+            with suppress(RuntimeError):  # where no thread can be started, those that are known go on serving
+                in_thread(lambda: self._look_up(rotation, None))
         with self._lock:
             return rotation.pick(monotonic())
 
