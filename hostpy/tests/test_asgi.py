@@ -719,6 +719,23 @@ async def test_content_that_comes_as_the_handler_goes_on() -> None:
     assert messages(wire) == ["a", "b"]
 
 
+async def read_before_each_message(application: Any, wire: Wire, *extensions: str) -> list[int]:
+    """Serve a request, under a server with more extensions: how many pieces of its content had been read when each message of
+    the answer was sent."""
+    scope = wire.scope
+    for name in extensions:
+        scope["extensions"][name] = {}
+    received: list[int] = []
+
+    async def sent(event: Any) -> None:
+        received.append(wire.received)
+        await wire.send(event)
+
+    async with asyncio.timeout(20):
+        await application(scope, wire.receive, sent)
+    return received
+
+
 @pytest.mark.parametrize("size", [1000, 1_000_000], ids=["to its end", "within bounds"])
 @pytest.mark.parametrize(
     ("target", "version", "method", "held"),
@@ -749,15 +766,7 @@ async def test_content_that_the_answer_did_not_want_is_read(
 
     # The path is made of the procedure unless it is given.
     wire = Wire(replace(asked, path="/none" if target == "/none" else "", http_version=version), unread=True)
-    received: list[int] = []
-    send = wire.send
-
-    async def sent(event: Any) -> None:
-        received.append(wire.received)
-        await send(event)
-
-    async with asyncio.timeout(20):
-        await ASGI({BIDI: never, UNARY: never})(wire.scope, wire.receive, sent)
+    received = await read_before_each_message(ASGI({BIDI: never, UNARY: never}), wire)
     assert wire.answer.status == {"/none": 404, BIDI: 415, "grpc": 200}[target]
     expected = min(20, math.ceil((8 << 20) / (size + 512)))
     begun = received[0]  # what the call itself has read: what came with a stream's head over HTTP/2; of a message, to the limit
@@ -801,17 +810,7 @@ async def test_nothing_comes_after_an_answer_under_hypercorn(target: str) -> Non
         yield
 
     wire = Wire(asked, unread=True)
-    scope = wire.scope
-    scope["extensions"]["http.response.push"] = {}
-    received: list[int] = []
-    send = wire.send
-
-    async def sent(event: Any) -> None:
-        received.append(wire.received)
-        await send(event)
-
-    async with asyncio.timeout(20):
-        await ASGI({BIDI: fails})(scope, wire.receive, sent)
+    received = await read_before_each_message(ASGI({BIDI: fails}), wire, "http.response.push")
     last = wire.sent[-1]
     assert received[-1] == 20
     assert max(received[:-1]) < 2

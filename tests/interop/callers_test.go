@@ -210,11 +210,13 @@ func connectGoCaller(url string, httpClient *http.Client) caller {
 	}
 }
 
-func (s *seen) addHTTP(all ...http.Header) {
-	for _, header := range all {
-		for name, values := range header {
+func (s *seen) addHTTP(all ...http.Header) { addAll(s, true, all) }
+
+func addAll[M ~map[string][]string](s *seen, decode bool, all []M) {
+	for _, fields := range all {
+		for name, values := range fields {
 			for _, value := range values {
-				s.add(name, value, true)
+				s.add(name, value, decode)
 			}
 		}
 	}
@@ -291,15 +293,7 @@ func grpcGoCaller(t *testing.T, url string) caller {
 	}
 }
 
-func (s *seen) addGRPC(all ...metadata.MD) {
-	for _, md := range all {
-		for name, values := range md {
-			for _, value := range values {
-				s.add(name, value, false)
-			}
-		}
-	}
-}
+func (s *seen) addGRPC(all ...metadata.MD) { addAll(s, false, all) }
 
 func grpcGoCall(ctx context.Context, conn *grpc.ClientConn, f *form, m moment) (s seen, err error) {
 	if f.target == unaryPath {

@@ -210,7 +210,7 @@ def expired(ctx: RequestContext[Any, Any]) -> bool:
 
 def says_nothing(ctx: RequestContext[Any, Any]) -> bool:
     """Whether a handler set no metadata and is in time: then its reply is all that there is to tell."""
-    return not (ctx._response_headers or ctx._response_trailers) and (ctx._end_time is None or monotonic() < ctx._end_time)
+    return not (ctx._response_headers or ctx._response_trailers) and (ctx._end_time is None or not expired(ctx))
 
 
 def response_metadata(ctx: RequestContext[Any, Any]) -> tuple[Headers | None, Headers | None]:

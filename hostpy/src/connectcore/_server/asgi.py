@@ -152,14 +152,12 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             content, more = await _rest(content, opened.plain.limit, receive)
             if content is None:
                 return
-            if len(content) > opened.plain.limit or not (opened.plain.bare or opened.plain.holds(content)):
+            if len(content) > opened.plain.limit or not opened.plain.holds(content):
                 opened = service.open(head, content, end=not more)
         if entry is not None:
             entry.opened = opened
         if isinstance(opened, ServerCall):
-            exchange = Exchange(
-                opened, receive, send, more=more and _follows(head, scope), ends_late=True, brittle=breaks(scope)
-            )
+            exchange = _exchange(opened, head, scope, receive, send, more=more, ends_late=True)
             del head, content  # the call has them as long as it wants them
             await exchange.run(exchange.handle(self._leading, scope))
             return
@@ -233,8 +231,7 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             opened = PlainCall(service, head, opened)
         if entry is not None:
             entry.opened = opened
-        more = more and _follows(head, scope)
-        return Exchange(opened, receive, send, more=more, ends_late=not streams, brittle=breaks(scope), watch=watch)
+        return _exchange(opened, head, scope, receive, send, more=more, ends_late=not streams, watch=watch)
 
     async def start(self) -> None:
         """Run the service's generator to where it yields the service; nothing where the service was given as it is.
@@ -275,9 +272,21 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
         )
 
 
-def _follows(head: Head, scope: Any) -> bool:
-    """Whether there may be content behind a head."""
-    return has_content(head) or breaks(scope)
+def _exchange(
+    call: ServerCall,
+    head: Head,
+    scope: Any,
+    receive: Receive,
+    send: Send,
+    *,
+    more: bool,
+    ends_late: bool,
+    watch: asyncio.Future[Any] | None = None,
+) -> Exchange:
+    """The exchange of a call behind whose head there may be `more`."""
+    brittle = breaks(scope)
+    more = more and (brittle or has_content(head))
+    return Exchange(call, receive, send, more=more, ends_late=ends_late, brittle=brittle, watch=watch)
 
 
 async def _rest(first: bytes, limit: int, receive: Receive) -> tuple[bytes | None, bool]:

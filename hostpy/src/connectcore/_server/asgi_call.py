@@ -25,17 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 
     from ..interceptor import MetadataInterceptor
+    from .asgi_peer import Message, Receive
     from .call import ServerCall
 
     Context = ServerContext[Any, Any]
-    Message = dict[str, Any]
-    Receive = Callable[[], Awaitable[Message]]
 
 __all__ = ["Exchange", "awaitable"]
 
 _DRAIN_SECONDS: Final = 1.0, 5.0
-"""Content that an answer did not want is read and forgotten: so many bytes, for so long before the answer's end, unless the
-client may want that before it sends more, and after it. Servers close an HTTP/1 connection over unread content, maybe before
+"""Content that an answer did not want is read and forgotten: for so long before the answer's end, unless the client may want
+that before it sends more, and after it. Servers close an HTTP/1 connection over unread content, maybe before
 the answer has arrived: hypercorn and h11 under uvicorn at the answer's end, granian when the application is done. They reset an
 HTTP/2 stream over it, so that nginx may lose the answer. Others tell at once that nothing comes any more. hypercorn fails an
 HTTP/2 connection over what comes after an answer's end, so that the end waits for it there, whatever its size."""

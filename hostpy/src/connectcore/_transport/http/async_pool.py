@@ -89,14 +89,12 @@ class Place:
         return True
 
     def _worn(self, connection: AsyncConnection, now: float) -> bool:
-        rested = now - connection.used
-        if connection.fresh and rested < _PROMISED:
-            return connection.stale(now)
-        return self._aged(connection, now) or rested > self.options.idle_timeout or connection.stale(now)
+        rested = now - connection.used > self.options.idle_timeout and not _promised(connection, now)
+        return self._aged(connection, now) or rested or connection.stale(now)
 
     def _aged(self, connection: AsyncConnection, now: float) -> bool:
-        age = now - connection.born
-        return self.options.max_age is not None and age > self.options.max_age and not (connection.fresh and age < _PROMISED)
+        most = self.options.max_age
+        return most is not None and now - connection.born > most and not _promised(connection, now)
 
     async def wait(self) -> AsyncConnection:
         """The same, for whoever found none. Raises TransportError and OSError."""
@@ -158,7 +156,7 @@ class Place:
                 self._resting.remove(connection)
             if connection in self._shared:
                 self._shared.remove(connection)
-            if self.waiting and connection.fresh and self.loop.time() - connection.born < _PROMISED:
+            if self.waiting and _promised(connection, self.loop.time()):
                 # Whoever waits for it is told so: another one would most likely go the same way, and the one after that.
                 self._refuse(connection.machine.unborn())
             elif self.waiting:
@@ -255,3 +253,8 @@ def _again(error: Exception) -> Exception:
     if isinstance(error, OSError):
         return type(error)(*error.args)
     return error
+
+
+def _promised(connection: AsyncConnection, now: float) -> bool:
+    """Whether whoever a connection was made for may not have come to use it."""
+    return connection.fresh and now - connection.born < _PROMISED

@@ -53,10 +53,10 @@ class Options:
             if options[name] not in choices:
                 raise ValueError(f"{name} must be {' or '.join(repr(each) for each in choices)}, not {options[name]!r}")
         for name in _SECONDS:
-            _check_number(name, options[name], "a positive number of seconds", none=name in _MAYBE_NONE)
+            _check_number(name, options[name], (int, float), "a positive number of seconds", none=name in _MAYBE_NONE)
             options[name] = options[name] and min(options[name], _LONGEST)
         for name in _COUNTS:
-            _check_number(name, options[name], "a whole number from 1", none=False)
+            _check_number(name, options[name], (int,), "a whole number from 1", none=False)
         if options["unix_socket"] is not None:
             options["unix_socket"] = os.fsdecode(options["unix_socket"])
             if not options["unix_socket"]:
@@ -65,11 +65,10 @@ class Options:
         self.__dict__.update(options)
 
 
-def _check_number(name: str, given: Any, wanted: str, *, none: bool) -> None:
+def _check_number(name: str, given: Any, kinds: tuple[type[float], ...], wanted: str, *, none: bool) -> None:
     if given is None and none:
         return
-    whole = "whole" in wanted
-    if isinstance(given, bool) or not isinstance(given, int if whole else int | float):
+    if isinstance(given, bool) or not isinstance(given, kinds):
         raise TypeError(f"{name} must be {wanted}{', or None' if none else ''}, not {given!r}")
     if not 0 < given < math.inf:  # NaN, too
         raise ValueError(f"{name} must be {wanted}{', or None' if none else ''}, not {given}")
