@@ -35,9 +35,10 @@ __all__ = ["Exchange", "awaitable"]
 _DRAIN_SECONDS: Final = 1.0, 5.0
 """Content that an answer did not want is read and forgotten: for so long before the answer's end, unless the client may want
 that before it sends more, and after it. Servers close an HTTP/1 connection over unread content, maybe before
-the answer has arrived: hypercorn and h11 under uvicorn at the answer's end, granian when the application is done. They reset an
-HTTP/2 stream over it, so that nginx may lose the answer. Others tell at once that nothing comes any more. hypercorn fails an
-HTTP/2 connection over what comes after an answer's end, so that the end waits for it there, whatever its size."""
+the answer has arrived: hypercorn and h11 under uvicorn at the answer's end, granian when the application is done, or as much of
+the answer is written as its head says. They reset an HTTP/2 stream over it, so that nginx may lose the answer. Others tell at
+once that nothing comes any more. hypercorn fails an HTTP/2 connection over what comes after an answer's end, so that the end
+waits for it there, whatever its size."""
 
 _TURN: Final = 0.01
 """Seconds after which others get their turn, among them the news that the peer is gone: where a server takes whatever is
@@ -135,15 +136,18 @@ class Exchange(Peer):
             if reply is not None:
                 self._batch.append(reply)
             self.call.finish(self._batch, error)
-            end = self.call.response.held_end() if self._more and (self._ends_late or self._brittle) else None
+            holds = self._more and (self._ends_late or self._brittle)
+            held = self.call.response.held_end(apart=self._brittle) if holds else ()
             await self._flush()
-            if end is not None:
-                if self._brittle and "headers" in end:
+            if held:
+                end = held[-1]
+                if self._brittle and "trailers" in end["type"]:
                     # The client has its answer, and the server does not forget the call as long as trailers may follow.
                     await self._send({**end, "more_trailers": True})
                     end["headers"] = []
                 await self._drain(_DRAIN_SECONDS[self._brittle])
-                await self._send(end)
+                for message in held:
+                    await self._send(message)
         except BaseException:
             if self._watch is not None:
                 self._watch.cancel()

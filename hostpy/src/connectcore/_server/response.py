@@ -71,16 +71,23 @@ class Response:
             self._write("http.response.body", body=b"")
         self._write("http.response.trailers", headers=self._fields_of(event.fields))
 
-    def held_end(self) -> dict[str, Any] | None:
-        """Keep the response's end out of `output`, if nothing follows it there. Returns what is to be sent as the end."""
+    def held_end(self, *, apart: bool) -> list[dict[str, Any]]:
+        """Keep what ends the response out of `output`, if nothing follows it there. Returns what is to be sent as the end.
+
+        Where the head says a length, a server may take the response for complete once so much is written. So all content of a
+        response that is not begun is kept, and its head too where there is none; if `apart`, nothing but the mere end.
+        """
         last = self.output[-1] if self.output else None
-        if last is not None and last["type"] == "http.response.trailers":
-            trailers: dict[str, Any] = self.output.pop()
-            return trailers
-        if last is None or "body" not in last or last.get("more_body", False):
-            return None
+        if last is None or last.get("more_body", False) or "status" in last:
+            return []
+        if "body" not in last:
+            return [self.output.pop()]
+        if not apart and "status" in self.output[0]:
+            first = len(self.output) - (1 if last["body"] else 2)
+            held, self.output[first:] = self.output[first:], []
+            return held
         last["more_body"] = True
-        return {"type": "http.response.body", "body": b""}
+        return [{"type": "http.response.body", "body": b""}]
 
     def abort(self) -> None:
         """It is broken off."""
