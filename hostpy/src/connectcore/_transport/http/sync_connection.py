@@ -187,7 +187,7 @@ class SyncConnection:
         except TimeoutError:
             raise
         except OSError as error:
-            self._lost(f"the connection broke: {error.strerror or error}")
+            self.lost(f"the connection broke: {error.strerror or error}")
             return
         with self._lock:
             try:
@@ -230,10 +230,6 @@ class SyncConnection:
                 keepalive.heard = monotonic()
                 return data
 
-    def _lost(self, text: str) -> None:
-        with self._lock:
-            self.machine.lost(text)
-
     def take(self, exchange: SyncExchange) -> bytes:
         """The content that came of an exchange."""
         machine = self.machine
@@ -251,6 +247,11 @@ class SyncConnection:
             return data
 
     # Ends
+
+    def lost(self, text: str) -> None:
+        """It carries nothing more."""
+        with self._lock:
+            self.machine.lost(text)
 
     def interrupt(self, exchange: SyncExchange) -> None:
         """Wake whoever waits for an exchange: it has failed."""

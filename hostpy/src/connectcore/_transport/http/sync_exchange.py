@@ -65,11 +65,11 @@ class SyncExchange(Exchange):
             if self.ended:
                 return b""
             self._more(head=False)
-        return self.connection.take(self)
+        return self._take()
 
     def at_once(self) -> bytes | None:
         """See `ResponseHead`."""
-        return self.connection.take(self) if self.ended and self._failure is None else None
+        return self._take() if self.ended and self._failure is None else None
 
     def close(self) -> None:
         """See `ResponseSync`."""
@@ -80,6 +80,12 @@ class SyncExchange(Exchange):
         self.drained()
         if self._untouched:
             close_content(self._taken())
+
+    def leave(self, error: BaseException) -> None:
+        """Close it after an error. Ctrl-C comes anywhere: what was just read, or was to be written, may be lost."""
+        if not isinstance(error, Exception):
+            self.connection.lost("its caller was interrupted")
+        self.close()
 
     def unstart(self) -> bool:
         """Leave the content to another exchange. False if something of it has been asked for."""
@@ -104,9 +110,16 @@ class SyncExchange(Exchange):
         try:
             self.connection.advance(self, head=head)
         except BaseException as error:
-            self.close()
+            self.leave(error)
             if isinstance(error, TimeoutError):
                 raise TransportError(Gone.TIMEOUT) from None
+            raise
+
+    def _take(self) -> bytes:
+        try:
+            return self.connection.take(self)
+        except BaseException as error:
+            self.leave(error)
             raise
 
     # The content

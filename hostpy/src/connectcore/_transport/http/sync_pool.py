@@ -64,9 +64,14 @@ class PlaceSync:
                 if not self._resting or self._waiting:
                     break
                 rested = self._resting.pop()
-            if rested.usable(monotonic()):
+            usable = False
+            try:
+                usable = rested.usable(monotonic())
+            finally:
+                if not usable:
+                    rested.close()
+            if usable:
                 return rested
-            rested.close()
         ticket = _Ticket()
         with self._lock:
             waits = bool(self._waiting) or self._count >= self.options.max_connections

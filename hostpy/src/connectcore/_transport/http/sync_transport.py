@@ -69,8 +69,8 @@ class HTTPTransportSync(Configured):
                     raise TransportError(Gone.CANCELED) from error
                 if not again:
                     raise
-            except BaseException:
-                exchange.close()
+            except BaseException as error:
+                exchange.leave(error)
                 raise
             else:
                 return exchange
