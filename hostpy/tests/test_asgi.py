@@ -234,7 +234,7 @@ class TestDeadline:
         wire.content(data, more=procedure in (CLIENT, BIDI))
         start = time.monotonic()
         await serve(handler.functions, wire)
-        assert 0.03 < time.monotonic() - start < 2
+        assert 0.03 < time.monotonic() - start < 10
         assert handler.ended == "CancelledError"
         said = json.loads(wire.answer.content if procedure == UNARY else envelopes(wire.answer.content)[-1][1])
         assert (said if procedure == UNARY else said["error"])["code"] == "deadline_exceeded"
@@ -264,10 +264,10 @@ class TestDeadline:
             await asyncio.sleep(0)
             yield StringValue(value="second")
 
-        wire = Wire(request(SERVER, fields=[("connect-timeout-ms", "20")]))
+        wire = Wire(request(SERVER, fields=[("connect-timeout-ms", "500")]))
         wire.gate = asyncio.Event()
         task = serve({SERVER: one}, wire)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.6)
         assert not task.done()
         wire.gate.set()
         await task

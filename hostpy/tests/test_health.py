@@ -127,7 +127,7 @@ async def test_watch_of_a_service_that_is_not_there_yet(client: ConnectClient, h
 
 
 async def test_watch_ends_with_its_deadline(client: ConnectClient, health: Health) -> None:
-    async with watch(client, "", timeout_ms=500) as statuses:
+    async with watch(client, "", timeout_ms=1500) as statuses:
         assert (await anext(statuses)).status == SERVING
         with pytest.raises(ConnectError) as raised:
             await anext(statuses)
@@ -190,7 +190,7 @@ def test_watch_of_a_thread_lasts_no_longer_than_it_may(health: Health) -> None:
 
 def test_watch_of_a_thread_ends_with_its_deadline(health: Health) -> None:
     with sync_client(health) as client:
-        statuses = client.execute_server_stream(request=WATCH.input(), method=WATCH, timeout_ms=500)
+        statuses = client.execute_server_stream(request=WATCH.input(), method=WATCH, timeout_ms=1500)
         assert next(statuses).status == SERVING
         with pytest.raises(ConnectError) as raised:
             next(statuses)

@@ -248,11 +248,23 @@ def test_ctrl_c(version: str) -> None:
 
 
 def _ctrl_c(version: str) -> None:
-    with (
-        http2_server(lambda _c, _e: None) if version == "2" else serving(silent) as server,
-        HTTPTransportSync() as transport,
-    ):
-        threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    asked = threading.Event()
+
+    def heard(_connection: Connection, event: Any) -> None:
+        if isinstance(event, h2.events.StreamEnded):
+            asked.set()
+
+    def answer(exchange: Exchange) -> None:
+        asked.set()
+        silent(exchange)
+
+    def press() -> None:
+        asked.wait(20)
+        time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with http2_server(heard) if version == "2" else serving(answer) as server, HTTPTransportSync() as transport:
+        threading.Thread(target=press).start()
         start = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
             transport.open_sync(request(server.address, http2=version == "2"))
@@ -261,10 +273,11 @@ def _ctrl_c(version: str) -> None:
 
 def test_the_line_for_a_connection() -> None:
     """One connection, and many threads: each has its turn; who gives up waiting loses nobody's turn."""
-    gate = threading.Event()
+    asked, gate = threading.Event(), threading.Event()
 
     def answer(exchange: Exchange) -> None:
-        gate.wait(10)
+        asked.set()
+        gate.wait(20)
         exchange.send(response(b"ok"))
 
     results: list[Any] = []
@@ -279,6 +292,7 @@ def test_the_line_for_a_connection() -> None:
         threads = [threading.Thread(target=work, args=(0.2 if number % 3 == 1 else 20,)) for number in range(9)]
         for thread in threads:
             thread.start()
+            assert asked.wait(20)  # the first one has the connection
             time.sleep(0.01)
         time.sleep(0.5)
         gate.set()
@@ -295,7 +309,7 @@ def test_canceled_calls_leave_nothing() -> None:
     with http2_server(lambda _c, _e: None) as server:
         with HTTPTransportSync() as transport:
             with pytest.raises(TransportError):
-                transport.open_sync(timed(request(server.address, http2=True), 0.05))
+                transport.open_sync(timed(request(server.address, http2=True), 0.5))
             before = descriptors()
             for _ in range(50):
                 with pytest.raises(TransportError):

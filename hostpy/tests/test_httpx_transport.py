@@ -151,14 +151,14 @@ def test_time_limits_of_the_library(mode: str, library: Any) -> None:
     """Theirs hold beside a call's own, and the error says whose it was."""
     with serving(lambda exchange: exchange.wait_for_close()) as server:
         with pytest.raises(ConnectError) as caught:
-            by(mode, library, server.address, {"timeout": 0.2})
+            by(mode, library, server.address, {"timeout": library.Timeout(20, read=0.2)})
         assert caught.value.code is Code.DEADLINE_EXCEEDED
         assert "ReadTimeout" in str(caught.value.__cause__)
         start = time.monotonic()
         with pytest.raises(ConnectError) as caught:
             by(mode, library, server.address, {"timeout": 20}, timeout=0.2)
         assert caught.value.code is Code.DEADLINE_EXCEEDED
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize(("limit", "reason"), [(None, Gone.CLOSED), (5, Gone.TIMEOUT)])

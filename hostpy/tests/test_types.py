@@ -104,10 +104,10 @@ def test_a_context() -> None:
 
 
 def test_the_time_left_runs_down() -> None:
-    ctx = context(timeout_ms=50, server_address="a:1", client_address="b:2")
-    first = ctx.timeout_ms
+    first = context(timeout_ms=60_000).timeout_ms
     assert first is not None
-    assert 0 < first <= 50
+    assert 0 < first <= 60_000
+    ctx = context(timeout_ms=50, server_address="a:1", client_address="b:2")
     time.sleep(0.06)
     left = ctx.timeout_ms
     assert left is not None
