@@ -4,7 +4,7 @@ streams, and the one that the command line's tests call.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,11 +13,12 @@ from connectcore._wasm.pool import POOL
 from server_support import INTERFACES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from connectcore._cli.schema import Schema
     from connectcore._wasm.instance import Instance
+    from http_support import Client
     from mistakes_support import Made
     from stream_support import Service
 
@@ -30,6 +31,22 @@ def interface(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=MODES)
 def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture(params=("async", "uvloop", "sync"))
+def client(request: pytest.FixtureRequest) -> Iterator[Callable[..., Client]]:
+    """Our own transport in each form, on both event loops."""
+    from http_support import Client
+
+    made: list[Client] = []
+
+    def make(**options: Any) -> Client:
+        made.append(Client(request.param, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 @pytest.fixture(scope="module")

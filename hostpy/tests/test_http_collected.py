@@ -11,7 +11,7 @@ import pytest
 from connectcore.client import Cancellation
 from connectcore.transport import HTTPTransportSync
 from http2_support import answering, http2_server
-from test_http_transport import request
+from http_support import request
 from test_http_transport_sync import fetch, timed
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 from client_support import response, serving
 from connectcore.transport import HTTPTransportSync
 from http2_support import answering, http2_server
-from test_http_transport import VERSIONS, request
+from http_support import VERSIONS, connections, request
 from test_http_transport_sync import fetch, timed
 
 if TYPE_CHECKING:
@@ -48,5 +48,4 @@ def test_the_connection_serves_nobody_else(monkeypatch: pytest.MonkeyPatch, vers
                 fetch(transport, timed(request(server.address, http2=version == "2")))
             for _ in range(2):
                 assert fetch(transport, timed(request(server.address, http2=version == "2")))[1] == b"ok"
-        count = server.connections if isinstance(server.connections, int) else len(server.connections)
-        assert count == 2
+        assert connections(server) == 2

@@ -19,7 +19,7 @@ from connectcore._transport.http.sync_wire import Wire
 from connectcore.client import Cancellation
 from connectcore.transport import Gone, HTTPTransportSync, Request, TransportError
 from http2_support import OK, Connection, answering, http2_server, refusing_two
-from test_http_transport import VERSIONS, request, silent
+from http_support import VERSIONS, request, silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -114,7 +114,7 @@ def test_a_response_before_the_content_is_whole(version: str) -> None:
             connection.respond(event.stream_id, b"enough")
 
     def answer(exchange: Exchange) -> bool:
-        assert begun.wait(10)
+        assert begun.wait(20)
         exchange.send(response(b"enough"))
         return exchange.wait_for_close()
 
@@ -122,7 +122,7 @@ def test_a_response_before_the_content_is_whole(version: str) -> None:
         try:
             begun.set()
             yield b"a"
-            go_on.wait(10)
+            go_on.wait(20)
             yield b"b"
             raise AssertionError("asked on")
         finally:
@@ -131,7 +131,7 @@ def test_a_response_before_the_content_is_whole(version: str) -> None:
     with http2_server(heard) if version == "2" else serving(answer) as server, HTTPTransportSync() as transport:
         assert fetch(transport, timed(request(server.address, content(), http2=version == "2")))[1] == b"enough"
         go_on.set()
-        assert closed.wait(5)
+        assert closed.wait(20)
 
 
 @pytest.mark.parametrize("pieces", [False, True])
