@@ -1,4 +1,4 @@
-"""A program that ends right after its last call ends well: the HTTP library's threads must not outlive the interpreter."""
+"""Programs that end right after a call, or within one, end well: no thread outlives the interpreter, or is waited for."""
 
 from __future__ import annotations
 
@@ -35,12 +35,39 @@ asyncio.run(main())
 """
 
 
+LEAVING = """
+import sys
+from google.protobuf.wrappers_pb2 import StringValue
+from connectcore.client import ConnectClientSync
+from connectcore.method import IdempotencyLevel, MethodInfo, StreamType
+from connectcore.transport import HTTPTransportSync
+
+method = MethodInfo(
+    name="Many", service_name="test.Service", input=StringValue, output=StringValue,
+    idempotency_level=IdempotencyLevel.UNKNOWN, stream_type=StreamType.SERVER_STREAM,
+)
+client = ConnectClientSync(sys.argv[1], http_client=HTTPTransportSync())
+stream = client.execute_server_stream(request=StringValue(value="good"), method=method)
+print(next(stream).value)
+cycle = [stream]  # which the garbage collector finds when the interpreter goes down
+cycle.append(cycle)
+del stream, cycle
+"""
+
+
 class Echo(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         content = self.rfile.read(int(self.headers["content-length"]))
         self.send_response(200)
+        if self.path.endswith("/Many"):  # a stream that does not end
+            self.send_header("content-type", "application/connect+proto")
+            self.end_headers()
+            self.wfile.write(content)
+            self.rfile.read(1)
+            self.close_connection = True
+            return
         self.send_header("content-type", "application/proto")
         self.send_header("content-length", str(len(content)))
         self.end_headers()
@@ -58,10 +85,15 @@ def url() -> Iterator[str]:
         server.shutdown()
 
 
-def test_short_programs_end_well(url: str) -> None:
-    def run(_: int) -> tuple[int, str, str]:
-        done = subprocess.run([sys.executable, "-c", PROGRAM, url], capture_output=True, text=True, check=False, timeout=60)
-        return done.returncode, done.stdout, done.stderr
+def outcome(program: str, url: str) -> tuple[int, str, str]:
+    done = subprocess.run([sys.executable, "-c", program, url], capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stdout, done.stderr
 
+
+def test_short_programs_end_well(url: str) -> None:
     with ThreadPoolExecutor(2) as pool:
-        assert set(pool.map(run, range(RUNS))) == {(0, "good\n", "")}
+        assert set(pool.map(lambda _: outcome(PROGRAM, url), range(RUNS))) == {(0, "good\n", "")}
+
+
+def test_a_program_that_leaves_a_stream_ends(url: str) -> None:
+    assert outcome(LEAVING, url) == (0, "good\n", "")

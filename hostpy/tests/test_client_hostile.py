@@ -11,16 +11,20 @@ import gzip
 import resource
 import time
 import zlib
+from contextlib import AsyncExitStack, ExitStack
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pyqwest
 import pytest
 
-from client_support import DATA, GOOD, HEAD, MESSAGE, METHOD, Exchange, call, open_calls, response, serving
+from client_support import DATA, GOOD, HEAD, MESSAGE, METHOD, Exchange, call, method, open_calls, response, serving
 from connectcore.client import ConnectClient, ConnectClientSync, ResponseMetadata
 from connectcore.code import Code
 from connectcore.errors import ConnectError
+from connectcore.method import StreamType
+from connectcore.transport import HTTPTransport, HTTPTransportSync
+from server_support import envelope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -250,6 +254,50 @@ def test_data_without_a_pause(mode: str, timeout: float) -> None:
             call(mode, server.address, timeout=timeout, read_max_bytes=1 << 30 if timeout < 1 else 200_000)
         assert time.monotonic() - start < PATIENCE
     assert caught.value.code is (Code.DEADLINE_EXCEEDED if timeout < 1 else Code.RESOURCE_EXHAUSTED)
+
+
+def test_content_is_judged_before_what_breaks_it_off(mode: str) -> None:
+    with serving(says(CHUNKED + b"c8\r\n" + bytes(200) + b"\r\n")) as server, pytest.raises(ConnectError) as caught:
+        call(mode, server.address, read_max_bytes=100)
+    assert caught.value.code is Code.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize("before", [b"", envelope(DATA)], ids=["the first", "a later one"])
+def test_a_stream_with_a_bad_message_frees_its_connection(mode: str, before: bytes) -> None:
+    """The server says no more, and the stream is still held: the next call has to wait for neither."""
+    content = before + envelope(b"\xff")
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/connect+proto\r\ntransfer-encoding: chunked\r\n\r\n"
+    what = method("Many", StreamType.SERVER_STREAM)
+
+    async def run(address: str) -> None:
+        async with HTTPTransport(max_connections=1, http_version="1.1") as transport, AsyncExitStack() as held:
+            client = ConnectClient(address, http_client=transport)
+            for _ in range(2):
+                stream = client.execute_server_stream(request=MESSAGE, method=what, timeout=PATIENCE)
+                await held.enter_async_context(stream)
+                with pytest.raises(ConnectError) as caught:
+                    await collect(stream)
+                assert caught.value.code is Code.INTERNAL, caught.value
+
+    def run_sync(address: str) -> None:
+        with HTTPTransportSync(max_connections=1, http_version="1.1") as transport, ExitStack() as held:
+            client = ConnectClientSync(address, http_client=transport)
+            for _ in range(2):
+                stream = client.execute_server_stream(request=MESSAGE, method=what, timeout=PATIENCE)
+                held.enter_context(stream)
+                with pytest.raises(ConnectError) as caught:
+                    list(stream)
+                assert caught.value.code is Code.INTERNAL, caught.value
+
+    with serving(head + b"%x\r\n%b\r\n" % (len(content), content)) as server:
+        if mode == "sync":
+            run_sync(server.address)
+        else:
+            asyncio.run(run(server.address))
+
+
+async def collect(stream: Any) -> list[Any]:
+    return [message async for message in stream]
 
 
 def test_limit_is_exact(mode: str) -> None:

@@ -285,10 +285,7 @@ class ClientCall(ModuleCall):
             self._trailers = trailers
             self._whole()
         else:
-            if self._held:
-                self._let_go()
-            rest = self._untold() if self._received > self._announced else b""
-            self._answered(rest + records.content_end(self._handle, len(trailers), fields_column(trailers)))
+            self._answered(self._rest() + records.content_end(self._handle, len(trailers), fields_column(trailers)))
 
     def gone(self, error: TransportError) -> None:
         """The transport failed, or the call's time is over, or nobody wants it any more."""
@@ -305,6 +302,8 @@ class ClientCall(ModuleCall):
                     record = records.deadline(handle)
                 case reason:
                     record = records.peer_gone(handle, _GONE[reason], error.reset_code, error.text.encode("utf-8", "replace"))
+            if error.reason is not Gone.CANCELED:
+                record = self._rest() + record  # what came before is looked at first: it may be wrong itself
             self._answered(record)
 
     def failed(self, error: Exception) -> None:
@@ -417,6 +416,12 @@ class ClientCall(ModuleCall):
         self._end = GOOD
         self.messages.append(self._piece[start:end])
         self.finished = True
+
+    def _rest(self) -> bytes:
+        """The command for content that was to go with what comes next, if there is any."""
+        if self._held:
+            self._let_go()
+        return self._untold() if self._received > self._announced else b""
 
     def _untold(self, flags: int = 0) -> bytes:
         """The command for content that the module does not know of: all of its bytes where that is cheap, else the first."""

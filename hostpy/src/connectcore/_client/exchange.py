@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .._lazy import asyncio
 from .._transport.choose import transport_of, transport_of_sync
+from .._transport.http.pump import start_thread
 from .._transport.transport import Gone, TransportError, gone_of
 from .cancellation import current_cancellation
 from .content import AsyncContent, SyncContent
@@ -214,7 +215,7 @@ class SyncIO:
 
     def later(self, _home: None, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         # In a thread of its own: the garbage collector may have interrupted the transport while it holds a lock.
-        threading.Thread(target=lambda: complete(work()), name="connectcore-close", daemon=True).start()
+        start_thread(lambda: complete(work()), "connectcore-close")
 
     async def pause(self, seconds: float, cancellation: Cancellation | None) -> None:
         if cancellation is None:

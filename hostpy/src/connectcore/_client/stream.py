@@ -12,7 +12,7 @@ one piece of content has, and the transport's flow control stops the peer.
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from .._transport.transport import Gone, TransportError
 from .call import ClientCall
@@ -42,6 +42,7 @@ class StreamCall:
     """One call that gives a stream. `busy` says that one of its methods is under way; the others must wait."""
 
     __slots__ = (
+        "_bad",
         "_call",
         "_cancellation",
         "_config",
@@ -80,6 +81,7 @@ class StreamCall:
             self._tries = Tries(retries, ctx.method.idempotency_level, self._deadline)
         self._given = False  # something of the response, to the application
         self._shown = False  # the head of the response, to whoever may wait for it
+        self._bad: Exception | None = None  # what `next` is to raise
         self._call: ClientCall | None = None
         self._requests: Any = None  # the application's stream
         self._content: Any = None
@@ -110,6 +112,8 @@ class StreamCall:
         try:
             if self._left:
                 return END
+            if self._bad is not None:
+                await self._break_off()
             call = self._call or await self._begin()
             if self._canceled() and not call.finished:
                 call.messages.clear()
@@ -119,7 +123,11 @@ class StreamCall:
                     if not self._given:
                         await self._give()
                         await self._show(call)
-                    return call.next_message()
+                    try:
+                        return call.next_message()
+                    except Exception as bad:  # noqa: BLE001 - it is raised there
+                        self._bad = bad
+                        await self._break_off()
                 if call.finished:
                     if not await self._again(call):
                         break
@@ -150,7 +158,11 @@ class StreamCall:
         call = self._call
         if call is None or not (call.messages and self._given) or self.busy or self._left or self._canceled():
             return NOT_YET
-        return call.next_message()
+        try:
+            return call.next_message()
+        except Exception as bad:  # noqa: BLE001 - `next` raises it, which can let go of the call first
+            self._bad = bad
+            return NOT_YET
 
     def leave(self) -> None:
         """Nobody holds the stream any more: have it closed. For a finalizer, which may run anywhere: it waits for nothing."""
@@ -260,6 +272,13 @@ class StreamCall:
             raise
         if call.finished:
             await self._let_go()
+
+    async def _break_off(self) -> NoReturn:
+        """A message is bad: nothing behind it is wanted. Raises what says so."""
+        bad, self._bad = self._bad, None
+        assert bad is not None
+        await self._settle()
+        raise bad
 
     async def _settle(self) -> None:
         """The call is over: let go of all that it has, and tell what came beside its messages."""

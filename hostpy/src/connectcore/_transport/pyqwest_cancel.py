@@ -15,7 +15,7 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from .http.pump import in_thread
+from .http.pump import in_thread, start_thread
 from .transport import Gone, TransportError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def _running_loop() -> asyncio.AbstractEventLoop:
     with _lock:
         if _loop is None:
             _loop = asyncio.new_event_loop()
-            threading.Thread(target=_loop.run_forever, name="connectcore-cancelable", daemon=True).start()
+            start_thread(_loop.run_forever, "connectcore-cancelable")
         return _loop
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["in_thread"]
+__all__ = ["in_thread", "start_thread"]
 
 _KEPT: Final = 10.0
 """Seconds for which a thread waits for more to do."""
@@ -20,15 +21,23 @@ _work: deque[Callable[[], None]] = deque()
 _idle = 0
 
 
+def start_thread(work: Callable[[], None], name: str) -> None:
+    """Start a thread that is no hindrance to the program's end. Raises RuntimeError where none can be started."""
+    # Before Python 3.12, starting one while the interpreter goes down waits for ever: the thread never comes to its first step.
+    if sys.is_finalizing():
+        raise RuntimeError("no thread can be started while the interpreter goes down")
+    threading.Thread(target=work, name=name, daemon=True).start()
+
+
 def in_thread(work: Callable[[], None]) -> None:
     """Have a function called in a thread of its own. It must not raise. Raises RuntimeError where no thread can be started."""
     with _ready:
         _work.append(work)
-        if _idle >= len(_work):
+        if _idle >= len(_work) and not sys.is_finalizing():
             _ready.notify()
             return
     try:
-        threading.Thread(target=_run, name="connectcore-content", daemon=True).start()
+        start_thread(_run, "connectcore-content")
     except RuntimeError:
         with _ready:
             if work not in _work:
