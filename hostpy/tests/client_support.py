@@ -70,10 +70,20 @@ def call(mode: str, address: str, message: Any = MESSAGE, what: MethodInfo[Any, 
 
 
 def shut(sock: socket.socket) -> None:
-    """Close a socket, and end the wait of the thread that reads from it or accepts: closing alone does not."""
+    """End a socket, and the wait of the thread that reads from it or accepts. That thread closes it.
+
+    If it were closed here, the next socket would get its number, and that thread, just about to read or to accept, might do so
+    from the other one.
+    """
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
-    sock.close()
+
+
+def accepted(listener: socket.socket) -> Iterator[socket.socket]:
+    """The connections that are made to a listener, until `shut` ends it. Then it is closed."""
+    with listener, contextlib.suppress(OSError):
+        while True:
+            yield listener.accept()[0]
 
 
 class Exchange:
@@ -139,11 +149,7 @@ class RawServer:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
+        for connection in accepted(self._listener):
             self.connections += 1
             self._open.append(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
@@ -163,7 +169,10 @@ class RawServer:
                 if ("transfer-encoding", "chunked") in fields:
                     length = len(data)  # what has come so far; the rest is for the test to read
                 while len(data) < length:
-                    data += connection.recv(65536)
+                    more = connection.recv(65536)
+                    if not more:
+                        return
+                    data += more
                 exchange = Exchange(connection, head, data[:length])
                 data = data[length:]
                 self.exchanges.append(exchange)

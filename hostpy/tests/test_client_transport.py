@@ -18,7 +18,7 @@ import pyqwest
 import pytest
 
 from certificates import certificates
-from client_support import DATA, GOOD, MESSAGE, METHOD, Exchange, call, open_calls, response, serving, shut
+from client_support import DATA, GOOD, MESSAGE, METHOD, Exchange, accepted, call, open_calls, response, serving, shut
 from connectcore._transport.default import default_transport, default_transport_sync
 from connectcore.client import Cancellation, ConnectClient, ConnectClientSync
 from connectcore.code import Code
@@ -364,11 +364,7 @@ def tls_server(tmp_path: Path) -> Iterator[Callable[[bool], str]]:
         listeners.append(listener)
 
         def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
+            for connection in accepted(listener):
                 try:
                     with context.wrap_socket(connection, server_side=True) as secure:
                         data = b""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from client_support import shut
+from client_support import accepted, shut
 from connectcore.transport import Gone
 from http2_support import answering, http2_server
 from http_support import Client, request
@@ -81,9 +81,8 @@ def saying(*pieces: bytes, close: bool = False, drain: bool = True) -> Iterator[
             sock.shutdown(socket.SHUT_RDWR)
 
     def accept() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+        for sock in accepted(listener):
+            threading.Thread(target=serve, args=(sock,), daemon=True).start()
 
     done = threading.Event()
     threading.Thread(target=accept, daemon=True).start()

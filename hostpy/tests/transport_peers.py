@@ -18,7 +18,7 @@ import h2.connection
 import h2.errors
 import h2.events
 
-from client_support import shut
+from client_support import accepted, shut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -291,8 +291,7 @@ class Exchange2(Exchange):
 
     def abort(self) -> None:
         self.on.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.on.connection.shutdown(socket.SHUT_RD)
-        self.on.connection.close()
+        self.on.connection.shutdown(socket.SHUT_RD)  # the thread that reads closes it
         raise Aborted
 
     def gone(self) -> bool:
@@ -317,11 +316,7 @@ class Server:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
+        for connection in accepted(self._listener):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.connections += 1
             self._open.append(connection)
@@ -356,11 +351,8 @@ class Server:
         peer.lost()
 
     def close(self) -> None:
-        shut(self._listener)
-        for connection in self._open:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-            connection.close()
+        for each in (self._listener, *self._open):
+            shut(each)
 
 
 # Applications

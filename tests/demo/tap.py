@@ -43,32 +43,38 @@ class Tap:
         return taken
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # ends the wait for another connection; closing alone does not
-        self._listener.close()
         with self._lock:
-            open_ = list(self._sockets)
+            open_ = [self._listener, *self._sockets]
         for sock in open_:
-            self._drop(sock)
+            _shut(sock)
 
     def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
-            try:
-                far = socket.create_connection(self._target, 10)
-            except OSError:
-                near.close()
-                continue
-            far.settimeout(None)
-            connection = Connection()
-            with self._lock:
-                self._connections.append(connection)
-                self._sockets.update((near, far))
-            for way, source, sink in ((">", near, far), ("<", far, near)):
-                threading.Thread(target=self._pump, args=(connection, way, source, sink), daemon=True).start()
+        with self._listener:
+            while True:
+                try:
+                    near, _ = self._listener.accept()
+                except OSError:
+                    return
+                try:
+                    far = socket.create_connection(self._target, 10)
+                except OSError:
+                    near.close()
+                    continue
+                far.settimeout(None)
+                threading.Thread(target=self._carry, args=(near, far), daemon=True).start()
+
+    def _carry(self, near: socket.socket, far: socket.socket) -> None:
+        connection = Connection()
+        with self._lock:
+            self._connections.append(connection)
+            self._sockets.update((near, far))
+        with near, far:
+            back = threading.Thread(target=self._pump, args=(connection, "<", far, near), daemon=True)
+            back.start()
+            self._pump(connection, ">", near, far)
+            back.join()
+        with self._lock:
+            self._sockets -= {near, far}
 
     def _pump(self, connection: Connection, way: str, source: socket.socket, sink: socket.socket) -> None:
         try:
@@ -78,14 +84,13 @@ class Tap:
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
         except OSError:
-            self._drop(source)
-            self._drop(sink)
+            _shut(source)
+            _shut(sink)
 
-    def _drop(self, sock: socket.socket) -> None:
-        with self._lock:
-            self._sockets.discard(sock)
-        try:
-            sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        sock.close()
+
+def _shut(sock: socket.socket) -> None:
+    """End a socket, and the wait of the thread that reads from it or accepts. That thread closes it: closed here, it might read
+    from the next socket, which gets its number.
+    """
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
