@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -173,3 +175,12 @@ def run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> Ran:
     code = main(arguments)
     said = capsys.readouterr()
     return Ran(code, said.out, said.err)
+
+
+def press_ctrl_c(process: subprocess.Popen[str]) -> int:
+    """The exit code of a process that gets SIGINT, again if it did not hear it: so it is just before a wait in the system."""
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(10)
+    raise AssertionError("it goes on")

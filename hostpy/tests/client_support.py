@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 import struct
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.wrappers_pb2 import StringValue
@@ -67,6 +70,37 @@ def call(mode: str, address: str, message: Any = MESSAGE, what: MethodInfo[Any, 
             return await client.execute_unary(request=message, method=what, **of_call)
 
     return asyncio.run(run())
+
+
+@contextlib.contextmanager
+def pressing_ctrl_c(after: Callable[[], object]) -> Iterator[None]:
+    """Have Ctrl-C pressed, some time after that has returned, until the main thread hears it, which it does once.
+
+    One that comes just before a thread begins to wait in the system is not heard before that wait ends.
+    """
+    heard = threading.Event()
+
+    def hear(*_: object) -> None:
+        if not heard.is_set():
+            heard.set()
+            raise KeyboardInterrupt
+
+    def press() -> None:
+        after()
+        time.sleep(0.05)
+        while not heard.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+            heard.wait(0.2)
+
+    before = signal.signal(signal.SIGINT, hear)
+    pressing = threading.Thread(target=press)
+    pressing.start()
+    try:
+        yield
+    finally:
+        heard.set()
+        pressing.join()
+        signal.signal(signal.SIGINT, before)
 
 
 def shut(sock: socket.socket) -> None:

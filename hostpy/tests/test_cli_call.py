@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certificates import certificates
-from cli_support import SERVICE, Ran, Talk, reflecting, run, serving, serving_grpcio
+from cli_support import SERVICE, Ran, Talk, press_ctrl_c, reflecting, run, serving, serving_grpcio
 from connectcore._cli import sources
 from connectcore._wasm import abi
 
@@ -390,8 +389,7 @@ def test_a_conversation(server: str, descriptors: Path) -> None:
             talk.stdin.write(json.dumps({"text": text}) + "\n")
             talk.stdin.flush()
             assert json.loads(talk.stdout.readline()) == {"text": text.upper()}
-        talk.send_signal(signal.SIGINT)
-        assert talk.wait(20) == 130
+        assert press_ctrl_c(talk) == 130
         assert talk.stderr
         assert "Traceback" not in talk.stderr.read()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli_support import SERVICE, run, serving
+from cli_support import SERVICE, press_ctrl_c, run, serving
 from connectcore._cli.answers import applications
 from connectcore._cli.problem import ProblemError
 from connectcore.reflection import with_reflection
@@ -130,8 +129,7 @@ def test_the_command(capsys: Capsys, proto: Path, tmp_path: Path) -> None:
         url = line.split()[3].rstrip(";")
         assert run(capsys, "call", url, "Talk", "-p", "grpc").out == '{"text":"hello"}\n'
         assert mock.stderr.readline() == "cli.v1.TalkService/Talk: ok\n"
-        mock.send_signal(signal.SIGINT)
-        assert mock.wait(20) in (0, 130)
+        assert press_ctrl_c(mock) in (0, 130)
         assert "Traceback" not in mock.stderr.read()
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import uvloop
 
-from client_support import open_calls
+from client_support import open_calls, pressing_ctrl_c
 from connectcore._transport.http import pump
 from connectcore.client import Cancellation, ConnectClient, ConnectClientSync
 from connectcore.code import Code
@@ -213,23 +213,13 @@ def test_canceled_by_another_thread(address: str, service: Service, protocol: Pr
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("protocol", [ProtocolType.CONNECT, ProtocolType.GRPC])
 def test_ctrl_c(address: str, service: Service, protocol: ProtocolType, kind: str) -> None:
-    def press() -> None:
-        until(lambda: service.running == 1)
-        time.sleep(0.02)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored in the background
-    try:
-        with new_client("sync", address, protocol=protocol) as client:
-            threading.Thread(target=press).start()
-            start = time.monotonic()
-            with pytest.raises(KeyboardInterrupt):
-                hang_sync(client, kind)
-            assert time.monotonic() - start < 10
-            until(lambda: service.running == 0)
-            assert client.execute_unary(request=said("good"), method=method(UNARY)).value == "GOOD"
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with new_client("sync", address, protocol=protocol) as client:
+        start = time.monotonic()
+        with pytest.raises(KeyboardInterrupt), pressing_ctrl_c(lambda: until(lambda: service.running == 1)):
+            hang_sync(client, kind)
+        assert time.monotonic() - start < 20
+        until(lambda: service.running == 0)
+        assert client.execute_unary(request=said("good"), method=method(UNARY)).value == "GOOD"
 
 
 def test_messages_that_came_before_a_cancellation_are_not_given(address: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import queue
-import signal
 import socket
 import threading
 import time
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import h2.events
 import pytest
 
-from client_support import Exchange, response, serving
+from client_support import Exchange, pressing_ctrl_c, response, serving
 from connectcore._transport.http import sync_exchange
 from connectcore._transport.http.sync_wire import Wire
 from connectcore.client import Cancellation
@@ -240,14 +239,6 @@ def test_cancel(version: str, pieces: bool) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_ctrl_c(version: str) -> None:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored in the background
-    try:
-        _ctrl_c(version)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _ctrl_c(version: str) -> None:
     asked = threading.Event()
 
     def heard(_connection: Connection, event: Any) -> None:
@@ -258,17 +249,11 @@ def _ctrl_c(version: str) -> None:
         asked.set()
         silent(exchange)
 
-    def press() -> None:
-        asked.wait(20)
-        time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
-
     with http2_server(heard) if version == "2" else serving(answer) as server, HTTPTransportSync() as transport:
-        threading.Thread(target=press).start()
         start = time.monotonic()
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt), pressing_ctrl_c(lambda: asked.wait(20)):
             transport.open_sync(request(server.address, http2=version == "2"))
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 20
 
 
 def test_the_line_for_a_connection() -> None:
