@@ -239,11 +239,20 @@ class TestDeadline:
         said = json.loads(wire.answer.content if procedure == UNARY else envelopes(wire.answer.content)[-1][1])
         assert (said if procedure == UNARY else said["error"])["code"] == "deadline_exceeded"
 
-    async def test_content_that_does_not_come(self) -> None:
-        wire = Wire(request(UNARY, fields=[("connect-timeout-ms", "40")]), hold=True)
-        wire.content(message("hello")[:3])
-        await serve(Handler().functions, wire)
-        assert json.loads(wire.answer.content)["code"] == "deadline_exceeded"
+    @pytest.mark.parametrize("pieces", [0, 1, 2])
+    @pytest.mark.parametrize("procedure", [UNARY, SERVER])
+    @pytest.mark.parametrize("futures", [False, True], ids=["coroutines", "futures"])
+    async def test_content_that_does_not_come(self, procedure: str, pieces: int, futures: bool) -> None:
+        """Whether the module was asked about such a head before or not."""
+        application = ASGI(Handler().functions)
+        for _ in range(3):
+            wire = Wire(request(procedure, fields=[("connect-timeout-ms", "40")]), hold=True, futures=futures)
+            for _ in range(pieces):
+                wire.content(b"\0")
+            async with asyncio.timeout(20):
+                await application(wire.scope, wire.receive, wire.send)
+            said = json.loads(wire.answer.content if procedure == UNARY else envelopes(wire.answer.content)[-1][1])
+            assert (said if procedure == UNARY else said["error"])["code"] == "deadline_exceeded"
 
     async def test_handler_may_clean_up_and_swallow(self) -> None:
         async def stubborn(request: StringValue, ctx: Context) -> StringValue:

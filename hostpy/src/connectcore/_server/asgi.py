@@ -6,21 +6,17 @@ from abc import ABC, abstractmethod
 from types import AsyncGeneratorType, CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from .._codec.payload import decoded
 from .._interceptors import check, split_leading, wrap
 from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
 from .._wasm.content import length_said
-from ..request import ServerContext
 from .access import ASGIEntry
-from .asgi_call import Exchange, awaitable
-from .asgi_peer import early
-from .asgi_request import HALF_DUPLEX, READER, addresses, breaks, has_content, head_of, length_of
-from .call import ServerCall
+from .asgi_call import Exchange
+from .asgi_peer import at_once, early
+from .asgi_plain import serve_plain
+from .asgi_request import HALF_DUPLEX, addresses, breaks, has_content, head_of, length_of
 from .handlers import checked, missing
 from .lifespan import serve_other
 from .options import Options
-from .plain_call import PlainCall
-from .response import whole
 from .service import Service
 from .verdict import Verdict
 from .wrong_server import NoRSGI
@@ -104,6 +100,7 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             "codecs": None if codecs is None else list(codecs),
             "compressions": None if compressions is None else list(compressions),
             "options": Options(read_max_bytes=read_max_bytes, **options),
+            "watched": bool(self._leading),
             "text": False,
             "able": "uvicorn with '--http zttp --http2', pyvoy, gunicorn over HTTP/2",
         }
@@ -129,109 +126,66 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
         procedure, head = head_of(service, scope)
         if entry is not None:
             entry.procedure = procedure
-        if procedure is None or procedure.many_requests or self._leading:
-            exchange = await self._apart(service, procedure, head, scope, receive, send, entry)
-            del head  # the call has it as long as it wants it
-            if exchange is not None:
-                await exchange.run(exchange.handle(self._leading, scope))
-            return
-        content: bytes | None = None
-        more = True
-        length = length_of(head)
-        if length == b"0" and not breaks(scope):
-            content, more = b"", False
-        elif length is not None:
-            event = await receive()
-            if event["type"] != "http.request":
-                return  # gone before it asked for anything
-            content, more = event.get("body", b""), event.get("more_body", False)
-            del event  # a stream that waits would hold it
-        # Else the head alone decides what is to be read, or whether anything is.
-        opened = service.open(head, content, end=not more)
-        if more and content is not None and isinstance(opened, Verdict):
-            content, more = await _rest(content, opened.plain.limit, receive)
-            if content is None:
+        length = None if procedure is None else length_of(head)
+        more = length != b"0" or breaks(scope)
+        if length is not None and procedure is not None and procedure.unary:
+            verdict = service.known(head, length_said(length))
+            if verdict is not None:
+                await serve_plain(service, verdict, head, self._leading, scope, receive, send, entry, more=more)
                 return
-            if len(content) > opened.plain.limit or not opened.plain.holds(content):
-                opened = service.open(head, content, end=not more)
-        if entry is not None:
-            entry.opened = opened
-        if isinstance(opened, ServerCall):
-            exchange = _exchange(opened, head, scope, receive, send, more=more, ends_late=True)
-            del head, content  # the call has them as long as it wants them
-            await exchange.run(exchange.handle(self._leading, scope))
-            return
-        assert content is not None
-        ctx = ServerContext(opened.procedure.method, opened.request, READER, scope, scope["headers"])
-        plain, procedure, codec = opened.plain, opened.procedure, opened.request.codec
-        work: Any = None
-        reply, error, response, pending = None, None, None, _NOTHING
-        try:
-            payload = content if plain.bare else plain.payload(content)
-            work = procedure.function(decoded(procedure.decoders[codec], payload), ctx)
-            if work.__class__ is not CoroutineType:
-                work = _awaited(awaitable(work))
-            try:
-                pending = work.send(None)
-            except StopIteration as stop:
-                response = stop.value
-            if pending is _NOTHING:
-                reply = procedure.encoded(codec, response)
-        except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
-            error = raised
-        answer = plain.answer(reply, ctx) if reply is not None else None
-        if answer is not None:
-            for message in whole(plain.status, *answer, plain.trailers):
-                await send(message)
-            return
-        call = PlainCall(service, head, opened)
-        call.settle(content, ctx)
-        if entry is not None:
-            entry.opened = call
-        exchange = Exchange(call, receive, send)
-        if pending is _NOTHING:
-            await exchange.end(reply, error)
-        else:
-            await exchange.run(work, pending, encodes=True)
+        work = self._other(service, procedure, head, length, scope, receive, send, entry, more=more)
+        del head  # the call has it as long as it wants it
+        await work
 
-    async def _apart(
+    async def _other(
         self,
         service: Service,
         procedure: Procedure | None,
         head: Head,
+        length: bytes | None,
         scope: Any,
         receive: Receive,
         send: Send,
         entry: ASGIEntry | None,
-    ) -> Exchange | None:
-        """Open a call whose head is settled before its content is read: it has many messages, or interceptors are to see its
-        head first, or it names no procedure. None if the peer is gone already."""
-        content: bytes | None = None
-        more = True
+        *,
+        more: bool,
+    ) -> None:
+        """Serve a call of which the module is to be asked. It is shown what came of the content, too, unless interceptors are
+        to see the head before that is read; and it is not told of a peer that is gone already."""
+        content: bytes | None = None if more else b""
+        event: Any = None
         watch: asyncio.Future[Any] | None = None
-        opened: Verdict | ServerCall
-        streams = procedure is not None and procedure.many_requests and scope["http_version"] not in HALF_DUPLEX
-        length = length_of(head) if procedure is not None else None
-        if procedure is not None and not procedure.many_requests and length is not None:
-            opened = service.settle(head, length_said(length))
-        else:
-            if streams and not self._leading and length is not None:
-                event, watch = await early(receive)  # the handler may begin before its first message comes
-                if event is not None:
-                    if event["type"] != "http.request":
-                        return None  # gone before it asked for anything
-                    content, more = event.get("body", b""), event.get("more_body", False)
-            try:
+        many = procedure is not None and procedure.many_requests
+        duplex = many and scope["http_version"] not in HALF_DUPLEX
+        if more and length is not None and not self._leading and (duplex or not many):
+            coming: Any = receive()
+            if duplex or coming.__class__ is not CoroutineType:
+                event, watch = await early(coming)  # a handler of many requests may begin before the first of them comes
+            else:
+                event, receive = at_once(coming, receive)
+            if event is not None:
+                if event["type"] != "http.request":
+                    return
+                content, more = event.get("body", b""), event.get("more_body", False)
+        try:
+            if self._leading and procedure is not None and procedure.unary and length is not None:
+                opened = service.settle(head, length_said(length))
+            else:
                 opened = service.open(head, content, end=not more)
-            except BaseException:
-                if watch is not None:
-                    watch.cancel()
-                raise
+        except BaseException:
+            if watch is not None:
+                watch.cancel()
+            raise
         if isinstance(opened, Verdict):
-            opened = PlainCall(service, head, opened)
+            await serve_plain(service, opened, head, self._leading, scope, receive, send, entry, more=more, content=content)
+            return
         if entry is not None:
             entry.opened = opened
-        return _exchange(opened, head, scope, receive, send, more=more, ends_late=not streams, watch=watch)
+        brittle = breaks(scope)
+        more = more and (brittle or has_content(head))
+        exchange = Exchange(opened, receive, send, more=more, ends_late=not duplex, brittle=brittle, watch=watch)
+        del head, content, event  # the call has them as long as it wants them
+        await exchange.run(exchange.handle(self._leading, scope))
 
     async def start(self) -> None:
         """Run the service's generator to where it yields the service; nothing where the service was given as it is.
@@ -270,38 +224,3 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             },
             **self._settings,
         )
-
-
-def _exchange(
-    call: ServerCall,
-    head: Head,
-    scope: Any,
-    receive: Receive,
-    send: Send,
-    *,
-    more: bool,
-    ends_late: bool,
-    watch: asyncio.Future[Any] | None = None,
-) -> Exchange:
-    """The exchange of a call behind whose head there may be `more`."""
-    brittle = breaks(scope)
-    more = more and (brittle or has_content(head))
-    return Exchange(call, receive, send, more=more, ends_late=ends_late, brittle=brittle, watch=watch)
-
-
-async def _rest(first: bytes, limit: int, receive: Receive) -> tuple[bytes | None, bool]:
-    """A plain call's content, up to its end or over the limit, and whether more follows; None where the peer went away."""
-    chunks, size, more = [first], len(first), True
-    while more and size <= limit:
-        event = await receive()
-        if event["type"] != "http.request":
-            return None, False
-        chunks.append(event.get("body", b""))
-        size += len(chunks[-1])
-        more = event.get("more_body", False)
-    return b"".join(chunks), more
-
-
-async def _awaited(work: Awaitable[Any]) -> Any:
-    """What a handler that is no coroutine function returned, as a coroutine."""
-    return await work

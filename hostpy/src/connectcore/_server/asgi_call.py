@@ -74,11 +74,13 @@ class Exchange(Peer):
         more: bool = False,
         ends_late: bool = False,
         brittle: bool = False,
+        reading: bool = False,
         watch: asyncio.Future[Message] | None = None,
     ) -> None:
         """Make it. `more`: content follows. `ends_late`: clients send all of it before they want the answer's end. `brittle`:
-        content that comes after that breaks the connection. `watch` will have the next event, if that was asked for."""
-        super().__init__(call, receive, more=more, brittle=brittle, watch=watch)
+        content that comes after that breaks the connection. Where the next event was asked for, the work is `reading` and will
+        tell by `hear`, or `watch` will have it."""
+        super().__init__(call, receive, more=more, brittle=brittle, reading=reading, watch=watch)
         self._send = send
         self._ends_late = ends_late
         self._batch: list[bytes] = []  # replies not yet sent
@@ -86,12 +88,12 @@ class Exchange(Peer):
         self._closed = False
 
     @types.coroutine
-    def run(self, work: Coroutine[Any, Any, Any], waits: Any = _START, *, encodes: bool = False) -> Generator[Any, Any, None]:
+    def run(self, work: Coroutine[Any, Any, bytes | None], waits: Any = _START) -> Generator[Any, Any, None]:
         """Do the work, which may have been started and wait for `waits`; then end the call with the reply that it gives.
 
-        Work that waits goes on under its deadline and with an ear for the peer. If it `encodes`, the reply is a message.
+        Work that waits goes on under its deadline and with an ear for the peer.
         """
-        reply: Any = None
+        reply: bytes | None = None
         error: BaseException | None = None
         try:
             try:
@@ -112,8 +114,6 @@ class Exchange(Peer):
                         waits = work.send(value)
             except StopIteration as stop:
                 reply = stop.value
-            if encodes:
-                reply = self.call.procedure.encoded(self.call.request.codec, reply)
         except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
             reply, error = None, raised
         if self._timer is not None:
@@ -162,7 +162,7 @@ class Exchange(Peer):
         if not call.opened:
             return _nothing()
         ctx = call.ctx = ServerContext(call.procedure.method, call.request, READER, scope, scope["headers"])
-        work: Any = self._stream() if call.procedure.many_responses else self._unary()
+        work: Any = self._stream() if call.procedure.many_responses else self.unary()
         return self._led(MetadataRun(leading, ctx), work) if leading else work
 
     async def _led(self, run: MetadataRun, work: Coroutine[Any, Any, bytes | None]) -> bytes | None:
@@ -176,12 +176,13 @@ class Exchange(Peer):
         except BaseException as raised:  # noqa: BLE001 - it is raised again
             error = raised
         work.close()
-        error = await run.end(call.failure if call.stopped else error)
+        error = await run.end(call.decided(error))
         if error is not None:
             raise error
         return reply
 
-    async def _unary(self) -> bytes | None:
+    async def unary(self) -> bytes | None:
+        """The work of a call with one reply. None where the call is done before its message has come."""
         call, procedure = self.call, self.call.procedure
         request = self._requests() if procedure.many_requests else await self._message()
         if request is None:

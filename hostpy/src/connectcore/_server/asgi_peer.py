@@ -6,6 +6,7 @@ of that is read ahead. Such news, and a deadline that passes, end in the handler
 
 from __future__ import annotations
 
+import types
 from contextlib import suppress
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
@@ -13,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 from .._lazy import asyncio
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine, Generator
 
     from .call import ServerCall
 
     Message = dict[str, Any]
     Receive = Callable[[], Awaitable[Message]]
 
-__all__ = ["Peer", "early"]
+__all__ = ["Peer", "at_once", "early"]
 
 _AHEAD: Final = 64 << 10
 _TINY: Final = 512
@@ -36,9 +37,8 @@ again, at once, that no content came."""
 _LONGEST: Final = 365 * 86400.0  # seconds that a timer is set to at most
 
 
-def _listening(receive: Receive) -> asyncio.Future[Message]:
-    """What will have the next event. Only where the server gives no future, as granian does, does it take a task."""
-    coming: Any = receive()
+def _listening(coming: Any) -> asyncio.Future[Message]:
+    """What will have the event that was asked for. Where the server gives no future, as granian does, it is a task."""
     if asyncio.isfuture(coming):
         return coming
     work = coming if coming.__class__ is CoroutineType else _event(coming)
@@ -49,19 +49,49 @@ async def _event(coming: Awaitable[Message]) -> Message:
     return await coming
 
 
-async def early(receive: Receive) -> tuple[Message | None, asyncio.Future[Message] | None]:
-    """The next event, if it is there at once; else what will have it. Peers that are gone already, which over HTTP/2 are cheap
-    to be, cost no call then; for others it is a turn of the loop."""
+async def early(coming: Any) -> tuple[Message | None, asyncio.Future[Message] | None]:
+    """The event that was asked for, if it is there at once; else what will have it. Peers that are gone already, which over
+    HTTP/2 are cheap to be, cost no call then; for others it is a turn of the loop."""
     try:
-        coming = _listening(receive)
+        watch = _listening(coming)
         try:
             await asyncio.sleep(0)
-            return (coming.result(), None) if coming.done() else (None, coming)
+            return (watch.result(), None) if watch.done() else (None, watch)
         except BaseException:
-            coming.cancel()
+            watch.cancel()
             raise
     except Exception:  # noqa: BLE001 - what the server raises where the peer is gone
         return {"type": "http.disconnect"}, None
+
+
+def at_once(coming: CoroutineType[Any, Any, Message], receive: Receive) -> tuple[Message | None, Receive]:
+    """The event that was asked for, if it is there without waiting; and what asks for those that follow. It goes on in the same
+    task, as what an application around this one does may want."""
+    try:
+        waits = coming.send(None)
+    except StopIteration as stop:
+        return stop.value, receive
+    first = [_gone_on(coming, waits)]
+    return None, lambda: first.pop() if first else receive()
+
+
+@types.coroutine
+def _gone_on(work: Coroutine[Any, Any, Message], waits: Any) -> Generator[Any, Any, Message]:
+    """Go on with what was started and waits."""
+    while True:
+        try:
+            yield waits
+        except GeneratorExit:
+            work.close()
+            raise
+        except BaseException as raised:  # noqa: BLE001 - it belongs to the work
+            try:
+                waits = work.throw(raised)
+            except StopIteration as stop:
+                event: Message = stop.value
+                return event
+        else:
+            return (yield from work.__await__())
 
 
 class Peer:
@@ -87,7 +117,14 @@ class Peer:
     )
 
     def __init__(
-        self, call: ServerCall, receive: Receive, *, more: bool, brittle: bool, watch: asyncio.Future[Message] | None
+        self,
+        call: ServerCall,
+        receive: Receive,
+        *,
+        more: bool,
+        brittle: bool,
+        reading: bool,
+        watch: asyncio.Future[Message] | None,
     ) -> None:
         self.call = call
         self._receive = receive
@@ -102,8 +139,15 @@ class Peer:
         self._ahead: list[Message] | None = None  # content that the handler has not asked for
         self._ahead_size = self._unwanted = 0
         self._polls = 0  # times that no content was told after its end; granian tells the end of it once more
-        self._reading = self._writing = self._fired = False
+        self._reading = reading
+        self._writing = self._fired = False
         self._told = False  # the handler, of the end; one that waits while it cleans up is not told again
+
+    def hear(self, event: Message) -> None:
+        """The work has read this by itself."""
+        self._reading = True  # it is told of its peer's end by what it reads
+        self._take(event)
+        self._reading = False
 
     async def _read(self) -> None:
         """Wait for content, and tell the call."""
@@ -189,7 +233,7 @@ class Peer:
         if self._reading or self.call.done:
             return
         try:
-            self._watch = watch = _listening(self._receive)
+            self._watch = watch = _listening(self._receive())
         except Exception:  # noqa: BLE001 - what the server raises where the peer is gone
             self._gone()
         else:

@@ -18,6 +18,7 @@ from .._wasm.configuration import BusyError
 from .._wasm.content import CARRY_STREAM, Content, carried, payloads_of
 from .._wasm.instance import GuestError
 from .._wasm.pool import POOL
+from ..errors import canceled
 from ..request import expired, response_metadata
 from . import usual
 from .outcome import AbortedError, ending, error_of, log, rejection
@@ -162,6 +163,15 @@ class ServerCall:
         if self.done and not self.received:
             raise AbortedError
         return self.received
+
+    def decided(self, error: BaseException | None) -> BaseException | None:
+        """What the call ends with, now that its application has ended with `error`: what was decided before that, if it was."""
+        if not self.done and not self.stopped:
+            return error
+        code = self.outcome[1]
+        if self.failure is None and code:
+            self.failure = error_of(code, b"the call ended before its handler was called")
+        return self.failure or error or canceled()
 
     def next_message(self) -> Any:
         """The next message, decoded. Call it only while there are `messages`.

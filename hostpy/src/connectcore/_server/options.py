@@ -62,7 +62,7 @@ class ServerOptions(TypedDict, total=False):
 
 
 class Options:
-    """The options of an application, checked. `columns` is what the guest is told.
+    """The options of an application, checked. `flags` and `columns` are what the guest is told.
 
     Raises:
         TypeError: one is of the wrong kind.
@@ -70,7 +70,7 @@ class Options:
 
     """
 
-    __slots__ = ("access_log", "columns", "on_error")
+    __slots__ = ("access_log", "columns", "flags", "on_error")
 
     def __init__(
         self,
@@ -99,8 +99,8 @@ class Options:
                 raise TypeError("on_error must be a plain function, not an asynchronous one")
         self.on_error = on_error
         self.access_log = access_log
+        self.flags = flags
         self.columns: dict[str, int] = {
-            "flags": flags,
             "read_max": read_max_of(read_max_bytes),
             "send_max": send_max_of(send_max_bytes),
             "compress_min": compress_min_of(compress_min_bytes),

@@ -37,6 +37,7 @@ class Procedure:
         "method",
         "name",
         "path",
+        "unary",
     )
 
     def __init__(self, path: str, method: Any, function: Callable[..., Any], codecs: Sequence[Codec]) -> None:
@@ -46,6 +47,7 @@ class Procedure:
         self.function = function
         self.many_requests = method.stream_type in (StreamType.CLIENT_STREAM, StreamType.BIDI_STREAM)
         self.many_responses = method.stream_type in (StreamType.SERVER_STREAM, StreamType.BIDI_STREAM)
+        self.unary = not self.many_requests and not self.many_responses
         self.attributes = attributes(method)
         # The first codec is made ready at once, which finds classes that are no messages; the others, which may want large
         # imports, when they are first used.

@@ -42,8 +42,9 @@ _START: Final = layout((abi.LAYOUT_DONE, "kind size")).unpack_from
 class Service:
     """What a server offers.
 
-    With `text` fields are given and taken as text, a character per byte, as WSGI has them; else as bytes. `able` names servers
-    that send trailers.
+    With `watched` a call is told what it ended with where its handler was not called, for interceptors that began before. With
+    `text` fields are given and taken as text, a character per byte, as WSGI has them; else as bytes. `able` names servers that
+    send trailers.
     """
 
     __slots__ = (
@@ -68,6 +69,7 @@ class Service:
         codecs: Iterable[Codec] | None,
         compressions: Iterable[AnyCompression] | None,
         options: Options,
+        watched: bool,
         text: bool,
         able: str,
     ) -> None:
@@ -75,7 +77,9 @@ class Service:
         self.codings: list[Any] = [GzipCompression()] if compressions is None else [*map(checked, compressions)]
         self.procedures = [Procedure(path, *endpoint, known) for path, endpoint in endpoints.items()]
         self.routes = {procedure.name: procedure for procedure in self.procedures}
+        flags = options.flags | (abi.SERVER_OUTCOMES if watched else 0)
         record = records.configure_server(
+            flags=flags,
             **options.columns,
             codecs=join_names(codec.name() for codec in known),
             codings=join_names(coding.name() for coding in self.codings),
@@ -103,6 +107,12 @@ class Service:
                 self._able,
             )
 
+    def known(self, head: Head, size: int | None) -> Verdict | None:
+        """The verdict on a unary call with `size` bytes of content, or nobody knows how many, if there is one and they are not
+        too many. Nothing is open, and the caller sees whether it holds for the content."""
+        verdict = self._verdicts.find(head)
+        return None if verdict is None or (size is not None and size > verdict.plain.limit) else verdict
+
     def settle(self, head: Head, size: int | None) -> Verdict | ServerCall:
         """Open a unary call with its head alone. Raises ModuleError.
 
@@ -120,25 +130,20 @@ class Service:
         return verdict
 
     def open(self, head: Head, content: bytes | None, *, end: bool) -> Verdict | ServerCall:
-        """Open a call with what came of its content, which may have ended. Raises ModuleError.
+        """Open a call on which no verdict is known with what came of its content, which may have ended. Raises ModuleError.
 
         Where the answer is a verdict, nothing is open, and it holds for the content that is here.
         """
-        if content is None:
-            return self._open(head, None, end, 0)
-        verdict = self._verdicts.find(head)
-        if verdict is None:
-            opened = self._open(head, content, end, abi.OPEN_PREPARE)
-            if isinstance(opened, ServerCall):
-                return opened
-            verdict = opened
-        plain = verdict.plain
+        opened = self._open(head, content, end, 0 if content is None else abi.OPEN_PREPARE)
+        if content is None or isinstance(opened, ServerCall):
+            return opened
+        plain = opened.plain
         # Content that is still to come is waited for by the call where that has a deadline.
         if len(content) <= plain.limit and (
-            plain.bare or plain.holds(content) if end else verdict.request.timeout_us == abi.NO_TIMEOUT
+            plain.bare or plain.holds(content) if end else opened.request.timeout_us == abi.NO_TIMEOUT
         ):
-            return verdict
-        call = PlainCall(self, head, verdict)
+            return opened
+        call = PlainCall(self, head, opened)
         call.feed(content, end=end)
         return call
 

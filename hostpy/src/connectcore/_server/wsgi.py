@@ -88,6 +88,7 @@ class ConnectWSGIApplication(NoRSGI, ABC):
             codecs=codecs,
             compressions=compressions,
             options=Options(read_max_bytes=read_max_bytes, **options),
+            watched=bool(self._leading),
             text=True,
             able="pyvoy, gunicorn over HTTP/2",
         )

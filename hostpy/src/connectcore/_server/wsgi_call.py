@@ -111,7 +111,7 @@ class Exchange:
                 reply = call.procedure.encoded(call.request.codec, call.procedure.function(request, call.ctx))
         except BaseException as raised:  # noqa: BLE001 - it is answered, or raised again
             error = raised
-        return self.end(reply, run.end(call.failure if call.stopped else error))
+        return self.end(reply, run.end(call.decided(error)))
 
     def end(self, reply: bytes | None, error: BaseException | None) -> Iterable[bytes]:
         """The work was done, or failed: write the response's head, and give its content."""
@@ -155,7 +155,7 @@ class Exchange:
                 call.close()
                 raise
             error = raised
-        yield from self._closing([], run.end(call.failure if call.stopped else error))
+        yield from self._closing([], run.end(call.decided(error)))
 
     def _each(self, replies: Any) -> Iterator[bytes]:
         call, encode = self.call, self.call.procedure.encoder(self.call.request.codec)
