@@ -7,6 +7,7 @@ import queue
 import socket
 import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import h2.events
@@ -14,6 +15,8 @@ import pytest
 
 from client_support import Exchange, pressing_ctrl_c, response, serving
 from connectcore._transport.http import sync_exchange
+from connectcore._transport.http.http1 import Http1
+from connectcore._transport.http.sync_connection import SyncConnection
 from connectcore._transport.http.sync_wire import Wire
 from connectcore.client import Cancellation
 from connectcore.transport import Gone, HTTPTransportSync, Request, TransportError
@@ -352,3 +355,37 @@ def test_a_wire_keeps_what_nobody_reads() -> None:
         with pytest.raises(BrokenPipeError):
             wire.write(b"more")
     wire.close()
+
+
+def test_a_socket_is_closed_when_nobody_reads_from_it() -> None:
+    """Whoever still read would do so from the socket that has its number next. The sender of content reads, too."""
+    told: list[str] = []
+
+    class Told(Wire):
+        def read(self, deadline: float | None, *, peek: bool = False) -> bytes | None:
+            told.append("reads")
+            reads.set()
+            data = super().read(deadline, peek=peek)
+            told.append("has read")
+            return data
+
+        def close(self) -> None:
+            told.append("closed")
+            super().close()
+
+    class Place:
+        def lost(self, connection: Any) -> None:
+            pass
+
+    reads = threading.Event()
+    near, far = socket.socketpair()
+    place: Any = Place()
+    connection = SyncConnection(place, Told(near), Http1())
+    exchange: Any = SimpleNamespace(request=SimpleNamespace(deadline=None), unread=0, over=False, status=None)
+    thread = threading.Thread(target=connection.advance, args=(exchange,), kwargs={"head": True})
+    with far:
+        thread.start()
+        assert reads.wait(20)
+        connection.close()
+        thread.join(20)
+    assert told == ["reads", "has read", "closed"]

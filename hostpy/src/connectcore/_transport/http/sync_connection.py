@@ -33,6 +33,9 @@ _SURE: Final = 0.005
 _CATCH_UP: Final = 64
 """So often a connection that rested is read before it is used again: what its peer said last. More is too much."""
 
+_READ_MAX: Final = 5.0
+"""Seconds that a read may still take when the socket was shut down, which ends it."""
+
 _LOOK: Final = 0.05
 """Seconds after which a sender that waits for a window sees whether anybody reads."""
 
@@ -320,5 +323,12 @@ class SyncConnection:
         """Close it. Never raises."""
         if not self.closed:
             self.closed = True
+            read = self._reading.acquire(blocking=False)
+            if not read:
+                # A sender reads. After the close another socket may have this one's number, and it would read from that.
+                self._wire.interrupt()
+                read = self._reading.acquire(timeout=_READ_MAX)
             self._wire.close()
+            if read:
+                self._reading.release()
             self.place.lost(self)
