@@ -129,7 +129,7 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
         length = None if procedure is None else length_of(head)
         more = length != b"0" or breaks(scope)
         if length is not None and procedure is not None and procedure.unary:
-            verdict = service.known(head, length_said(length))
+            verdict = service.known(head, length_said(length) if self._leading else None)
             if verdict is not None:
                 await serve_plain(service, verdict, head, self._leading, scope, receive, send, entry, more=more)
                 return

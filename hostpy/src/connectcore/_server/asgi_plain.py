@@ -136,6 +136,7 @@ async def _work(
     chunks = progress.chunks
     room = plain.limit - len(chunks[0]) if chunks else plain.limit
     run = MetadataRun(leading, ctx) if leading else None
+    request: Any = None
     reply: bytes | None = None
     error: BaseException | None = None
     try:
@@ -145,25 +146,22 @@ async def _work(
             progress.reading = True
             event = await receive()
             progress.reading = False
-            gone = event["type"] != "http.request"
-            if gone and run is None and progress.exchange is None:
-                return None
-            if gone or progress.exchange is not None:
+            if event["type"] != "http.request" or progress.exchange is not None:
+                if run is None and progress.exchange is None:
+                    return None
                 (await _exchange(progress)).hear(event)
                 break
             chunks.append(event.get("body", b""))
             room -= len(chunks[-1])
             progress.more = event.get("more_body", False)
         content = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        request: Any = None
-        good = progress.exchange is None and room >= 0 and (plain.bare or plain.holds(content))
-        if good:
+        if progress.exchange is None and room >= 0 and (plain.bare or plain.holds(content)):
             try:
                 request = decoded(procedure.decoders[codec], content if plain.bare else plain.payload(content))
+                progress.taken = True
             except RejectedError:
-                good = False
-        if good:
-            progress.taken = True
+                pass
+        if progress.taken:
             event = None  # a handler that waits would hold it
             response: Any = procedure.function(request, ctx)
             reply = procedure.encoded(codec, await (response if response.__class__ is CoroutineType else awaitable(response)))

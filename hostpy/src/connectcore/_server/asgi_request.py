@@ -58,7 +58,11 @@ def length_of(head: Head) -> bytes | None:
     (_, method, _, _, names), values = head
     if method != b"POST":
         return None
-    return values[names.index(_LENGTH)] if _LENGTH in names else b""
+    try:
+        length: bytes = values[names.index(_LENGTH)]
+    except ValueError:
+        return b""
+    return length
 
 
 def has_content(head: Head) -> bool:
