@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from server_support import ASGI, UNARY, Request, Wire, envelope, message, text
+from server_support import ASGI, UNARY, Request, Wire, envelope, message, text, watched_steps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,3 +131,23 @@ async def test_it_hears_that_its_peer_is_gone(pieces: int, part: str) -> None:
         wire = await task
         assert not wire.sent
         assert parts.told[-2:] == ([part] if part == "start" else ["canceled", "end"])
+
+
+@pytest.mark.parametrize("futures", [False, True], ids=["coroutines", "futures"])
+async def test_a_head_is_known_again_although_its_content_came_later(futures: bool) -> None:
+    """As it does under granian and pyvoy, always: then the module is asked no more."""
+
+    async def handle(request: StringValue, ctx: Context) -> StringValue:
+        return request
+
+    application = ASGI({UNARY: handle})
+    for number in range(5):
+        wire = Wire(Request(chunks=[message("hello")]), hold=True, futures=futures)
+        with watched_steps() as steps:
+            task = asyncio.create_task(application(wire.scope, wire.receive, wire.send))
+            for _ in range(10):
+                await asyncio.sleep(0)
+            wire.content(message("hello"), more=False)
+            await asyncio.wait_for(task, 20)
+        assert text(wire.answer.content) == "hello"
+        assert not steps.batches or number < 3

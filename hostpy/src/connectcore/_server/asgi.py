@@ -11,7 +11,7 @@ from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
 from .._wasm.content import length_said
 from .access import ASGIEntry
 from .asgi_call import Exchange
-from .asgi_peer import at_once, early
+from .asgi_peer import at_once, behind, early
 from .asgi_plain import serve_plain
 from .asgi_request import HALF_DUPLEX, addresses, breaks, has_content, head_of, length_of
 from .handlers import checked, missing
@@ -161,6 +161,9 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
             coming: Any = receive()
             if duplex or coming.__class__ is not CoroutineType:
                 event, watch = await early(coming)  # a handler of many requests may begin before the first of them comes
+                if watch is not None and not duplex:
+                    receive = behind(watch, receive)
+                    watch = None
             else:
                 event, receive = at_once(coming, receive)
             if event is not None:
@@ -168,8 +171,8 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
                     return
                 content, more = event.get("body", b""), event.get("more_body", False)
         try:
-            if self._leading and procedure is not None and procedure.unary and length is not None:
-                opened = service.settle(head, length_said(length))
+            if content is None and procedure is not None and procedure.unary and length is not None:
+                opened = service.settle(head, length_said(length))  # so that the head is known when it comes again
             else:
                 opened = service.open(head, content, end=not more)
         except BaseException:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
     Receive = Callable[[], Awaitable[Message]]
 
-__all__ = ["Peer", "at_once", "early"]
+__all__ = ["Peer", "at_once", "behind", "early"]
 
 _AHEAD: Final = 64 << 10
 _TINY: Final = 512
@@ -71,8 +71,13 @@ def at_once(coming: CoroutineType[Any, Any, Message], receive: Receive) -> tuple
         waits = coming.send(None)
     except StopIteration as stop:
         return stop.value, receive
-    first = [_gone_on(coming, waits)]
-    return None, lambda: first.pop() if first else receive()
+    return None, behind(_gone_on(coming, waits), receive)
+
+
+def behind(first: Awaitable[Message], receive: Receive) -> Receive:
+    """What asks for events, of which the first was asked for already."""
+    left = [first]
+    return lambda: left.pop() if left else receive()
 
 
 @types.coroutine
