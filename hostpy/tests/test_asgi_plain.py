@@ -151,3 +151,25 @@ async def test_a_head_is_known_again_although_its_content_came_later(futures: bo
             await asyncio.wait_for(task, 20)
         assert text(wire.answer.content) == "hello"
         assert not steps.batches or number < 3
+
+
+async def test_what_the_server_raises_is_no_fault_of_the_handler(caplog: pytest.LogCaptureFixture) -> None:
+    """Where its peer is gone, say. It goes back to the server, whether the head is known or not."""
+
+    async def handle(request: StringValue, ctx: Context) -> StringValue:
+        return request
+
+    class Raising(Wire):
+        async def _receive(self) -> dict[str, Any]:
+            raise OSError("connection lost")
+
+    application = ASGI({UNARY: handle})
+    for _ in range(3):
+        wire: Wire = Raising(Request(chunks=[message("hello")]))
+        with pytest.raises(OSError, match="connection lost"):
+            await application(wire.scope, wire.receive, wire.send)
+        assert not wire.sent
+        wire = Wire(Request(chunks=[message("hello")]))
+        await application(wire.scope, wire.receive, wire.send)
+        assert wire.answer.status == 200
+    assert not caplog.records

@@ -11,13 +11,14 @@ from .._wasm.configuration import DEFAULT_READ_MAX_BYTES
 from .._wasm.content import length_said
 from .access import ASGIEntry
 from .asgi_call import Exchange
-from .asgi_peer import at_once, behind, early
+from .asgi_peer import behind, early
 from .asgi_plain import serve_plain
 from .asgi_request import HALF_DUPLEX, addresses, breaks, has_content, head_of, length_of
 from .handlers import checked, missing
 from .lifespan import serve_other
 from .options import Options
 from .service import Service
+from .started import begun
 from .verdict import Verdict
 from .wrong_server import NoRSGI
 
@@ -159,13 +160,15 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
         duplex = many and scope["http_version"] not in HALF_DUPLEX
         if more and length is not None and not self._leading and (duplex or not many):
             coming: Any = receive()
+            first: Any  # what will have the event
             if duplex or coming.__class__ is not CoroutineType:
-                event, watch = await early(coming)  # a handler of many requests may begin before the first of them comes
-                if watch is not None and not duplex:
-                    receive = behind(watch, receive)
-                    watch = None
+                event, first = await early(coming)  # a handler of many requests may begin before the first of them comes
             else:
-                event, receive = at_once(coming, receive)
+                event, first = begun(coming)
+            if duplex:
+                watch = first
+            elif first is not None:
+                receive = behind(first, receive)
             if event is not None:
                 if event["type"] != "http.request":
                     return

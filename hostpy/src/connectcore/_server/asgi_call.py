@@ -44,8 +44,6 @@ _TURN: Final = 0.01
 """Seconds after which others get their turn, among them the news that the peer is gone: where a server takes whatever is
 written, a handler that never waits would let nobody else run."""
 
-_START: Final = object()
-
 
 def awaitable(work: Any) -> Any:
     """What a handler returned, to be awaited. Raises TypeError."""
@@ -74,13 +72,11 @@ class Exchange(Peer):
         more: bool = False,
         ends_late: bool = False,
         brittle: bool = False,
-        reading: bool = False,
         watch: asyncio.Future[Message] | None = None,
     ) -> None:
         """Make it. `more`: content follows. `ends_late`: clients send all of it before they want the answer's end. `brittle`:
-        content that comes after that breaks the connection. Where the next event was asked for, the work is `reading` and will
-        tell by `hear`, or `watch` will have it."""
-        super().__init__(call, receive, more=more, brittle=brittle, reading=reading, watch=watch)
+        content that comes after that breaks the connection. `watch` will have the next event, if that was asked for."""
+        super().__init__(call, receive, more=more, brittle=brittle, watch=watch)
         self._send = send
         self._ends_late = ends_late
         self._batch: list[bytes] = []  # replies not yet sent
@@ -88,17 +84,14 @@ class Exchange(Peer):
         self._closed = False
 
     @types.coroutine
-    def run(self, work: Coroutine[Any, Any, bytes | None], waits: Any = _START) -> Generator[Any, Any, None]:
-        """Do the work, which may have been started and wait for `waits`; then end the call with the reply that it gives.
-
-        Work that waits goes on under its deadline and with an ear for the peer.
-        """
+    def run(self, work: Coroutine[Any, Any, bytes | None]) -> Generator[Any, Any, None]:
+        """Do the work, and end the call with the reply that it gives. Work that waits goes on under its deadline and with an
+        ear for the peer."""
         reply: bytes | None = None
         error: BaseException | None = None
         try:
             try:
-                if waits is _START:
-                    waits = work.send(None)
+                waits = work.send(None)
                 self._supervise()
                 while True:
                     self._listen()
@@ -163,15 +156,21 @@ class Exchange(Peer):
             return _nothing()
         ctx = call.ctx = ServerContext(call.procedure.method, call.request, READER, scope, scope["headers"])
         work: Any = self._stream() if call.procedure.many_responses else self.unary()
-        return self._led(MetadataRun(leading, ctx), work) if leading else work
+        if leading:
+            run = MetadataRun(leading, ctx)
+            work = self.led(run, run.start(), work)
+        return work  # type: ignore[no-any-return]
 
-    async def _led(self, run: MetadataRun, work: Coroutine[Any, Any, bytes | None]) -> bytes | None:
-        """The work, once the interceptors that run before it have started."""
+    async def led(
+        self, run: MetadataRun, starting: Awaitable[None] | None, work: Coroutine[Any, Any, bytes | None]
+    ) -> bytes | None:
+        """The work, once the interceptors that run before it have started, if they still do; and their end."""
         call = self.call
         reply: bytes | None = None
         error: BaseException | None = None
         try:
-            await run.start()
+            if starting is not None:
+                await starting
             reply = await work
         except BaseException as raised:  # noqa: BLE001 - it is raised again
             error = raised
@@ -188,6 +187,10 @@ class Exchange(Peer):
         if request is None:
             return None
         return procedure.encoded(call.request.codec, await awaitable(procedure.function(request, call.ctx)))
+
+    async def encoded(self, work: Awaitable[Any]) -> bytes:
+        """The work of a call with one reply whose handler is at work."""
+        return self.call.procedure.encoded(self.call.request.codec, await work)
 
     async def _message(self) -> Any:
         """The request's one message. None where the call is done before it has come."""

@@ -6,22 +6,22 @@ of that is read ahead. Such news, and a deadline that passes, end in the handler
 
 from __future__ import annotations
 
-import types
 from contextlib import suppress
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 from .._lazy import asyncio
+from .started import awaited
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Generator
+    from collections.abc import Awaitable, Callable
 
     from .call import ServerCall
 
     Message = dict[str, Any]
     Receive = Callable[[], Awaitable[Message]]
 
-__all__ = ["Peer", "at_once", "behind", "early"]
+__all__ = ["Peer", "behind", "early"]
 
 _AHEAD: Final = 64 << 10
 _TINY: Final = 512
@@ -41,12 +41,8 @@ def _listening(coming: Any) -> asyncio.Future[Message]:
     """What will have the event that was asked for. Where the server gives no future, as granian does, it is a task."""
     if asyncio.isfuture(coming):
         return coming
-    work = coming if coming.__class__ is CoroutineType else _event(coming)
+    work = coming if coming.__class__ is CoroutineType else awaited(coming)
     return asyncio.get_running_loop().create_task(work, name="connectcore listens to a peer")
-
-
-async def _event(coming: Awaitable[Message]) -> Message:
-    return await coming
 
 
 async def early(coming: Any) -> tuple[Message | None, asyncio.Future[Message] | None]:
@@ -64,39 +60,10 @@ async def early(coming: Any) -> tuple[Message | None, asyncio.Future[Message] | 
         return {"type": "http.disconnect"}, None
 
 
-def at_once(coming: CoroutineType[Any, Any, Message], receive: Receive) -> tuple[Message | None, Receive]:
-    """The event that was asked for, if it is there without waiting; and what asks for those that follow. It goes on in the same
-    task, as what an application around this one does may want."""
-    try:
-        waits = coming.send(None)
-    except StopIteration as stop:
-        return stop.value, receive
-    return None, behind(_gone_on(coming, waits), receive)
-
-
 def behind(first: Awaitable[Message], receive: Receive) -> Receive:
     """What asks for events, of which the first was asked for already."""
     left = [first]
     return lambda: left.pop() if left else receive()
-
-
-@types.coroutine
-def _gone_on(work: Coroutine[Any, Any, Message], waits: Any) -> Generator[Any, Any, Message]:
-    """Go on with what was started and waits."""
-    while True:
-        try:
-            yield waits
-        except GeneratorExit:
-            work.close()
-            raise
-        except BaseException as raised:  # noqa: BLE001 - it belongs to the work
-            try:
-                waits = work.throw(raised)
-            except StopIteration as stop:
-                event: Message = stop.value
-                return event
-        else:
-            return (yield from work.__await__())
 
 
 class Peer:
@@ -128,7 +95,6 @@ class Peer:
         *,
         more: bool,
         brittle: bool,
-        reading: bool,
         watch: asyncio.Future[Message] | None,
     ) -> None:
         self.call = call
@@ -144,15 +110,8 @@ class Peer:
         self._ahead: list[Message] | None = None  # content that the handler has not asked for
         self._ahead_size = self._unwanted = 0
         self._polls = 0  # times that no content was told after its end; granian tells the end of it once more
-        self._reading = reading
-        self._writing = self._fired = False
+        self._reading = self._writing = self._fired = False
         self._told = False  # the handler, of the end; one that waits while it cleans up is not told again
-
-    def hear(self, event: Message) -> None:
-        """The work has read this by itself."""
-        self._reading = True  # it is told of its peer's end by what it reads
-        self._take(event)
-        self._reading = False
 
     async def _read(self) -> None:
         """Wait for content, and tell the call."""
