@@ -154,13 +154,14 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
         """Serve a call of which the module is to be asked. It is shown what came of the content, too, unless interceptors are
         to see the head before that is read; and it is not told of a peer that is gone already."""
         content: bytes | None = None if more else b""
+        coming: Any = None  # the first event, as it is waited for
+        first: Any = None  # what will have it, if it has not come
         event: Any = None
         watch: asyncio.Future[Any] | None = None
         many = procedure is not None and procedure.many_requests
         duplex = many and scope["http_version"] not in HALF_DUPLEX
         if more and length is not None and not self._leading and (duplex or not many):
-            coming: Any = receive()
-            first: Any  # what will have the event
+            coming = receive()
             if duplex or coming.__class__ is not CoroutineType:
                 event, first = await early(coming)  # a handler of many requests may begin before the first of them comes
             else:
@@ -190,7 +191,7 @@ class ConnectASGIApplication(NoRSGI, ABC, Generic[SVC]):
         brittle = breaks(scope)
         more = more and (brittle or has_content(head))
         exchange = Exchange(opened, receive, send, more=more, ends_late=not duplex, brittle=brittle, watch=watch)
-        del head, content, event  # the call has them as long as it wants them
+        del head, content, coming, first, event, watch  # the call has them as long as it wants them
         await exchange.run(exchange.handle(self._leading, scope))
 
     async def start(self) -> None:
