@@ -27,7 +27,10 @@ func (c *ServerCall) Headers(fields Fields, binary Pairs, flush bool) ([]Event, 
 	if c.headSent {
 		return nil, ErrState
 	}
-	if c.wrong = checkMetadata(fields, binary, c.d.leading); c.wrong != "" {
+	if c.wrong == "" { // what has been wrong stays so: messages are dropped for it
+		c.wrong = checkMetadata(&c.leading, fields, binary, c.d.leading)
+	}
+	if c.wrong != "" {
 		return c.events, nil
 	}
 	c.scratch = addMetadata(&c.lead, "", fields, binary, c.scratch)
@@ -80,13 +83,13 @@ func (c *ServerCall) End(o *Outcome) ([]Event, error) {
 	e := &o.Error
 	wrong := c.wrong
 	if wrong == "" {
-		wrong = checkMetadata(o.Fields, o.Binary, ReservedTrailer)
+		wrong = checkMetadata(new(weight), o.Fields, o.Binary, ReservedTrailer)
 	}
 	fields, binary := o.Fields, o.Binary
 	switch {
 	case wrong != "":
 		// Ours, rule 5: such a field never reaches the wire.
-		e = c.fail(Internal, c.say(wrong))
+		e = c.fail(wrongCode(wrong), c.say(wrong))
 		c.lead.Reset()
 		fields, binary = Fields{}, Pairs{}
 	case o.Unexpected:

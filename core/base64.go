@@ -49,14 +49,16 @@ func decode64(e *base64.Encoding, dst, src []byte) ([]byte, bool) {
 // a field may hold several, joined by commas, and must be split before decoding
 // (PROTOCOL-HTTP2.md, "Custom-Metadata"). An element that is empty between commas
 // is no value; a field that is empty altogether is one empty value (ours, rule 5).
-// If an element is not base64, p is as it was and the result false.
+// If an element is not base64, p is as it was and the result false. Once p has more
+// than a section may have, no more is added: each value has a copy of the name, and
+// may have three bytes of its own (ours, rule 13).
 func AppendBinaryValues(p *Pairs, name, value []byte) bool {
 	count, size := p.n, len(p.b)
 	if len(trimSpace(value)) == 0 {
 		p.Add(name, nil)
 		return true
 	}
-	for len(value) > 0 {
+	for len(value) > 0 && !weigh(Fields{}, *p).tooMuch() {
 		var v []byte
 		v, value = cutAt(value, ',')
 		if v = trimSpace(v); len(v) > 0 && !p.addBase64(name, v) {

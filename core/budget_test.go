@@ -3,7 +3,10 @@ package core
 import (
 	"bytes"
 	"encoding/binary"
+	"strings"
 	"testing"
+
+	"github.com/connectcore/connectcore/tests/bound"
 )
 
 // stepOf is what one step brought, as a host counts it.
@@ -97,4 +100,78 @@ func TestManyFieldsCostTheirSize(t *testing.T) {
 	if n := cap(c.Memory.in.joined); n > 4*MaxMetadata {
 		t.Errorf("%d bytes for %d bytes of fields", n, len(f.Bytes()))
 	}
+}
+
+// Where one name stands for many values, each of which is shown with it, a long name
+// does not make much out of little: in every section that a peer sends.
+func TestLongNamesAreNotCopiedWithoutEnd(t *testing.T) {
+	const values = 10_000
+	long := strings.Repeat("x", 30_000) + "-bin"
+	list := strings.Repeat("AA,", values)
+	marker := `{"metadata":{"` + long[:30_000] + `":["1"` + strings.Repeat(`,"1"`, values) + `]}}`
+	texts := `{"metadata":{"` + long + `":["` + list + `"` + strings.Repeat(`,"`+list[:300]+`"`, 100) + `]}}`
+	lines := []byte(long + ": " + list + "\r\ngrpc-status: 0\r\n")
+	envelope := func(flag byte, b string) []byte {
+		return append(binary.BigEndian.AppendUint32([]byte{flag}, uint32(len(b))), b...)
+	}
+	for _, c := range []struct {
+		what           string
+		protocol       Protocol
+		stream         StreamType
+		kind           string // content type of the response
+		head, trailers Fields
+		content        []byte
+	}{
+		{"leading metadata", ProtocolConnect, Unary, "application/proto", testFields(long, list), Fields{}, nil},
+		{"trailing metadata in a head", ProtocolConnect, Unary, "application/proto", testFields("trailer-"+long, list), Fields{}, nil},
+		{"trailers", ProtocolGRPC, ServerStream, "application/grpc+proto", Fields{}, testFields(long, list, "grpc-status", "0"), nil},
+		{"trailers in content", ProtocolGRPCWeb, ServerStream, "application/grpc-web+proto", Fields{}, Fields{}, envelope(0x80, string(lines))},
+		{"an end marker", ProtocolConnect, ServerStream, "application/connect+proto", Fields{}, Fields{}, envelope(2, marker)},
+		{"binary values in an end marker", ProtocolConnect, ServerStream, "application/connect+proto", Fields{}, Fields{}, envelope(2, texts)},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			cl, err := NewClient(ClientConfig{Protocol: c.protocol, Codec: "proto"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			head := testFields("content-type", c.kind)
+			head.addAll(c.head)
+			bound.Within(t, 2<<20, func() {
+				x := new(ClientCall)
+				open := &Opening{Path: []byte("/s/Any"), Stream: c.stream, Timeout: NoTimeout}
+				for _, step := range []func() ([]Event, error){
+					func() ([]Event, error) { return cl.Open(x, open) },
+					func() ([]Event, error) { return x.Send([]uint32{0}, nil, false) },
+					func() ([]Event, error) { return x.End(nil) },
+					func() ([]Event, error) { return x.ResponseHead(200, head, false) },
+					func() ([]Event, error) { return x.Content(uint32(len(c.content)), c.content, false, false) },
+					func() ([]Event, error) { return x.ContentEnd(c.trailers) },
+				} {
+					events, err := step()
+					if err != nil {
+						t.Fatal(err)
+					}
+					if n := len(events); x.Over() {
+						if end := events[n-1]; end.Code != ResourceExhausted {
+							t.Fatalf("it ends with %v %q", end.Code, end.Message)
+						}
+						return
+					}
+				}
+				t.Fatal("it does not end")
+			})
+		})
+	}
+	t.Run("a request", func(t *testing.T) {
+		s := testServer(t, false)
+		bound.Within(t, 2<<20, func() {
+			c := new(ServerCall)
+			events := s.Open(c, &RequestHead{
+				Method: []byte("POST"), Path: []byte("/s/Unary"), Fields: testFields("content-type", "application/proto", long, list),
+			}, Capabilities{}, true)
+			if events[0].Kind != EventResponseHead || events[0].Status != 429 {
+				t.Fatalf("%v with the status %d", events[0].Kind, events[0].Status)
+			}
+		})
+	})
 }

@@ -48,7 +48,7 @@ func headUnary(c *ServerCall) {
 		c.head.AddString(nameContentEncoding, c.server.offer.name(c.out))
 	}
 	if c.d.get && c.server.offer.accept != "" {
-		c.head.AddString("vary", nameAcceptEncoding) // RFC 9110 section 12.5.5: it may be cached
+		c.head.AddString(nameVary, nameAcceptEncoding) // RFC 9110 section 12.5.5: it may be cached
 	}
 }
 

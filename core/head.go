@@ -32,6 +32,7 @@ const (
 	nameContentLength   = "content-length"
 	nameContentEncoding = "content-encoding"
 	nameAcceptEncoding  = "accept-encoding"
+	nameVary            = "vary"
 	nameStatus          = "grpc-status"
 	nameMessage         = "grpc-message"
 	nameDetails         = "grpc-status-details-bin"
@@ -115,7 +116,7 @@ func (h *head) read(fields Fields, reserved section, trailer func(name, value []
 	h.hidden = append(h.hidden, make([]byte, (n+7)/8)...)
 	h.matters = append(h.matters, h.hidden...)
 	// Cut by hand: two calls a field would cost a twentieth of what opening a call does.
-	pos, count, size := 0, 0, 0
+	pos, came := 0, weight{}
 	for i := range n {
 		start := pos
 		for pos < len(b) && b[pos] != 0 {
@@ -149,20 +150,19 @@ func (h *head) read(fields Fields, reserved section, trailer func(name, value []
 			}
 		case reserved(name) || trailer != nil && trailer(name, value):
 		default:
-			count++
-			size += len(name) + len(value)
+			came.add(weight{1, len(name) + len(value)})
 			if !IsBinaryName(name) {
 				continue
 			}
 			h.matters[i/8] |= 1 << (i % 8)
 			// What is not base64 stays text (ours, rule 5).
-			if count > MaxMetadataFields || size > MaxMetadata || !AppendBinaryValues(&h.binary, name, value) {
+			if came.tooMuch() || !AppendBinaryValues(&h.binary, name, value) {
 				continue
 			}
 		}
 		h.hidden[i/8] |= 1 << (i % 8)
 	}
-	h.tooMuch = h.tooMuch || count > MaxMetadataFields || size > MaxMetadata
+	h.tooMuch = h.tooMuch || came.tooMuch() || weigh(Fields{}, h.binary).tooMuch()
 	return true
 }
 

@@ -88,7 +88,7 @@ const tooMuchText = "the response has more metadata than this client accepts"
 
 // checkTrailing checks the size of trailing metadata.
 func (c *ClientCall) checkTrailing() bool {
-	if c.trail.Len()+c.trailBinary.Len() > MaxMetadataFields || len(c.trail.Bytes())+len(c.trailBinary.Bytes()) > MaxMetadata {
+	if weigh(c.trail, c.trailBinary).tooMuch() {
 		c.failText(ResourceExhausted, tooMuchText)
 		return false
 	}

@@ -11,6 +11,7 @@ import (
 
 type sender struct {
 	lead        Fields // leading metadata as HTTP fields
+	leading     weight // of that
 	head        Fields
 	tail        Fields
 	body        []byte
@@ -38,7 +39,7 @@ func (s *sender) reset() {
 	s.encoded, s.sizes = scratch(s.encoded), scratch(s.sizes)
 	s.body, s.replyData, s.scratch = scratch(s.body), scratch(s.replyData), scratch(s.scratch)
 	s.out, s.compressMin, s.sendMax = packing{}, 0, 0
-	s.headSent, s.replied, s.wrong = false, false, ""
+	s.headSent, s.replied, s.wrong, s.leading = false, false, "", weight{}
 	s.reply, s.inline, s.unsent = 0, false, nil
 }
 

@@ -198,6 +198,7 @@ func (c *ServerCall) agree(f *head, can Capabilities) bool {
 		return false
 	case d.get:
 		c.mode = receiveGet
+		c.leading.add(weight{1, len(nameVary) + len(nameAcceptEncoding)}) // at its peer it counts, too
 	case length > uint64(c.limit):
 		c.receiveBad(RejectTooLarge)
 		return false

@@ -19,6 +19,9 @@ func (p *player) command() error {
 		return p.raw()
 	case kind == 3:
 		return p.unknown()
+	case kind == 32:
+		p.again()
+		return nil
 	}
 	// The last call, mostly: others are come back to.
 	c := p.calls[len(p.calls)-1]
@@ -83,6 +86,14 @@ func (p *player) command() error {
 		c = c.peer
 	}
 	return p.cutShort(c)
+}
+
+// again lets what follows in the script stand there many times: so short a script comes to what is counted.
+func (p *player) again() {
+	times, b := 1+p.script.Below(256), p.script.Bytes(12)
+	times = min(times, p.room/max(len(b), 1))
+	p.room -= times * len(b)
+	p.script = append(bytes.Repeat(b, times), p.script...)
 }
 
 // fields are some that peers send, and one of any text.

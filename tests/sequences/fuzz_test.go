@@ -3,6 +3,7 @@ package sequences
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/connectcore/connectcore/tests/bound"
@@ -28,6 +29,15 @@ func seeds() (all [][]byte) {
 			}
 		}
 		all = append(all, b)
+	}
+	// And some in which a command comes again and again, until there is too much of something.
+	for i := range 60 {
+		size := 2 + r.IntN(6)
+		again := []byte{32, 200, byte(size), byte(r.IntN(32))}
+		for range size - 1 {
+			again = append(again, byte(r.IntN(5)))
+		}
+		all = append(all, slices.Concat(all[i][:20+r.IntN(20)], again, all[i][20:40]))
 	}
 	return all
 }

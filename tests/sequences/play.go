@@ -34,6 +34,7 @@ type player struct {
 	in, out int      // bytes of commands and of events
 	maker   uint32   // handle that the last `configured` had
 	flags   uint16   // and its flags
+	room    int      // bytes that the script may still be made longer by
 }
 
 // client is a configuration of that role.
@@ -74,7 +75,7 @@ const (
 // Play plays a script to a guest and returns what the calls saw, one after the other: it is
 // the same for every Cut. The error says what does not hold.
 func Play(g Guest, text []byte, cut Cut) (saw string, err error) {
-	p := &player{guest: g, script: text, cut: cut, chance: 0x9e3779b9, byID: map[uint32]*call{}}
+	p := &player{guest: g, script: text, cut: cut, chance: 0x9e3779b9, byID: map[uint32]*call{}, room: 1 << 12}
 	if err := p.configure(); err != nil {
 		return "", err
 	}
