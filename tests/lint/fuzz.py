@@ -66,6 +66,12 @@ def tried(output: str) -> tuple[int, int]:
     return (int(found[-1][0]), int(found[-1][1])) if found else (0, 0)
 
 
+def failing(output: str, package: Path) -> str:
+    """The inputs that go test says have failed, as their files have them, for who has nothing of a run but what it printed."""
+    files = [package / name for name in re.findall(r"Failing input written to (testdata/fuzz/\w+/\w+)", output)]
+    return "".join(f"fuzz: {file.relative_to(ROOT)}:\n{file.read_text()}" for file in files)
+
+
 def run(command: list[str]) -> tuple[bool, str]:
     """Runs a command and shows what it prints: whether it passed, and the output."""
     output = ""
@@ -82,6 +88,8 @@ def fuzz(target: Target, period: str) -> None:
     if not target.passed and only_time_ended(output):
         print("fuzz: passed: no input failed, the time was over (golang/go#75804)", flush=True)
         target.passed = True
+    if not target.passed:
+        print(failing(output, ROOT / target.package), end="", flush=True)
     target.tried, target.corpus = tried(output)
 
 

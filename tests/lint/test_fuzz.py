@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from fuzz import Target, only_time_ended, report, targets, tried
+import fuzz
+from fuzz import Target, failing, only_time_ended, report, targets, tried
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HEAD = "fuzz: elapsed: 6s, execs: 238740 (0/sec), new interesting: 5 (total: 103)\n--- FAIL: FuzzGet (6.02s)\n"
 TAIL = "FAIL\nexit status 1\nFAIL\tpackage\t6.028s\n"
@@ -25,6 +31,15 @@ def test_the_end_of_the_time_is_no_failure() -> None:
 )
 def test_a_failing_input_is_one(details: str) -> None:
     assert not only_time_ended(HEAD + details + TAIL)
+
+
+def test_an_input_that_failed_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fuzz, "ROOT", tmp_path)
+    file = tmp_path / "core/testdata/fuzz/FuzzGet/1f"
+    file.parent.mkdir(parents=True)
+    file.write_text('go test fuzz v1\n[]byte("a")\n')
+    said = HEAD + "    Failing input written to testdata/fuzz/FuzzGet/1f\n    To re-run:\n" + TAIL
+    assert failing(said, tmp_path / "core") == 'fuzz: core/testdata/fuzz/FuzzGet/1f:\ngo test fuzz v1\n[]byte("a")\n'
 
 
 def test_inputs_are_counted() -> None:
