@@ -19,7 +19,8 @@ type Outcome struct {
 }
 
 // Headers gives leading metadata, before the first message. With flush the
-// response's head is sent now, where the protocol sends it before the end.
+// response's head is sent now, where the protocol sends it before the end. What
+// cannot be sent ends the call.
 func (c *ServerCall) Headers(fields Fields, binary Pairs, flush bool) ([]Event, error) {
 	if err := c.begin(cmdHeaders); err != nil {
 		return nil, err
@@ -27,11 +28,8 @@ func (c *ServerCall) Headers(fields Fields, binary Pairs, flush bool) ([]Event, 
 	if c.headSent {
 		return nil, ErrState
 	}
-	if c.wrong == "" { // what has been wrong stays so: messages are dropped for it
-		c.wrong = checkMetadata(&c.leading, fields, binary, c.d.leading)
-	}
-	if c.wrong != "" {
-		return c.events, nil
+	if code, wrong := checkMetadata(&c.leading, fields, binary, c.d.leading); code != OK {
+		return c.answer(code, wrong), nil
 	}
 	c.scratch = addMetadata(&c.lead, "", fields, binary, c.scratch)
 	if flush && c.proc.Stream.manyResponses() {
@@ -51,9 +49,6 @@ func (c *ServerCall) Send(lengths []uint32, data []byte, inline bool) ([]Event, 
 	many := c.proc.Stream.manyResponses()
 	if !many && (c.replied || len(lengths) != 1) {
 		return nil, ErrState
-	}
-	if c.wrong != "" {
-		return c.events, nil // the call fails when it ends
 	}
 	tooLarge, err := c.takePayloads(lengths, data, inline)
 	switch {
@@ -81,16 +76,11 @@ func (c *ServerCall) End(o *Outcome) ([]Event, error) {
 		return nil, err
 	}
 	e := &o.Error
-	wrong := c.wrong
-	if wrong == "" {
-		wrong = checkMetadata(new(weight), o.Fields, o.Binary, ReservedTrailer)
-	}
 	fields, binary := o.Fields, o.Binary
+	refused, wrong := checkMetadata(new(weight), fields, binary, ReservedTrailer)
 	switch {
-	case wrong != "":
-		// Ours, rule 5: such a field never reaches the wire.
-		e = c.fail(wrongCode(wrong), c.say(wrong))
-		c.lead.Reset()
+	case refused != OK:
+		e = c.fail(refused, c.say(wrong))
 		fields, binary = Fields{}, Pairs{}
 	case o.Unexpected:
 		e = c.fail(Unknown, c.say(UnexpectedText))

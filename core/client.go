@@ -62,9 +62,9 @@ func (cl *Client) Open(c *ClientCall, o *Opening) ([]Event, error) {
 	c.out, c.compressMin, c.sendMax = cl.offer.packing(int(cl.cfg.SendCoding)), cl.cfg.CompressMin, cl.cfg.SendMax
 	c.d = askFor(cl.cfg.Protocol, cl.cfg.Text, o.Stream)
 	c.askedGet = o.Get && c.d.hasGet()
-	switch wrong := checkMetadata(&c.leading, o.Fields, o.Binary, ReservedRequest); {
-	case wrong != "":
-		c.failText(wrongCode(wrong), wrong)
+	switch code, wrong := checkMetadata(&c.leading, o.Fields, o.Binary, ReservedRequest); {
+	case code != OK:
+		c.failText(code, wrong)
 	case len(o.Path) < 2 || o.Path[0] != '/' || !validTarget(string(o.Path)):
 		c.failText(Internal, "a procedure must look like /pkg.Service/Method")
 	case o.Timeout == 0:

@@ -29,24 +29,13 @@ func (w *weight) add(more weight) { w.count, w.size = w.count+more.count, w.size
 // tooMuch: ours, rule 5.
 func (w weight) tooMuch() bool { return w.count > MaxMetadataFields || w.size > MaxMetadata }
 
-const tooMuchToSend = "there is more metadata than 64 KiB or 256 values: send it as a message"
-
-// wrongCode is the code of a call whose metadata is wrong, in the way that
-// checkMetadata says. Ours, rule 5.
-func wrongCode(wrong string) Code {
-	if wrong == tooMuchToSend {
-		return ResourceExhausted
-	}
-	return Internal
-}
-
 // checkMetadata finds out whether the application's metadata can be sent, beside
-// what its section has, to which it is added. It returns what is wrong, or nothing:
-// a field that cannot be written must not reach the wire, since it would end this
-// field and begin another.
-func checkMetadata(has *weight, fields Fields, binary Pairs, reserved section) string {
+// what its section has, to which it is added. It returns what is wrong, or OK: a
+// field that cannot be written must not reach the wire, since it would end this
+// field and begin another. Ours, rule 5.
+func checkMetadata(has *weight, fields Fields, binary Pairs, reserved section) (Code, string) {
 	if fields.n < 0 {
-		return "a metadata name or value has a NUL"
+		return Internal, "a metadata name or value has a NUL"
 	}
 	for fields.n > 0 {
 		var values Pairs
@@ -76,14 +65,14 @@ func checkMetadata(has *weight, fields Fields, binary Pairs, reserved section) s
 		}
 	}
 	if has.tooMuch() {
-		return tooMuchToSend
+		return ResourceExhausted, "there is more metadata than 64 KiB or 256 values: send it as a message"
 	}
-	return ""
+	return OK, ""
 }
 
 // metadataFault names a field, as far as its name can be shown, but not its value.
-func metadataFault(name []byte, what string) string {
-	return `the metadata "` + string(shown(name)) + `" ` + what
+func metadataFault(name []byte, what string) (Code, string) {
+	return Internal, `the metadata "` + string(shown(name)) + `" ` + what
 }
 
 // addMetadata adds metadata as HTTP fields, each name after a prefix.

@@ -29,7 +29,6 @@ type sender struct {
 	payloads    []uint32 // lengths, with bit 31 set where a payload is compressed
 	unsent      []uint32 // those of payloads that go with the end
 	sizes       []uint32 // what payloads are, where the core compresses
-	wrong       string   // what is wrong with the metadata that the application gave
 }
 
 func (s *sender) reset() {
@@ -39,7 +38,7 @@ func (s *sender) reset() {
 	s.encoded, s.sizes = scratch(s.encoded), scratch(s.sizes)
 	s.body, s.replyData, s.scratch = scratch(s.body), scratch(s.replyData), scratch(s.scratch)
 	s.out, s.compressMin, s.sendMax = packing{}, 0, 0
-	s.headSent, s.replied, s.wrong, s.leading = false, false, "", weight{}
+	s.headSent, s.replied, s.leading = false, false, weight{}
 	s.reply, s.inline, s.unsent = 0, false, nil
 }
 

@@ -117,3 +117,26 @@ def test_a_client_sends_no_more_than_its_peers_take(mode: str, protocol: Protoco
         call_unary(mode, "http://a", http_client=canned, protocol=protocol, headers={"x-long": "a" * (64 << 10)})
     assert raised.value.code == Code.RESOURCE_EXHAUSTED
     assert canned.requests == []
+
+
+@pytest.mark.parametrize("interface", ["asgi", "wsgi"])
+@pytest.mark.parametrize("kind", [CONNECT, GRPC_WEB, GRPC], ids=str)
+def test_a_stream_whose_metadata_cannot_be_sent_ends_at_once(interface: str, kind: dict[str, Any]) -> None:
+    """Its peer would wait for messages that never come."""
+    ended = []
+
+    def endless(request: Any, ctx: Any) -> Iterator[Any]:
+        ctx.response_headers["x-evil"] = "a\r\nb"
+        try:
+            while True:
+                yield request
+        finally:
+            ended.append(True)
+
+    answer = Server(interface, {SERVER: endless}).call(Request(SERVER, [envelope(message("a"))], **kind))
+    assert b"a\r\nb" not in answer.content
+    if kind is GRPC:
+        assert dict(answer.trailers)["grpc-status"] == "13"
+    else:
+        assert b'"code":"internal"' in answer.content or b"grpc-status: 13" in answer.content
+    assert ended == [True]
