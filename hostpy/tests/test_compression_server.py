@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from compression_support import CODINGS, WAYS, damaged, packed, unpacked
+from connectcore.compression import GzipCompression
 from server_support import (
     ALL,
     BIDI,
@@ -19,6 +20,7 @@ from server_support import (
     SERVER,
     UNARY,
     Answer,
+    Request,
     Server,
     echo,
     envelope,
@@ -259,3 +261,42 @@ class TestChoice:
                 answer = server.call(chunks=[message(LONG)], fields=[("accept-encoding", coding)])
                 assert answer.values("content-encoding") == [coding]
                 assert text(unpacked(coding, answer.content)) == LONG
+
+
+class Counting(GzipCompression):
+    """It counts what it is asked to decompress."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def decompress(self, data: Any, read_max_bytes: int | None = None) -> bytes:
+        self.asked += 1
+        return super().decompress(data, read_max_bytes)
+
+
+class Starts:
+    """An interceptor, so that a call is served behind one."""
+
+    async def on_start(self, ctx: Any) -> None: ...
+
+    def on_start_sync(self, ctx: Any) -> None: ...
+
+
+BAD = {"no gzip": b"no gzip", "a bomb": packed("gzip", bytes(8 << 20)), "no message": packed("gzip", b"\xff")}
+
+
+@pytest.mark.parametrize("interface", ["asgi", "wsgi"])
+@pytest.mark.parametrize("interceptors", [[], [Starts()]], ids=["bare", "behind an interceptor"])
+@pytest.mark.parametrize("kind", [{}, GRPC, GRPC_WEB], ids=["Connect", "gRPC", "gRPC-Web"])
+@pytest.mark.parametrize("bad", BAD)
+def test_bad_content_is_decompressed_once(interface: str, interceptors: list[Any], kind: dict[str, Any], bad: str) -> None:
+    """Else a bomb costs twice what it must. From the second time on, the head is known."""
+    counting = Counting()
+    server = serve(interface, counting, interceptors=interceptors)
+    fields = [("grpc-encoding" if kind else "content-encoding", "gzip")]
+    for times in range(1, 5):
+        content = envelope(BAD[bad], 1) if kind else BAD[bad]
+        answer = server.call(Request(chunks=[content], fields=fields, **kind))
+        assert code(answer) == ("resource_exhausted" if bad == "a bomb" else "invalid_argument")
+        assert counting.asked == times

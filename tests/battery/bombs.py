@@ -10,10 +10,12 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import test_bombs
+import test_metadata_limits
 from client_support import call
 from compression_support import WAYS, packed
 from connectcore.compression import AnyCompression
@@ -90,6 +92,9 @@ def other(side: str) -> Iterator[Figure]:
         run = lambda: code(server.call(chunks=test_bombs.pieces(nested), content_type="application/json"))  # noqa: B023, E731
         yield costs(f"{side}: JSON, {DEEP:,} deep, of `{opened}`", "invalid_argument", run)
     server = Server(side, ALL)
+    named = [(f"{test_metadata_limits.NAME}-bin", test_metadata_limits.LIST)]
+    run = lambda: code(server.call(fields=named))  # noqa: E731
+    yield costs(f"{side}: a long name of 10,000 values, 300 MB if each had its own", "resource_exhausted", run)
     tiny = envelope(b"") * ((1 << 20) // 5)
     request = Request(CLIENT, test_bombs.pieces(tiny), **CONNECT)
     run = lambda: f"{server.call(request).status}"  # noqa: E731
@@ -115,6 +120,9 @@ def clients(mode: str) -> Iterator[Figure]:
 
     # It is no valid error: its code comes from the HTTP status.
     yield costs(f"{mode} client: an error's JSON, {DEEP:,} deep", "unknown", run)
+    for where in test_metadata_limits.responses():
+        named = partial(test_metadata_limits.outcome, mode, where)
+        yield costs(f"{mode} client: a long name of 10,000 values, {where}", "resource_exhausted", named)
 
 
 def beside(count: int) -> Figure:

@@ -60,6 +60,7 @@ async def serve_plain(
     work: Any
     waiting: Any = None  # what goes on with a part that waits
     starts = taken = False  # interceptors still start; the handler has the message
+    bad: RejectedError | None = None
     reply: bytes | None = None
     error: BaseException | None = None
     try:
@@ -88,8 +89,8 @@ async def serve_plain(
             try:
                 request = decoded(procedure.decoders[codec], data if plain.bare else plain.payload(data))
                 taken = True
-            except RejectedError:
-                pass  # the module is to say what is wrong
+            except RejectedError as rejected:
+                bad = rejected  # the module is to say what is wrong
         if taken:
             work = procedure.function(request, ctx)
             del request
@@ -124,7 +125,10 @@ async def serve_plain(
     if entry is not None:
         entry.opened = call
     data = b"".join(chunks)
-    if taken or done:
+    if bad is not None:
+        call.refuse(data, ctx, bad)
+        bad = None  # what it was raised in has it
+    elif taken or done:
         call.settle(None if more else data, ctx)
     else:
         call.feed(data, end=not more)

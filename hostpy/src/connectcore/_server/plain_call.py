@@ -38,6 +38,11 @@ class PlainCall(ServerCall):
         self.ctx = ctx
         self.received = True
 
+    def refuse(self, content: bytes, ctx: Any, bad: RejectedError) -> None:
+        """All of its content is there, and is bad."""
+        self.settle(content, ctx)
+        self._reject(bad)
+
     def show(self, content: bytes, ctx: Any, *, ended: bool, gone: bool) -> None:
         """So much of its content came, up to its end perhaps, or until the peer went away, or until it is late."""
         self.ctx = ctx

@@ -132,6 +132,7 @@ class ConnectWSGIApplication(NoRSGI, ABC):
         call: PlainCall | None = None
         ended = False
         data: bytes | None = None
+        bad: RejectedError | None = None
         reply: bytes | None = None
         error: BaseException | None = None
         try:
@@ -143,8 +144,8 @@ class ConnectWSGIApplication(NoRSGI, ABC):
             if good:
                 try:
                     request = decoded(procedure.decoders[codec], data if plain.bare else plain.payload(data))
-                except RejectedError:
-                    good = False
+                except RejectedError as rejected:
+                    good, bad = False, rejected
             if good:
                 reply = procedure.encoded(codec, procedure.function(request, ctx))
             else:  # it has not come, or is not what the verdict is about
@@ -154,7 +155,11 @@ class ConnectWSGIApplication(NoRSGI, ABC):
         if call is not None:
             if entry is not None:
                 entry.opened = call
-            call.show(data or b"", ctx, ended=ended, gone=content.gone)
+            if bad is None:
+                call.show(data or b"", ctx, ended=ended, gone=content.gone)
+            else:
+                call.refuse(data or b"", ctx, bad)
+                bad = None  # what it was raised in has it
             return Exchange(call, content, environ, start_response).go_on(run or MetadataRunSync((), ctx))
         if run is not None:
             error = run.end(error)
