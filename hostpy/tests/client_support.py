@@ -255,13 +255,14 @@ def open_calls() -> int:
     """How many calls the process's instances hold.
 
     Free slots are used before new ones are made: after more probes than there ever were calls at a time, the highest slot tells
-    how many were taken.
+    how many were taken. An earlier count's probes were calls, too, beside those that were open then: so the last count has
+    more of them than there are slots.
     """
     for probes in (256, 1024, 4096):
         held = _held(probes)
         if not held:
-            break
-    return held
+            return 0
+    return _held(probes + held + 64)
 
 
 def _held(probes: int) -> int:
