@@ -89,3 +89,19 @@ def damaged(coding: str, data: bytes) -> Sequence[bytes]:
         wrong[checked] ^= 1
         found.append(bytes(wrong))
     return found
+
+
+class Counting(GzipCompression):
+    """It counts what it is asked to decompress."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def decompress(self, data: Any, read_max_bytes: int | None = None) -> bytes:
+        self.asked += 1
+        return super().decompress(data, read_max_bytes)
+
+
+BAD = {"no gzip": b"no gzip", "a bomb": packed("gzip", bytes(8 << 20)), "no message": packed("gzip", b"\xff")}
+"""Content that is bad in gzip's way, behind it, or by its size."""

@@ -11,7 +11,7 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from client_support import DATA, MESSAGE, call, open_calls, response, serving
-from compression_support import CODINGS, WAYS, damaged, packed, unpacked
+from compression_support import BAD, CODINGS, WAYS, Counting, damaged, packed, unpacked
 from connectcore.client import ConnectClient, ConnectClientSync
 from connectcore.code import Code
 from connectcore.compression import AnyCompression, GzipCompression, ModuleCompression
@@ -272,3 +272,21 @@ def test_with_our_servers(mode: str, compression: AnyCompression, served_by: str
             assert await client.execute_unary(**arguments) == LONG
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("protocol", [ProtocolType.CONNECT, ProtocolType.GRPC, ProtocolType.GRPC_WEB])
+def test_bad_content_is_decompressed_once(mode: str, protocol: ProtocolType, bad: str) -> None:
+    """Else a bomb costs twice what it must. From the second time on, the response's head is known."""
+    counting = Counting()
+    for times in range(1, 5):
+        content, kind, field = envelope(BAD[bad], 1), "application/grpc+proto", "grpc-encoding"
+        if protocol is ProtocolType.CONNECT:
+            content, kind, field = BAD[bad], "application/proto", "content-encoding"
+        elif protocol is ProtocolType.GRPC_WEB:
+            content, kind = content + envelope(b"grpc-status: 0\r\n", 0x80), "application/grpc-web+proto"
+        canned = Canned(content, fields=[("content-type", kind), (field, "gzip")])
+        canned.trailers = [("grpc-status", "0")] if protocol is ProtocolType.GRPC else []
+        error = error_of(mode, "http://a", http_client=canned, protocol=protocol, **offering(counting))
+        assert error.code == (Code.RESOURCE_EXHAUSTED if bad == "a bomb" else Code.INTERNAL)
+        assert counting.asked == times

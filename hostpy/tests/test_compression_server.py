@@ -9,8 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from compression_support import CODINGS, WAYS, damaged, packed, unpacked
-from connectcore.compression import GzipCompression
+from compression_support import BAD, CODINGS, WAYS, Counting, damaged, packed, unpacked
 from server_support import (
     ALL,
     BIDI,
@@ -263,27 +262,12 @@ class TestChoice:
                 assert text(unpacked(coding, answer.content)) == LONG
 
 
-class Counting(GzipCompression):
-    """It counts what it is asked to decompress."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked = 0
-
-    def decompress(self, data: Any, read_max_bytes: int | None = None) -> bytes:
-        self.asked += 1
-        return super().decompress(data, read_max_bytes)
-
-
 class Starts:
     """An interceptor, so that a call is served behind one."""
 
     async def on_start(self, ctx: Any) -> None: ...
 
     def on_start_sync(self, ctx: Any) -> None: ...
-
-
-BAD = {"no gzip": b"no gzip", "a bomb": packed("gzip", bytes(8 << 20)), "no message": packed("gzip", b"\xff")}
 
 
 @pytest.mark.parametrize("interface", ["asgi", "wsgi"])
