@@ -24,6 +24,8 @@ SERVICE = "acme.v1.Service"
 CONNECT: dict[str, Any] = {"content_type": "application/connect+proto", "length": False}
 GRPC: dict[str, Any] = {"content_type": "application/grpc", "length": False, "http_version": "2", "trailers": True}
 """What makes a `Request` a stream's, in these protocols."""
+ADDED = "x-added"
+"""Servers here add this field to each list that they are given, once they have read it: they may (PEP 3333), and middleware does."""
 UNARY, CLIENT, SERVER, BIDI = "Unary", "ClientStream", "ServerStream", "BidiStream"
 STREAM_TYPES = {
     UNARY: StreamType.UNARY,
@@ -190,6 +192,9 @@ class Wire:
         return bool(last["type"] == "http.response.start" or last.get("more_trailers", False))
 
     async def send(self, event: dict[str, Any]) -> None:
+        if "headers" in event:
+            fields, event = event["headers"], {**event, "headers": list(event["headers"])}
+            fields.append((ADDED.encode(), b"1"))  # as middleware does
         self.sent.append(event)
         if self.gate is not None:
             await self.gate.wait()
@@ -300,14 +305,20 @@ def call_asgi(application: Any, request: Request) -> Answer:
 def call_wsgi(application: Any, request: Request) -> Answer:
     answer = Answer()
     variables = environ(request)
+
+    def send_trailers(fields: list[tuple[str, str]]) -> None:
+        answer.trailers.extend(fields)
+        fields.append((ADDED, "1"))
+
     if request.trailers:
-        variables["wsgi.ext.http.send_trailers"] = answer.trailers.extend
+        variables["wsgi.ext.http.send_trailers"] = send_trailers
 
     def start_response(status: str, fields: list[tuple[str, str]], exc_info: Any = None) -> None:
         assert not answer.status
         number, _, phrase = status.partition(" ")
         assert phrase
-        answer.status, answer.fields = int(number), fields
+        answer.status, answer.fields = int(number), fields.copy()
+        fields.append((ADDED, "1"))
 
     written = application(variables, start_response)
     assert answer.status, "granian wants the head before it takes content"

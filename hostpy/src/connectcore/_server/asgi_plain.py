@@ -117,7 +117,7 @@ async def serve_plain(
         if answer is not None:
             if entry is not None:
                 entry.opened = verdict
-            for message in whole(plain.status, *answer, plain.trailers):
+            for message in whole(plain.status, *answer):
                 await send(message)
             return
     call = PlainCall(service, head, verdict)

@@ -84,7 +84,7 @@ class PlainCall(ServerCall):
             if answer is not None:
                 self.done = True
                 self.outcome = self.request.protocol, OK
-                self.response.whole(plain.status, *answer, plain.trailers)
+                self.response.whole(plain.status, *answer)
                 return
         super().finish(payloads, error)
 

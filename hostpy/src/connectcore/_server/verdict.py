@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ..request import RequestContext
     from .procedure import Procedure
 
+    Fields = list[tuple[Any, Any]]
+
 __all__ = ["OK", "Plain", "Verdict"]
 
 OK: Final = abi.CODES.index("ok")
@@ -40,17 +42,17 @@ class Plain:
         "_reply_coding",
         "_reply_max",
         "_request_coding",
+        "_trailers",
         "bare",
         "limit",
         "status",
-        "trailers",
     )
 
     def __init__(
         self,
         request: records.Request,
         prepared: records.Prepared,
-        fields_of: Callable[[bytes], list[tuple[Any, Any]]],
+        fields_of: Callable[[bytes], Fields],
         codings: Sequence[Compression],
     ) -> None:
         self._prefix, self._after = prepared.prefix, prepared.data
@@ -67,7 +69,7 @@ class Plain:
         self._packed_fields = self._fields + fields_of(prepared.packed)
         self._length_name: Any = fields_of(prepared.length + b"\0")[0][0] if prepared.length else None
         self._number: Callable[[int], Any] = str if self._length_name.__class__ is str else b"%d".__mod__
-        self.trailers = fields_of(prepared.trailers) if prepared.flags & abi.PREPARED_TRAILERS else None
+        self._trailers = fields_of(prepared.trailers) if prepared.flags & abi.PREPARED_TRAILERS else None
 
     def holds(self, content: bytes) -> bool:
         """Whether a request's content is one message as the guest prepared for."""
@@ -86,8 +88,11 @@ class Plain:
             return decompressed(self._request_coding, payload, self.limit - prefix)
         return payload
 
-    def answer(self, reply: bytes, ctx: RequestContext[Any, Any]) -> tuple[list[tuple[Any, Any]], bytes] | None:
-        """The fields and the content of the response with this reply, or None where the guest is to be asked."""
+    def answer(self, reply: bytes, ctx: RequestContext[Any, Any]) -> tuple[Fields, bytes, Fields | None] | None:
+        """Fields, content and trailers of the response with this reply, or None where the guest is to be asked.
+
+        The lists are the call's own: a server may change them (PEP 3333, "The start_response() Callable"), and middleware does.
+        """
         if not says_nothing(ctx):
             return None
         size = len(reply)
@@ -104,8 +109,10 @@ class Plain:
                 return None
         if self._prefix:
             reply = (size + mark).to_bytes(self._prefix, "big") + reply + self._after
-        name = self._length_name
-        return (fields if name is None else [*fields, (name, self._number(size))]), reply
+        name, trailers = self._length_name, self._trailers
+        if trailers is not None:
+            trailers = trailers.copy()
+        return fields.copy() if name is None else [*fields, (name, self._number(size))], reply, trailers
 
 
 class Verdict:

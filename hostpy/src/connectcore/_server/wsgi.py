@@ -166,9 +166,10 @@ class ConnectWSGIApplication(NoRSGI, ABC):
         if error is None and reply is not None:
             answer = plain.answer(reply, ctx)
             if answer is not None:
-                start_response(STATUS_LINES[plain.status], answer[0])
+                fields, data, trailers = answer
+                start_response(STATUS_LINES[plain.status], fields)
                 # A list: servers, granian for one, write what is none piece by piece.
-                return [answer[1]] if plain.trailers is None else followed([answer[1]], plain.trailers, environ)
+                return [data] if trailers is None else followed([data], trailers, environ)
         call = PlainCall(service, head, opened)
         call.settle(data, ctx)
         if entry is not None:
