@@ -25,7 +25,7 @@ CONNECT: dict[str, Any] = {"content_type": "application/connect+proto", "length"
 GRPC: dict[str, Any] = {"content_type": "application/grpc", "length": False, "http_version": "2", "trailers": True}
 """What makes a `Request` a stream's, in these protocols."""
 ADDED = "x-added"
-"""Servers here add this field to each list that they are given, once they have read it: they may (PEP 3333), and middleware does."""
+"""Servers here add this to each list of fields that they are given, once they have read it, as they may (PEP 3333)."""
 UNARY, CLIENT, SERVER, BIDI = "Unary", "ClientStream", "ServerStream", "BidiStream"
 STREAM_TYPES = {
     UNARY: StreamType.UNARY,

@@ -53,7 +53,7 @@ SERVERS = (
     *("uvicorn-httptools", "uvicorn-h11", "gunicorn-asgi", "hypercorn", "granian", "pyvoy"),
     # Not daphne: it takes all that an application sends at once, and holds it.
     *("gunicorn-sync", "gunicorn-gthread", "gunicorn-gevent", "granian-wsgi", "pyvoy-wsgi", "waitress"),
-    *("wsgiref", "uwsgi"),  # they refuse content without a length
+    *("wsgiref", "uwsgi"),
 )
 MESSAGE = "x" * (64 << 10)
 COUNT = (1 << 30) // len(MESSAGE)

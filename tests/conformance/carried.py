@@ -28,17 +28,13 @@ class Carried:
     codecs: tuple[str, ...] = ("PROTO", "JSON")
     compressions: tuple[str, ...] = ("IDENTITY", "GZIP")
     grpc: str = ""  # where the suite does not try it
-    lengths: bool = False  # it serves only content whose length is in the head: no streams, and of gRPC-Web nothing
 
     def write(self, path: Path) -> None:
         """The suite's configuration."""
         streams = ["UNARY", "CLIENT_STREAM", "SERVER_STREAM", "HALF_DUPLEX_BIDI_STREAM"]
-        protocols = ["CONNECT", "GRPC_WEB"]
-        if self.lengths:
-            streams, protocols = ["UNARY"], ["CONNECT"]
         features = {
             "versions": [f"HTTP_VERSION_{number}" for number in self.http],
-            "protocols": [f"PROTOCOL_{name}" for name in protocols + ["GRPC"] * self.trailers],
+            "protocols": [f"PROTOCOL_{name}" for name in ["CONNECT", "GRPC_WEB"] + ["GRPC"] * self.trailers],
             "codecs": [f"CODEC_{name}" for name in self.codecs],
             "compressions": [f"COMPRESSION_{name}" for name in self.compressions],
             "stream_types": [f"STREAM_TYPE_{name}" for name in streams + ["FULL_DUPLEX_BIDI_STREAM"] * self.duplex],
@@ -82,16 +78,9 @@ def _rows() -> Iterator[str]:
         grpc = "yes" if carried.trailers else "`unimplemented`" if 2 in carried.http else "needs HTTP/2"
         version = versions.get({"uwsgi": "pyuwsgi"}.get(server, server), "")
         title = f"{server} {version}{', ' + more.replace('wsgi', 'WSGI') if more else ''}".strip()
-        title += ": unary calls of Connect" if carried.lengths else ""
         yield f"| {title} | {_http(carried)} | {carried.grpc or grpc} | {duplex} | {carried.cases:,} |"
 
 
-# The suite's client gives no length for an empty message.
-_EMPTY = (
-    "Basic/**/Codec:CODEC_PROTO/Compression:COMPRESSION_IDENTITY/**/unimplemented",
-    "Connect Unexpected Requests/**/unexpected-compression",
-    "Server Empty Requests/**",
-)
 # The server ends these streams first, and the suite's client ends its side when it has read the HTTP response's end, if it does
 # not reset the stream before. hypercorn has forgotten the request by then: an empty DATA frame is a `KeyError` in its h2.py,
 # after which the connection's other calls get no answer, or hang: https://github.com/pgjones/hypercorn/pull/334, issue 329.
@@ -129,9 +118,10 @@ CARRIED = {
     "hypercorn-wsgi": Carried(1396),
     "granian-wsgi": Carried(2792, http=(1, 2)),
     "pyvoy-wsgi": Carried(3576, http=(1, 2), trailers=True),
-    "wsgiref": Carried(169, tls=False, lengths=True, skipped=_EMPTY),
-    "uwsgi": Carried(169, tls=False, lengths=True, skipped=_EMPTY),
-    "waitress": Carried(694, tls=False),  # it has no TLS
+    # The project sets up no TLS for the first two, and the third has none.
+    "wsgiref": Carried(694, tls=False),
+    "uwsgi": Carried(694, tls=False),
+    "waitress": Carried(694, tls=False),
 }
 
 # In front of uvicorn, HTTP/2 all the way. A proxy cares for no codec and no coding.

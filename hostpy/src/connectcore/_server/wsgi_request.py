@@ -11,6 +11,7 @@ from .._wasm.content import length_said
 from ..request import Reader, expired
 from .memory import Memory
 from .mount import below_mount, found
+from .wsgi_chunks import unframed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -163,6 +164,9 @@ class RequestContent:
             self.left = announced
         elif _ends_by_itself(environ):
             self.left = None
+        elif (stream := unframed(environ)) is not None:
+            self._stream = stream
+            self.left = None
         else:
             self.unbounded = True
 
@@ -180,6 +184,7 @@ class RequestContent:
                 data = b"".join((data, *self._pieces(size - len(data)))) if data else data
         except Exception:  # noqa: BLE001 - what servers raise where the peer went away: OSError, or under pyvoy RuntimeError
             self.gone = True
+            self.left = 0  # there will be no more
             return b""
         if left is not None:
             self.left = left - len(data)
@@ -221,8 +226,8 @@ def _ends_by_itself(environ: dict[str, Any]) -> bool:
 
     gunicorn, granian and waitress say that it does (`wsgi.input_terminated`). It does, too, where the request came by HTTP/2;
     under hypercorn, which reads all before it calls (an `io.BytesIO`); and under pyvoy, which is known by its trailers. Under
-    wsgiref such a read waits for ever. Under uWSGI it gives nothing, and the content would be lost. That a request is chunked
-    shows nothing: some servers leave the field in and some do not.
+    wsgiref such a read waits for ever, and under uWSGI it gives nothing: wsgi_chunks.py is for these. Of a server that is not
+    known, that a request is chunked shows nothing: some leave the field in and some do not.
     """
     return (
         bool(environ.get("wsgi.input_terminated"))
