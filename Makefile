@@ -92,7 +92,7 @@ mutate: $(STAMPS)/venv $(STAMPS)/go ## break each rule on purpose, and write whi
 	@$(PY) tests/mutate/mutate.py $(RULE)
 
 profile: ## measure what the codings' module is compiled by, natively (then run 'make wasm')
-	@CGO_ENABLED=0 go test -c -trimpath -tags noasm,purego -o /tmp/codings.test ./wasm/codings/guest
+	@wasm/codings/trim.sh $(TRIMMED) && CGO_ENABLED=0 go test -modfile=$(TRIMMED)/go.mod -c -trimpath -tags noasm,purego -o /tmp/codings.test ./wasm/codings/guest
 	@cd wasm/codings/guest && /tmp/codings.test -test.run '^$$' -test.bench Module -test.benchtime 2s -test.cpuprofile ../default.pgo
 	@rm /tmp/codings.test && ls -l wasm/codings/default.pgo
 
@@ -125,6 +125,7 @@ test: setup wasm-check lint types test-go test-python test-tapes ## every test: 
 test-go: setup
 	@echo "test: Go"
 	@go test $$(go list ./... | grep -v /tests/tapes)
+	@wasm/codings/trim.sh $(TRIMMED) && go test -modfile=$(TRIMMED)/go.mod ./wasm/codings/... # as the module is built
 
 test-python: setup
 	@echo "test: Python"

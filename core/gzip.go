@@ -40,7 +40,7 @@ func (z *Gzip) Compress(dst, src []byte) []byte {
 
 // MaxMembers is how many members, or frames of zstd, one message may consist of.
 // Ours, rule 13: each costs a thousand times what its bytes do.
-const MaxMembers = 4096
+const MaxMembers = 2048
 
 // Decompress appends what src stands for: one or more gzip members (RFC 1952,
 // section 2.2) and nothing else. limit is the most bytes that this may be; it is

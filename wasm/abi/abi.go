@@ -201,7 +201,7 @@ const (
 	MaxConfigs         = 2_048    // of each role, open in one instance
 	CarryWhole         = 16 << 10 // bytes; a chunk of content up to this size is carried whole,
 	CarryFirst         = 4 << 10  // and so many bytes of a longer one
-	MaxMembers         = 4_096    // members of gzip, or frames of zstd, in one message; more are malformed
+	MaxMembers         = 2_048    // members of gzip, or frames of zstd, in one message; more are malformed
 )
 
 // Codes are the names of the codes, by number.

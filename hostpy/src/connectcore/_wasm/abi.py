@@ -83,7 +83,7 @@ MAX_CALLS: Final = 65535
 MAX_CONFIGS: Final = 2048
 CARRY_WHOLE: Final = 16384
 CARRY_FIRST: Final = 4096
-MAX_MEMBERS: Final = 4096
+MAX_MEMBERS: Final = 2048
 BINARY_SUFFIX: Final = "-bin"
 
 # The codes' names, by number.
