@@ -11,8 +11,10 @@ import socket
 import struct
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
+import h2.settings
 import pytest
 
 from client_support import accepted, shut
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM, END_HEADERS, PADDED = 1, 4, 8
 MEGABYTE = 1 << 20
+STEP = 128 << 10
 
 OK = b"\x88"  # :status 200
 NO_ROOM = 32 * MEGABYTE
@@ -286,6 +289,23 @@ def test_a_peer_that_does_not_read_the_answers_it_asks_for(client: Client, piece
         assert error.reason in (Gone.CLOSED, Gone.MALFORMED)
         assert stopped.wait(20)
     assert resident() - before < NO_ROOM
+
+
+def test_windows_that_grow_while_nothing_is_read(client: Client) -> None:
+    """A peer may be slow to read what it has room for. Content that waits for it is no answer that it has asked for."""
+
+    def begin(connection: Any) -> None:
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+        connection.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 1 << 30})
+        for _ in range(2 * len(content) // STEP):
+            connection.h2.increment_flow_control_window(STEP)
+            connection.send()
+            time.sleep(0.002)
+
+    content = bytes(12 * MEGABYTE)
+    with http2_server(answering(), begin) as server:
+        assert client.fetch(request(server.address, content, http2=True)) == b"ok"
+        assert sum(map(len, server.connections[0].received.values())) == len(content)
 
 
 def test_a_slow_reader_of_a_long_response(client: Client, mode: str) -> None:

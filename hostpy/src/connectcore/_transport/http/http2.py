@@ -210,7 +210,10 @@ class Http2:
     # Responses
 
     def receive(self, data: bytes) -> bytes:
-        """Bytes came: what is to be written for it. Without `usable` and `exchanges`, the connection is to be closed."""
+        """Bytes came: the answers that they ask for. There may be room for content now, which `flush` gives.
+
+        Without `usable` and `exchanges`, the connection is to be closed.
+        """
         parser = self._parser
         exchanges = self.exchanges
         touched: dict[Exchange, None] = {}
@@ -267,7 +270,7 @@ class Http2:
             written = self._held(written)
         for exchange in touched:
             exchange.progressed()
-        return written + self.flush() if self.sending else written
+        return written
 
     def _content(self, exchange: Exchange, data: bytes) -> None:
         size = len(data)
