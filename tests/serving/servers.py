@@ -267,6 +267,7 @@ def uwsgi(serving: Serving) -> None:
             *(Path(sys.executable).with_name("uwsgi"), "--http-socket", f"fd://{listener.fileno()}"),
             *("--module", f"{module}:{name}", *options),
             *("--add-header", "Connection: close"),  # it closes them all, and does not say so by itself
+            *("--chunked-input-limit", str(8 << 20)),  # bytes of one chunk, which it takes whole
         ],
         env={**os.environ, "PYTHONPATH": paths},
         pass_fds=[listener.fileno()],
