@@ -28,16 +28,23 @@ class Stream(Protocol):
 
 def unframed(environ: dict[str, Any]) -> Stream | None:
     """The content of a request without a length, where the server is known to leave its chunks to us; else None."""
-    chunks: Callable[[], bytes] | None = None
     stream = environ["wsgi.input"]
     if type(stream).__module__ == "uwsgi":
-        chunks = _of_uwsgi()
+        uwsgi = sys.modules["uwsgi"]  # it is no package that could be installed
+        if _UWSGI_ROUTER.intersection(uwsgi.opt) and not _UWSGI_ROUTER_PASSES.intersection(uwsgi.opt):
+            return None  # to read would be to wait for what never comes
     elif type(stream) is BufferedReader and environ.get("SERVER_SOFTWARE", "").startswith("WSGIServer/"):
-        chunks = _of_connection(stream)
+        uwsgi = None
+    else:
+        return None
     coding = environ.get("HTTP_TRANSFER_ENCODING")
-    if chunks is None or coding is None:
-        return None if chunks is None else BytesIO()
-    return _Chunks(chunks) if coding.lower() == "chunked" else None
+    if coding is None:
+        return BytesIO()
+    if coding.lower() != "chunked":
+        return None
+    # uWSGI's own interface: https://uwsgi-docs.readthedocs.io/en/latest/Chunked.html
+    chunks = _of_connection(stream) if uwsgi is None else uwsgi.chunked_read
+    return None if chunks is None else _Chunks(chunks)
 
 
 class _Chunks:
@@ -59,15 +66,6 @@ class _Chunks:
         return data[:size]
 
     read = read1  # whoever wants more asks again, until there is nothing
-
-
-def _of_uwsgi() -> Callable[[], bytes] | None:
-    """uWSGI's own interface (https://uwsgi-docs.readthedocs.io/en/latest/Chunked.html), if it has the content."""
-    uwsgi = sys.modules["uwsgi"]  # it is no package that could be installed
-    options = set(uwsgi.opt)
-    if options & _UWSGI_ROUTER and not options & _UWSGI_ROUTER_PASSES:
-        return None  # it would wait for what never comes
-    return uwsgi.chunked_read  # type: ignore[no-any-return]
 
 
 def _of_connection(stream: BufferedReader) -> Callable[[], bytes] | None:
